@@ -1,0 +1,64 @@
+"""TensorBoard's HPARAMS tab."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.loggers import TensorBoardLogger
+from torch.utils.tensorboard.summary import hparams
+
+GROUPS = ("seed", "datamodule", "network", "loss", "lightning_module", "optimizer", "scheduler")
+
+
+class HyperParameters(Callback):
+    """Shows a run's settings with the best value so far of `metric`, as the scalar `best/<metric>`.
+
+    The settings are written when training starts and the metric after each validation, so an interrupted run is there
+    as well.
+    """
+
+    def __init__(self, *, metric: str, mode: str) -> None:
+        self.metric = metric
+        self.better = max if mode == "max" else min
+        self.best: float | None = None
+
+    @property
+    def tag(self) -> str:
+        return f"best/{self.metric}"
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        settings = flatten({group: pl_module.hparams[group] for group in GROUPS if group in pl_module.hparams})
+        settings |= {f"trainer.{key}": pl_module.hparams["trainer"][key] for key in ("precision", "max_epochs")}
+        for logger in trainer.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                # Without a value here: the scalar of the same tag gives it. A value would be the run's first point.
+                for summary in hparams(settings, {self.tag: 0.0}):
+                    logger.experiment._get_file_writer().add_summary(summary)
+            else:
+                logger.log_hyperparams(settings)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        value = trainer.callback_metrics.get(self.metric)
+        if value is None or trainer.sanity_checking:
+            return
+        self.best = float(value) if self.best is None else self.better(self.best, float(value))
+        for logger in trainer.loggers:
+            logger.log_metrics({self.tag: self.best}, step=trainer.global_step)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.best = state_dict["best"]
+
+
+def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, bool | int | float | str]:
+    """`{"optimizer": {"lr": 0.1}}` as `{"optimizer.lr": 0.1}`; lists and None as text, which HPARAMS can show."""
+    flat: dict[str, bool | int | float | str] = {}
+    for key, value in settings.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{name}.")
+        else:
+            flat[name] = value if isinstance(value, bool | int | float | str) else str(value)
+    return flat

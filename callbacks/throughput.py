@@ -1,0 +1,38 @@
+"""How fast a run trains."""
+
+import time
+from typing import Any
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+
+class Throughput(Callback):
+    """Logs `train/images_per_second` of each epoch, of this process, validation not counted."""
+
+    def __init__(self) -> None:
+        self.examples = 0
+        self.seconds = 0.0
+        self._validation_seconds = 0.0
+
+    @property
+    def images_per_second(self) -> float | None:
+        """Over all epochs so far."""
+        return self.examples / self.seconds if self.seconds else None
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._started = time.monotonic()
+        self._validation_seconds = 0.0
+        self._seen_before: int = pl_module.examples_seen  # type: ignore[assignment]
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._validation_started = time.monotonic()
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._validation_seconds += time.monotonic() - self._validation_started
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        examples: Any = pl_module.examples_seen - self._seen_before  # type: ignore[operator]
+        seconds = time.monotonic() - self._started - self._validation_seconds
+        self.examples += examples
+        self.seconds += seconds
+        pl_module.log("train/images_per_second", examples / seconds)

@@ -1,0 +1,2 @@
+class Chunk(list):
+    """Several mini-batches that one training_step works through, so that the Trainer's cost a step is paid once."""

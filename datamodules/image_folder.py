@@ -1,0 +1,175 @@
+"""Photos in class folders."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from datamodules.class_folders import class_files, same_classes, stratified_split
+from datamodules.errors import DataError
+from datamodules.images import read_image
+from datamodules.keyed_sampler import KeyedSampler
+from datamodules.normalization import normalize
+from functional.keyed import keyed_rng
+
+Transform = Callable[[Tensor], Tensor]
+
+
+class Photos(Dataset[tuple[Tensor, int]]):
+    """Files with labels, read as (3, H, W) uint8 and transformed; what is drawn is keyed by (seed, epoch, index)."""
+
+    def __init__(
+        self, files: Sequence[Path], labels: Sequence[int], transform: Transform, *, seed: int, max_pixels: int
+    ) -> None:
+        self.files = files
+        self.labels = labels
+        self.transform = transform
+        self.seed = seed
+        self.max_pixels = max_pixels
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, key: tuple[int, int] | int) -> tuple[Tensor, int]:
+        # Lightning's overfit_batches brings a sampler of its own, which knows no epoch.
+        epoch, index = key if isinstance(key, tuple) else (0, key)
+        image = read_image(self.files[index], self.max_pixels)
+        with keyed_rng(self.seed, epoch, index):
+            return self.transform(image), self.labels[index]
+
+
+class ImageFolder(LightningDataModule):
+    """`data_dir/train/<class>/` and `data_dir/val/<class>/`, or `data_dir/<class>/` split by `val_fraction`.
+
+    Batches are images (N, 3, H, W), float in [0, 1] or normalised by `mean` and `std` if given, and labels (N,), indices
+    into `classes`, the sorted names of the folders. Raises DataError for folders and files that cannot be used.
+    """
+
+    source = "local"
+    train: Photos
+    val: Photos
+
+    def __init__(
+        self,
+        *,
+        data_dir: str,
+        num_classes: int,
+        val_fraction: float,
+        train_transform: Transform,
+        eval_transform: Transform,
+        image_size: int,
+        mean: Sequence[float] | None,
+        std: Sequence[float] | None,
+        batch_size: int,
+        eval_batch_size: int,
+        num_workers: int,
+        max_pixels: int,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self.root = Path(data_dir)
+        self.num_classes = num_classes
+        self.val_fraction = val_fraction
+        self.train_transform = train_transform
+        self.eval_transform = eval_transform
+        self.image_size = image_size
+        self.mean = mean
+        self.std = std
+        self.batch_size = batch_size
+        self.eval_batch_size = eval_batch_size
+        self.num_workers = num_workers
+        self.max_pixels = max_pixels
+        self.seed = seed
+        self.classes: list[str] = []
+
+    @property
+    def name(self) -> str:
+        return self.root.name
+
+    def setup(self, stage: str) -> None:
+        if self.classes:
+            return
+        if (self.root / "train").is_dir():
+            train, val = class_files(self.root / "train"), class_files(self.root / "val")
+            same_classes(train, val)
+        else:
+            train, val = self._split(class_files(self.root))
+        classes = sorted(train)
+        if len(classes) != self.num_classes:
+            raise DataError(
+                f"{self.root} holds {len(classes)} classes ({', '.join(classes)}), datamodule.num_classes is "
+                f"{self.num_classes}: give datamodule.num_classes={len(classes)}."
+            )
+        self.train = self._photos(train, classes, self.train_transform)
+        self.val = self._photos(val, classes, self.eval_transform)
+        self.classes = classes
+
+    def _split(self, folders: dict[str, list[Path]]) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:
+        files = [file for name in folders for file in folders[name]]
+        labels = [label for label, name in enumerate(folders) for _ in folders[name]]
+        train, val = (
+            {name: [files[i] for i in indices if labels[i] == label] for label, name in enumerate(folders)}
+            for indices in stratified_split(labels, self.val_fraction, self.seed)
+        )
+        return train, val
+
+    def _photos(self, folders: dict[str, list[Path]], classes: list[str], transform: Transform) -> Photos:
+        files = [file for name in classes for file in folders[name]]
+        labels = [label for label, name in enumerate(classes) for _ in folders[name]]
+        return Photos(files, labels, transform, seed=self.seed, max_pixels=self.max_pixels)
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        return self._loader(self.train, self.batch_size, shuffle=True)
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        return self._loader(self.val, self.eval_batch_size, shuffle=False)
+
+    def _loader(self, photos: Photos, batch_size: int, *, shuffle: bool) -> DataLoader[Any]:
+        trainer = self.trainer
+        sampler = KeyedSampler(
+            len(photos),
+            seed=self.seed,
+            shuffle=shuffle,
+            num_replicas=trainer.world_size if trainer else 1,
+            rank=trainer.global_rank if trainer else 0,
+            # Lightning makes a resumed run's first iterator before it calls set_epoch.
+            epoch=trainer.current_epoch if trainer else 0,
+        )
+        return DataLoader(
+            photos,
+            batch_size=batch_size,
+            sampler=sampler,
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+            pin_memory=torch.cuda.is_available(),
+        )
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        images, labels = batch
+        return normalize(images, self.mean, self.std), labels
+
+    has_test = False
+
+    def counts(self) -> dict[str, int]:
+        """How many photos each split has."""
+        return {"train": len(self.train), "val": len(self.val)}
+
+    def first_training_batch(self, limit: int) -> tuple[Tensor, Tensor]:
+        """At most `limit` photos of the first training batch as the network sees them, in [0, 1], and their labels."""
+        sampler = KeyedSampler(len(self.train), seed=self.seed, shuffle=True, num_replicas=1, rank=0, epoch=0)
+        items = [self.train[key] for key, _ in zip(sampler, range(min(limit, self.batch_size)), strict=False)]
+        return torch.stack([image for image, _ in items]).float() / 255, torch.tensor([label for _, label in items])
+
+    def labels(self, split: str, indices: Sequence[int]) -> list[int]:
+        """The labels of some photos of `split` (train, val)."""
+        photos: Photos = getattr(self, split)
+        return [photos.labels[i] for i in indices]
+
+    def images(self, split: str, indices: Sequence[int]) -> Tensor:
+        """Photos of `split` (train, val) as the network sees them but for normalisation: (N, 3, H, W) in [0, 1]."""
+        photos: Photos = getattr(self, split)
+        return torch.stack([photos[i][0] for i in indices]).float() / 255

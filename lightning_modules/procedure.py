@@ -1,0 +1,209 @@
+"""What every training procedure shares: one training step, plain or in chunks, and what is logged of it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from pytorch_lightning import LightningModule
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+from torchmetrics import MetricCollection
+
+from functional.keyed import mix
+from lightning_modules.parameter_groups import parameter_groups
+from networks.initialization import initialize
+
+
+class Outcome(NamedTuple):
+    """What one batch gave: the mean loss (), and what the metrics compare, both (N, ...)."""
+
+    loss: Tensor
+    predictions: Tensor
+    targets: Tensor
+
+
+class Procedure(LightningModule):
+    """Trains `network` with `loss`; a subclass says what one batch gives (`compute`) and which metrics are kept.
+
+    A datamodule whose `chunk` is above 1 hands over lists of mini-batches. Each mini-batch is then one optimizer
+    step as always, but Lightning's own cost, about a millisecond, is paid once a chunk. `global_step` counts optimizer
+    steps in both cases, and all curves are drawn over it.
+    """
+
+    def __init__(
+        self,
+        *,
+        network: nn.Module,
+        loss: nn.Module,
+        optimizer: Callable[..., Optimizer],
+        scheduler: Mapping[str, Any],
+        init: str | None,
+        param_groups: Sequence[Mapping[str, Any]] | None,
+        channels_last: bool,
+        compile: bool,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.loss = loss
+        self.optimizer = optimizer
+        self.scheduler = scheduler
+        self.param_groups = param_groups
+        self.channels_last = channels_last
+        self.seed = seed
+        if init is not None:
+            initialize(network, init)
+        if channels_last:
+            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if compile:
+            network.compile()
+        self.examples_seen = 0  # in training, by this process
+        self._sums: dict[str, Tensor] = {}
+        self._window: list[Tensor] = []
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        if self.channels_last and inputs.ndim == 4:
+            inputs = inputs.contiguous(memory_format=torch.channels_last)
+        outputs: Tensor = self.network(inputs)
+        return outputs
+
+    def compute(self, batch: Any) -> Outcome:
+        """One mini-batch's loss; here of `(inputs, targets)`."""
+        inputs, targets = batch
+        predictions = self(inputs)
+        return Outcome(self.loss(predictions, targets), predictions, targets)
+
+    def metrics(self, split: str) -> MetricCollection | None:
+        """The torchmetrics of `split` (train, val, test), named `split/...`, if any."""
+        return None
+
+    # The training step -----------------------------------------------------------------------------------------------
+
+    def wrap_datamodule(self, datamodule: Any) -> Any:
+        """The data that this procedure trains on, made from the experiment's; here the same."""
+        return datamodule
+
+    def setup(self, stage: str) -> None:
+        datamodule = getattr(self.trainer, "datamodule", None)
+        self.automatic_optimization = getattr(datamodule, "chunk", 1) == 1
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor | None:
+        if not self.automatic_optimization:
+            self._train_on_chunk(batch)
+            return None
+        self._key_random_layers(self.global_step)
+        outcome = self.compute(batch)
+        self._account("train", [outcome])
+        return outcome.loss
+
+    def _train_on_chunk(self, chunk: Sequence[Any]) -> None:
+        optimizer = self.optimizers(use_pl_optimizer=False)
+        assert isinstance(optimizer, Optimizer)
+        first_step = self.global_step
+        stepped = [s.scheduler for s in self.trainer.lr_scheduler_configs if s.interval == "step"]
+        outcomes = []
+        for offset, batch in enumerate(chunk):
+            self._key_random_layers(first_step + offset)
+            outcome = self.compute(batch)
+            optimizer.zero_grad(set_to_none=True)
+            outcome.loss.backward()
+            optimizer.step()
+            for scheduler in stepped:
+                scheduler.step()
+            outcomes.append(Outcome(outcome.loss.detach(), outcome.predictions.detach(), outcome.targets))
+        # Lightning counts the steps of its own optimizer wrapper; the mini-batches went past it.
+        progress = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
+        progress.total.ready += len(chunk)
+        progress.total.completed += len(chunk)
+        self._account("train", outcomes)
+
+    def _key_random_layers(self, step: int) -> None:
+        """Dropout and its kind draw from a stream of their own at each step, whatever was drawn before."""
+        key = mix(self.seed, step)
+        torch.default_generator.manual_seed(key)
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(key)
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        every = self.trainer.log_every_n_steps
+        done = 1 if self.automatic_optimization else len(batch)
+        if self._window and self.global_step // every > (self.global_step - done) // every:
+            mean = torch.cat([losses.reshape(-1) for losses in self._window]).mean().item()
+            self._window.clear()
+            for logger in self.loggers:
+                logger.log_metrics({"train/loss_step": mean}, step=self.global_step)
+
+    def on_train_epoch_end(self) -> None:
+        self._log_epoch("train")
+        if not self.automatic_optimization:
+            for config in self.trainer.lr_scheduler_configs:
+                if config.interval == "epoch":
+                    config.scheduler.step()
+
+    # Evaluation ------------------------------------------------------------------------------------------------------
+
+    def validation_step(self, batch: Any, batch_idx: int) -> Tensor:
+        return self._evaluate("val", batch)
+
+    def test_step(self, batch: Any, batch_idx: int) -> Tensor:
+        return self._evaluate("test", batch)
+
+    def _evaluate(self, split: str, batch: Any) -> Tensor:
+        outcome = self.compute(batch)
+        self._account(split, [outcome])
+        return outcome.predictions
+
+    def on_validation_epoch_end(self) -> None:
+        self._log_epoch("val")
+
+    def on_test_epoch_end(self) -> None:
+        self._log_epoch("test")
+
+    # What is logged --------------------------------------------------------------------------------------------------
+
+    def _account(self, split: str, outcomes: Sequence[Outcome]) -> None:
+        """Adds mini-batches to the split's sums, once for all of them and with no wait for the device."""
+        counts = [len(outcome.targets) for outcome in outcomes]
+        sizes = torch.tensor(counts, device=self.device)
+        losses = torch.stack([outcome.loss.detach().float() for outcome in outcomes])
+        sums = torch.stack([(losses * sizes).sum(), sizes.sum()])
+        self._sums[split] = self._sums[split] + sums if split in self._sums else sums
+        if split == "train":
+            self.examples_seen += sum(counts)
+            self._window.append(losses)
+        if (metrics := self.metrics(split)) is not None:
+            predictions = torch.cat([outcome.predictions.detach() for outcome in outcomes])
+            metrics.update(predictions, torch.cat([outcome.targets for outcome in outcomes]))
+
+    def _log_epoch(self, split: str) -> None:
+        if split not in self._sums:
+            return
+        total, count = self._sums.pop(split)
+        self.log(f"{split}/loss", total / count, sync_dist=True, prog_bar=True)
+        if (metrics := self.metrics(split)) is not None:
+            self.log_dict(self.named_metrics(metrics.compute()), prog_bar=True)
+            metrics.reset()
+        # Curves over optimizer steps: Lightning would count batches, and a chunk is one batch.
+        self.log("step", float(self.global_step))
+
+    def named_metrics(self, computed: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The scalars to log out of what the metrics computed; here the same."""
+        return dict(computed)
+
+    # Optimization ----------------------------------------------------------------------------------------------------
+
+    def trainable(self) -> nn.Module:
+        """The module whose parameters are trained; here the whole network."""
+        return self.network
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        optimizer = self.optimizer(parameter_groups(self.trainable(), self.param_groups))
+        factory: Callable[[Optimizer], LRScheduler] | None = self.scheduler["scheduler"]
+        if factory is None:
+            return optimizer
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": factory(optimizer), "interval": self.scheduler["interval"]},
+        }

@@ -1,0 +1,44 @@
+import torch
+from torch import Tensor, nn
+
+from functional.keyed import keyed_generator
+
+
+class DynamicNet(nn.Module):
+    """A fully connected net (N, d_in) → (N, d_out) whose depth is drawn anew at every training forward.
+
+    h₀ = max(W x + b, 0); hᵢ₊₁ = max(M hᵢ + m, 0), the same middle layer each time; y = V h_R + v, where the number of
+    reuses R is uniform on 0 … max_reuses. Source: J. Johnson, "Learning PyTorch with Examples", section "Control flow
+    and weight sharing", with two departures:
+
+    - R depends on `seed` and on the number of training forwards so far, which the state dict holds, so a resumed run
+      repeats the draws of one that was not interrupted, and nothing else that draws can change them.
+    - In evaluation the output is the mean over all depths, the expectation of the training output: no draw, no noise.
+
+    With R = 0 the middle layer takes no part, and has no gradient.
+    """
+
+    forwards: Tensor
+
+    def __init__(self, *, d_in: int, hidden: int, d_out: int, max_reuses: int, seed: int) -> None:
+        super().__init__()
+        self.input_linear = nn.Linear(d_in, hidden)
+        self.middle_linear = nn.Linear(hidden, hidden)
+        self.output_linear = nn.Linear(hidden, d_out)
+        self.max_reuses = max_reuses
+        self.seed = seed
+        self.register_buffer("forwards", torch.zeros((), dtype=torch.int64))
+
+    def draw_reuses(self) -> int:
+        """How often the next training forward reuses the middle layer, 0 to max_reuses; counts that forward."""
+        generator = keyed_generator(self.seed, int(self.forwards))
+        self.forwards += 1
+        return int(torch.randint(self.max_reuses + 1, (), generator=generator))
+
+    def forward(self, x: Tensor) -> Tensor:
+        reuses = self.draw_reuses() if self.training else self.max_reuses
+        hidden = [self.input_linear(x).clamp(min=0)]
+        for _ in range(reuses):
+            hidden.append(self.middle_linear(hidden[-1]).clamp(min=0))
+        # The output layer is affine, so the mean of its outputs is its output of the mean.
+        return self.output_linear(hidden[-1] if self.training else torch.stack(hidden).mean(0))

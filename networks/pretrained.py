@@ -1,0 +1,48 @@
+"""What the pretrained networks have in common: normalisation, a backbone that ends in pooled features, a new linear head."""
+
+import urllib.request
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class WeightsError(Exception):
+    """Pretrained weights that cannot be had: the message is one sentence for the user."""
+
+
+def require_reachable(url: str) -> None:
+    """Raises OSError within seconds where nothing answers at `url`: the libraries' downloads retry for a minute or more."""
+    urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=5).close()
+
+
+class Pretrained(nn.Module):
+    """Images (N, 3, H, W) in [0, 1] → normalised → backbone → features (N, num_features) → head → logits (N, num_classes).
+
+    The normalisation is the one that the weights were trained with, so it travels with them and not with the data.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self, *, backbone: nn.Module, num_features: int, num_classes: int, mean: Sequence[float], std: Sequence[float]
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = nn.Linear(num_features, num_classes)
+        # Constants of the architecture, so no part of the state.
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
+
+    def features(self, images: Tensor) -> Tensor:
+        """Pooled features (N, num_features) of images (N, 3, H, W) in [0, 1]."""
+        features: Tensor = self.backbone((images - self.mean) / self.std)
+        return features
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.features(images))
+        return logits

@@ -1,0 +1,38 @@
+"""What `python train.py --help` prints."""
+
+from pathlib import Path
+
+CONF = Path(__file__).parent.parent / "conf"
+
+
+def train_help() -> str:
+    """Usage, and every experiment with its question, read from the experiments' header comments."""
+    return f"""Trains what the config says and writes a run directory, logs/<experiment>/<time>/.
+
+  python train.py experiment=NAME [group=choice | key=value ...]
+  python train.py -m experiment=NAME seed=0,1,2              one run for each value
+  python train.py resume=DIR                                 continue a run that was stopped
+  python train.py experiment=NAME --cfg job                  show the config and stop
+  python train.py experiment=NAME debug=fast                 one batch of everything
+
+Experiments:
+{_experiments()}
+
+Groups:
+$APP_CONFIG_GROUPS
+Tab completion:  eval "$$(python train.py -sc install=bash)"
+"""
+
+
+def _experiments() -> str:
+    files = sorted((CONF / "experiment").glob("*.yaml"))
+    width = max(len(file.stem) for file in files)
+    return "\n".join(f"  {file.stem:<{width}}  {question(file)}" for file in files)
+
+
+def question(experiment: Path) -> str:
+    """The `# Question:` line of an experiment's header."""
+    for line in experiment.read_text(encoding="utf-8").splitlines():
+        if line.startswith("# Question:"):
+            return line.removeprefix("# Question:").strip()
+    return ""

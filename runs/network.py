@@ -1,0 +1,42 @@
+"""Builds the network of a config, or the substitute that the config names where its weights cannot be had."""
+
+import logging
+from typing import Any
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from networks.pretrained import WeightsError
+from runs.errors import UserError
+from runs.help import CONF
+
+logger = logging.getLogger(__name__)
+
+
+def build_network(cfg: DictConfig) -> Any:
+    """The network of `cfg.network`; where a substitute takes its place, `cfg.network` becomes the substitute's.
+
+    `cfg.network.substitute` names it (null: none), `cfg.network.substitute_for` says afterwards whose place it took.
+    """
+    try:
+        return _instantiate(cfg.network)
+    except WeightsError as error:
+        wanted, substitute = network_name(cfg.network), cfg.network.get("substitute")
+        if substitute is None:
+            raise UserError(f"{error} Give network.substitute=NAME or network.pretrained=false to go on without.") from error
+        logger.warning("%s", error)
+        with open_dict(cfg):
+            cfg.network = OmegaConf.load(CONF / "network" / f"{substitute}.yaml")
+            cfg.network.substitute_for = wanted
+        return _instantiate(cfg.network)
+
+
+def _instantiate(node: DictConfig) -> Any:
+    settings = {key: value for key, value in node.items() if key not in ("substitute", "substitute_for")}
+    return instantiate(settings)
+
+
+def network_name(node: DictConfig) -> str:
+    """As the config group has it, `resnet18`; with timm's own name where there is one, `timm/convnext_tiny`."""
+    name = str(node["_target_"]).split(".")[1]
+    return f"{name}/{node['name']}" if "name" in node else name

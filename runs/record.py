@@ -1,0 +1,121 @@
+"""What a run leaves in its directory beside checkpoints and curves: config.yaml and metrics.json."""
+
+import json
+import logging
+import math
+import os
+import subprocess
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from runs.network import network_name
+
+logger = logging.getLogger(__name__)
+
+
+class Record:
+    """Context of one run: on leaving it, however that happens, metrics.json says how the run ended and with what."""
+
+    def __init__(self, cfg: DictConfig) -> None:
+        self.cfg = cfg
+        self.directory = Path(cfg.run_dir)
+        self.metrics: dict[str, Any] = {}
+        self.data: dict[str, str] = {}
+        self.is_first_process = int(os.environ.get("LOCAL_RANK", "0")) == 0 and int(os.environ.get("NODE_RANK", "0")) == 0
+
+    @property
+    def resume_checkpoint(self) -> Path | None:
+        """The checkpoint that this run continues from, if it continues."""
+        return self.directory / "checkpoints" / "last.ckpt" if self.cfg.resume else None
+
+    def name_data(self, name: str, source: str) -> None:
+        """Notes which data the run is on; a stand-in's run directory says so in its name from here on."""
+        self.data = {"name": name, "source": source}
+        if source == "stand-in" and not self.directory.name.endswith("_stand-in") and self.is_first_process:
+            self._rename(self.directory.with_name(f"{self.directory.name}_stand-in"))
+
+    def _rename(self, directory: Path) -> None:
+        self.directory.rename(directory)
+        self.directory = directory
+        hydra = HydraConfig.get()
+        with open_dict(hydra), open_dict(self.cfg):
+            hydra.runtime.output_dir = str(directory.absolute())
+            hydra.run.dir = str(directory)
+            self.cfg.run_dir = str(directory.absolute())
+
+    def save_config(self) -> dict[str, Any]:
+        """Writes config.yaml, every interpolation resolved but the run directory's own path, and returns it as a dict."""
+        with open_dict(self.cfg):
+            self.cfg.datamodule.data_dir = str(Path(self.cfg.datamodule.data_dir).absolute())
+        OmegaConf.resolve(self.cfg)
+        config = OmegaConf.to_container(self.cfg)
+        assert isinstance(config, dict)
+        if self.is_first_process:
+            movable = {**config, "resume": None}
+            text = OmegaConf.to_yaml(OmegaConf.create(movable)).replace(str(config["run_dir"]), "${run_dir}")
+            text = text.replace("run_dir: ${run_dir}", "run_dir: ${hydra:runtime.output_dir}", 1)
+            (self.directory / "config.yaml").write_text(text, encoding="utf-8")
+        return {str(key): value for key, value in config.items()}
+
+    def __enter__(self) -> "Record":
+        self.started = time.monotonic()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if not self.is_first_process:
+            return
+        if error is None:
+            outcome: dict[str, Any] = {"status": "completed"}
+        else:
+            status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+            outcome = {"status": status, "error": f"{type(error).__name__}: {error}"}
+        path = self.directory / "metrics.json"
+        path.write_text(json.dumps(outcome | self.metrics | self._circumstances(), indent=2) + "\n", encoding="utf-8")
+
+    def _circumstances(self) -> dict[str, Any]:
+        import pytorch_lightning
+        import torch
+
+        network = {"name": network_name(self.cfg.network), "substitute_for": self.cfg.network.get("substitute_for")}
+        return {
+            "seconds": round(time.monotonic() - self.started, 3),
+            "data": self.data,
+            "network": network,
+            "seed": self.cfg.seed,
+            "git": git_commit(),
+            "torch": torch.__version__,
+            "lightning": pytorch_lightning.__version__,
+        }
+
+
+def git_commit() -> str | None:
+    """The commit of the project's checkout, `-dirty` behind it where files differ; None outside a checkout."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True, timeout=10)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def collect_metrics(trainer: Any, monitor: DictConfig) -> dict[str, Any]:
+    """Every metric of the last epoch by its TensorBoard name, the best of the monitored one, epochs and throughput."""
+    from callbacks.throughput import Throughput
+
+    metrics: dict[str, Any] = {}
+    for name, value in trainer.callback_metrics.items():
+        number = float(value)
+        if "/" in name:
+            metrics[name] = number if math.isfinite(number) else str(number)
+    best = next(c for c in trainer.checkpoint_callbacks if c.monitor == monitor.metric)
+    metrics[f"best/{monitor.metric}"] = None if best.best_model_score is None else float(best.best_model_score)
+    metrics["epochs"] = trainer.current_epoch
+    rates = [c.images_per_second for c in trainer.callbacks if isinstance(c, Throughput)]
+    return metrics | {"images_per_second": rates[0] if rates else None}

@@ -1,0 +1,67 @@
+"""Trains what the config says: `python train.py experiment=transfer_feature_extractor`; see `python train.py --help`."""
+
+import hydra
+from omegaconf import DictConfig
+
+from runs.command_line import rewrite_arguments
+from runs.resolvers import register_resolvers
+
+
+def train(cfg: DictConfig) -> float | None:
+    """One run, from its config to its run directory. Returns the best value of the monitored metric."""
+    # Only here: --help, --cfg and tab completion need none of it.
+    from hydra.utils import instantiate
+    from pytorch_lightning import seed_everything
+
+    from runs.network import build_network
+    from runs.record import Record, collect_metrics
+    from runs.report import notices, print_end, print_start
+
+    with Record(cfg) as record:
+        datamodule = instantiate(cfg.datamodule)
+        datamodule.prepare_data()
+        datamodule.setup("fit")
+        record.name_data(datamodule.name, datamodule.source)
+
+        seed_everything(cfg.seed, verbose=False)
+        network = build_network(cfg)
+        config = record.save_config()
+        module = instantiate(
+            cfg.lightning_module,
+            network=network,
+            loss=instantiate(cfg.loss),
+            optimizer=instantiate(cfg.optimizer),
+            scheduler=instantiate(cfg.scheduler),
+        )
+        module.save_hyperparameters({**config, "notices": notices(cfg, datamodule.source)}, logger=False)
+        datamodule = module.wrap_datamodule(datamodule)
+
+        trainer = instantiate(
+            cfg.trainer,
+            logger=[instantiate(logger) for logger in (cfg.logger or {}).values()],
+            callbacks=[instantiate(callback) for callback in cfg.callback.values()],
+        )
+        print_start(record, datamodule, module, trainer)
+        trainer.fit(module, datamodule, ckpt_path=record.resume_checkpoint, weights_only=True)
+        record.metrics = collect_metrics(trainer, cfg.monitor)
+        if datamodule.has_test:
+            best = record.directory / "checkpoints" / "best.ckpt"
+            trainer.test(module, datamodule, ckpt_path=best, weights_only=True, verbose=False)
+            record.metrics |= collect_metrics(trainer, cfg.monitor)
+        print_end(record)
+    best_score: float | None = record.metrics[f"best/{cfg.monitor.metric}"]
+    return best_score
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="train")
+def main(cfg: DictConfig) -> float | None:
+    from runs.failure import for_the_user
+
+    with for_the_user():
+        return train(cfg)
+
+
+if __name__ == "__main__":
+    rewrite_arguments()
+    register_resolvers()
+    main()
