@@ -14,7 +14,7 @@ def train(cfg: DictConfig) -> float | None:
     from pytorch_lightning import seed_everything
 
     from runs.network import build_network
-    from runs.record import Record, collect_metrics
+    from runs.record import Record, collect_metrics, restore_best
     from runs.report import notices, print_end, print_start
 
     with Record(cfg) as record:
@@ -43,11 +43,10 @@ def train(cfg: DictConfig) -> float | None:
         )
         print_start(record, datamodule, module, trainer)
         trainer.fit(module, datamodule, ckpt_path=record.resume_checkpoint, weights_only=True)
-        record.metrics = collect_metrics(trainer, cfg.monitor)
+        record.metrics = collect_metrics(trainer) | restore_best(trainer, module, cfg.monitor)
         if datamodule.has_test:
-            best = record.directory / "checkpoints" / "best.ckpt"
-            trainer.test(module, datamodule, ckpt_path=best, weights_only=True, verbose=False)
-            record.metrics |= collect_metrics(trainer, cfg.monitor)
+            trainer.test(module, datamodule, verbose=False)
+            record.metrics |= collect_metrics(trainer)
         print_end(record)
     best_score: float | None = record.metrics[f"best/{cfg.monitor.metric}"]
     return best_score

@@ -96,11 +96,13 @@ def _transfer(url: str, part: Path, have: int, size: int) -> None:
         # A server that ignores Range answers 200 with the whole file.
         span = answer.headers.get("Content-Range", "")
         start = have if answer.status == 206 and span.startswith(f"bytes {have}-") else 0
-        if answer.length is not None and start + answer.length != size:
-            part.unlink(missing_ok=True)
+        kind = answer.headers.get_content_type()
+        total = None if answer.length is None else start + answer.length
+        # A page is what a network that wants a password first sends in place of anything.
+        if total not in (None, size) or kind == "text/html":
             raise DataError(
-                f"{url} has {start + answer.length:,} bytes of {answer.headers.get_content_type()} where {size:,} bytes "
-                "were expected: it is not the file that was pinned, so get that file elsewhere, or another network."
+                f"{url} answered with {total or 'some'} bytes of {kind} where a file of {size:,} bytes was expected: "
+                "try another network, or get the right file elsewhere."
             )
         with part.open("ab" if start else "wb") as file:
             while file.tell() <= size and (block := _read(answer)):

@@ -12,7 +12,7 @@ from torch import Tensor
 from datamodules.errors import DataError
 
 # What else Pillow can open stays shut: of those formats, EPS would start Ghostscript on a stranger's program.
-FORMATS = ("JPEG", "MPO", "PNG", "PPM", "BMP", "TIFF", "WEBP", "GIF")
+FORMATS = ("JPEG", "PNG", "PPM", "BMP", "GIF", "TIFF", "WEBP")
 
 ORIENTATION = 0x0112
 """The EXIF tag. Its value v says what to do with the stored image: transpose it from 5 on, then flip _FLIPS[v]."""

@@ -18,6 +18,8 @@ def new_folder(target: Path, fill: Callable[[Path], None]) -> Path:
     Raises:
         DataError: the folder cannot be written (read-only, disk full).
     """
+    if target.is_dir():  # also where no lock can be made: a folder may be shared and read-only
+        return target
     aside = target.with_name(f".{target.name}.partial")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -55,7 +55,7 @@ def cutout(images: Tensor, centres: Tensor, size: int) -> Tensor:
     rows = torch.arange(height, device=images.device) - first[:, :1]
     columns = torch.arange(width, device=images.device) - first[:, 1:]
     inside_rows, inside_columns = (rows >= 0) & (rows < size), (columns >= 0) & (columns < size)
-    return images.masked_fill((inside_rows[:, :, None] & inside_columns[:, None, :])[:, None], 0)
+    return torch.where((inside_rows[:, :, None] & inside_columns[:, None, :])[:, None], 0, images)
 
 
 def _reflect(positions: Tensor, size: int) -> Tensor:

@@ -183,7 +183,9 @@ class Procedure(LightningModule):
         total, count = self._sums.pop(split)
         self.log(f"{split}/loss", total / count, sync_dist=True, prog_bar=True)
         if (metrics := self.metrics(split)) is not None:
-            self.log_dict(self.named_metrics(metrics.compute()), prog_bar=True)
+            computed = metrics.compute()
+            self.log_dict(self.named_metrics(computed))
+            self.log_dict({name: value for name, value in computed.items() if value.ndim == 0}, prog_bar=True, logger=False)
             metrics.reset()
         # Curves over optimizer steps: Lightning would count batches, and a chunk is one batch.
         self.log("step", float(self.global_step))

@@ -105,8 +105,20 @@ def git_commit() -> str | None:
     return done.stdout.strip()
 
 
-def collect_metrics(trainer: Any, monitor: DictConfig) -> dict[str, Any]:
-    """Every metric of the last epoch by its TensorBoard name, the best of the monitored one, epochs and throughput."""
+def restore_best(trainer: Any, module: Any, monitor: DictConfig) -> dict[str, Any]:
+    """Loads the weights of the best epoch into `module`; its number and the monitored metric's value there."""
+    import torch
+
+    best = next(c for c in trainer.checkpoint_callbacks if c.monitor == monitor.metric)
+    if not best.best_model_path:
+        return {f"best/{monitor.metric}": None, "best/epoch": None}
+    checkpoint = torch.load(best.best_model_path, map_location=module.device, weights_only=True, mmap=True)
+    module.load_state_dict(checkpoint["state_dict"])
+    return {f"best/{monitor.metric}": float(best.best_model_score), "best/epoch": checkpoint["epoch"]}
+
+
+def collect_metrics(trainer: Any) -> dict[str, Any]:
+    """Every metric of the last epoch by its TensorBoard name, the number of epochs, and the throughput."""
     from callbacks.throughput import Throughput
 
     metrics: dict[str, Any] = {}
@@ -114,8 +126,5 @@ def collect_metrics(trainer: Any, monitor: DictConfig) -> dict[str, Any]:
         number = float(value)
         if "/" in name:
             metrics[name] = number if math.isfinite(number) else str(number)
-    best = next(c for c in trainer.checkpoint_callbacks if c.monitor == monitor.metric)
-    metrics[f"best/{monitor.metric}"] = None if best.best_model_score is None else float(best.best_model_score)
-    metrics["epochs"] = trainer.current_epoch
     rates = [c.images_per_second for c in trainer.callbacks if isinstance(c, Throughput)]
-    return metrics | {"images_per_second": rates[0] if rates else None}
+    return metrics | {"epochs": trainer.current_epoch, "images_per_second": rates[0] if rates else None}

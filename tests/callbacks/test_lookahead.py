@@ -5,11 +5,11 @@ import pytest
 import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
-from pytorch_lightning import LightningModule, Trainer
-from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
 from callbacks.lookahead import Lookahead
+from datamodules.tensor_loader import TensorDataLoader
 
 STEPS = 12
 X = torch.randn(STEPS // 2, 8, 3, generator=torch.Generator().manual_seed(0))
@@ -25,20 +25,30 @@ class Module(LightningModule):
         self.automatic_optimization = False
         self.steps_a_batch, self.stop_at = steps_a_batch, stop_at
 
-    def training_step(self, batch: Tensor, batch_idx: int) -> None:
+    def training_step(self, batch: tuple[Tensor], batch_idx: int) -> None:
         optimizer: Any = self.optimizers()
-        for x in batch:
+        for x in batch[0]:
             if self.global_step == self.stop_at:
                 raise InterruptedError
             optimizer.zero_grad()
             (self.network(x) - x.sum(1, keepdim=True)).square().mean().backward()
             optimizer.step()
 
-    def train_dataloader(self) -> list[Tensor]:
-        return list(X.split(self.steps_a_batch))
+    def train_dataloader(self) -> TensorDataLoader:
+        return TensorDataLoader(X, batch_size=self.steps_a_batch, shuffle=False, seed=0)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.SGD(self.network.parameters(), lr=0.1, momentum=0.9, nesterov=True)
+
+
+class Saver(Callback):
+    """Saves a checkpoint after every batch, named by the steps made."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
+        trainer.save_checkpoint(self.folder / f"{trainer.global_step}.ckpt")
 
 
 def build() -> Lookahead:
@@ -52,7 +62,8 @@ def fit(module: Module, folder: Path, ckpt_path: Path | None = None) -> dict[str
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        callbacks=[build(), ModelCheckpoint(folder, filename="{step}", every_n_train_steps=1, save_top_k=-1)],
+        enable_checkpointing=False,
+        callbacks=[build(), Saver(folder)],
     )
     trainer.fit(module, ckpt_path=ckpt_path, weights_only=True)
     return {name: tensor.clone() for name, tensor in module.state_dict().items()}
@@ -87,7 +98,7 @@ def test_a_resumed_run_ends_with_the_same_bits(tmp_path, stop_at):
     expected = fit(Module(), tmp_path / "whole")
     with pytest.raises(InterruptedError):
         fit(Module(stop_at=stop_at), tmp_path / "killed")
-    resumed = fit(Module(), tmp_path / "resumed", tmp_path / f"killed/step={stop_at}.ckpt")
+    resumed = fit(Module(), tmp_path / "resumed", tmp_path / f"killed/{stop_at}.ckpt")
     for name, tensor in expected.items():
         assert torch.equal(resumed[name], tensor), name
 

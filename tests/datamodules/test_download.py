@@ -30,6 +30,7 @@ class Server(ThreadingHTTPServer):
     announces = True
     status = 200
     location = ""
+    kind = "application/zip"
     delay = 0.0
 
     def __init__(self) -> None:
@@ -56,6 +57,7 @@ class Handler(BaseHTTPRequestHandler):
         body = server.content[start:]
         if start:
             self.send_header("Content-Range", f"bytes {start}-{len(server.content) - 1}/{len(server.content)}")
+        self.send_header("Content-Type", server.kind)
         if server.announces:
             self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -155,14 +157,30 @@ def test_damaged_part_is_refused_and_then_fetched_whole(server: Server, dest: Pa
 
 
 @pytest.mark.parametrize("announces", [True, False])
-def test_page_in_the_place_of_a_shorter_file_is_refused(server: Server, dest: Path, announces: bool) -> None:
-    server.content, server.announces = PAGE + b" " * len(CONTENT), announces
-    assert_refused(server, dest, "256,037 bytes of text/plain" if announces else "HTML page")
+def test_page_in_the_place_of_the_file_is_refused(server: Server, dest: Path, announces: bool) -> None:
+    server.content, server.kind, server.announces = PAGE, "text/html; charset=utf-8", announces
+    assert_refused(server, dest, f"{'37' if announces else 'some'} bytes of text/html .* 256,000 bytes was expected")
+
+
+def test_page_that_calls_itself_an_archive_is_refused(server: Server, dest: Path) -> None:
+    server.content = PAGE + b" " * (len(CONTENT) - len(PAGE))
+    assert_refused(server, dest, "an HTML page, where")
+
+
+def test_page_does_not_cost_the_part_that_was_fetched(server: Server, dest: Path) -> None:
+    dest.parent.mkdir()
+    part_of(dest).write_bytes(CONTENT[:100_000])
+    server.content, server.kind, server.ranges = PAGE, "text/html", False
+    with pytest.raises(DataError, match="text/html"):
+        fetch(server, dest)
+    server.content, server.kind, server.ranges = CONTENT, "application/zip", True
+    assert fetch(server, dest).read_bytes() == CONTENT
+    assert server.requests[-1] == "bytes=100000-"
 
 
 def test_file_cut_short_at_the_source_is_refused(server: Server, dest: Path) -> None:
     server.content = CONTENT[:1000]
-    assert_refused(server, dest, "1,000 bytes .* 256,000 bytes were expected")
+    assert_refused(server, dest, "answered with 1000 bytes .* 256,000 bytes was expected")
 
 
 def test_endless_answer_is_stopped(server: Server, dest: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,10 +18,21 @@ def test_folder_is_filled_once(tmp_path: Path) -> None:
     assert (target / "a").read_text() == "kept"
 
 
+def test_folder_that_is_there_needs_no_lock(tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    (tmp_path / ".set.lock").mkdir()  # no file can take its place, as in a folder that is read-only
+    assert new_folder(tmp_path / "set", write) == tmp_path / "set"
+    (tmp_path / "set").rmdir()
+    with pytest.raises(DataError, match="cannot be written"):
+        new_folder(tmp_path / "set", write)
+
+
 def test_folder_is_not_there_before_it_is_whole(tmp_path: Path) -> None:
-    seen = []
-    new_folder(tmp_path / "set", lambda folder: (write(folder), seen.append((tmp_path / "set").exists()))[0])
-    assert seen == [False]
+    def write_and_look(folder: Path) -> None:
+        write(folder)
+        assert not (tmp_path / "set").exists()
+
+    new_folder(tmp_path / "set", write_and_look)
     assert (tmp_path / "set" / "a").exists()
 
 

@@ -32,7 +32,9 @@ def test_hymenoptera_has_the_real_layout(tmp_path: Path, monkeypatch: pytest.Mon
     assert list(train) == ["ants", "bees"]
     assert [file.name for file in train["ants"]] == ["0000.jpg", "0001.jpg", "0002.jpg"]
     files = [file for classes in (train, val) for files in classes.values() for file in files]
-    assert {(Image.open(file).format, Image.open(file).mode) for file in files} == {("JPEG", "RGB")}
+    for file in files:
+        with Image.open(file) as image:
+            assert (image.format, image.mode) == ("JPEG", "RGB")
     assert len(set(digests(folder).values())) == 12
     assert digests(write_hymenoptera(tmp_path / "again")) == digests(folder)
 

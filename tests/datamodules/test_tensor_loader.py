@@ -1,9 +1,9 @@
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from pytorch_lightning import LightningModule, Trainer
-from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning import Callback, LightningModule, Trainer
 
 import datamodules.tensor_loader as tensor_loader
 from datamodules.chunk import Chunk
@@ -164,7 +164,17 @@ class Recorder(LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
-def fit(folder: Any, module: Recorder, *, chunk: int, ckpt_path: Any = None) -> Trainer:
+class Saver(Callback):
+    """Saves a checkpoint after every batch, named by the steps made."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
+        trainer.save_checkpoint(self.folder / f"{trainer.global_step}.ckpt")
+
+
+def fit(folder: Path, module: Recorder, *, chunk: int, ckpt_path: Path | None = None) -> Trainer:
     trainer = Trainer(
         accelerator="cpu",
         max_epochs=3,
@@ -172,7 +182,8 @@ def fit(folder: Any, module: Recorder, *, chunk: int, ckpt_path: Any = None) -> 
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
-        callbacks=[ModelCheckpoint(folder, filename="{step}", every_n_train_steps=1, save_top_k=-1)],
+        enable_checkpointing=False,
+        callbacks=[Saver(folder)],
     )
     trainer.fit(module, build(chunk=chunk), build(shuffle=False), ckpt_path=ckpt_path, weights_only=True)
     return trainer
@@ -193,7 +204,7 @@ def test_a_run_that_was_killed_sees_what_one_run_sees(tmp_path, stop_at):
     with pytest.raises(InterruptedError):
         fit(tmp_path, killed, chunk=1)
     resumed = Recorder()
-    fit(tmp_path / "resumed", resumed, chunk=1, ckpt_path=tmp_path / f"step={stop_at}.ckpt")
+    fit(tmp_path / "resumed", resumed, chunk=1, ckpt_path=tmp_path / f"{stop_at}.ckpt")
     assert killed.seen + resumed.seen == [
         (epoch, index) for epoch in range(3) for index in seen(batches(build(), epoch))
     ]

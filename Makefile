@@ -1,0 +1,38 @@
+# `make train` and `make test` are all that a new machine needs: Python ≥ 3.10 and a package index.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# One torch thread a test process: the tests' networks are tiny, and two processes share the cores.
+TEST_ENV := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1
+
+.PHONY: train test check soak clean
+
+train: $(VENV)/installed
+	$(BIN)/python train.py experiment=transfer_feature_extractor
+
+test: $(VENV)/installed-for-tests check
+	$(TEST_ENV) $(BIN)/python -m pytest -n 2 -m "not slow"
+
+check: $(VENV)/installed-for-tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+soak: $(VENV)/installed-for-tests
+	$(TEST_ENV) $(BIN)/python -m pytest -m slow
+
+# What was tested; `make CONSTRAINTS= …` takes the newest releases that pyproject.toml allows.
+CONSTRAINTS ?= -c constraints.txt
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet -e . $(CONSTRAINTS)
+	touch $@
+
+$(VENV)/installed-for-tests: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet -e '.[test]' $(CONSTRAINTS)
+	touch $@
+
+clean:
+	rm -rf $(VENV) *.egg-info build .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,84 @@
+"""Features of photos on disk, under a key of everything that they depend on."""
+
+import hashlib
+import json
+import logging
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from datamodules.new_folder import new_folder
+
+logger = logging.getLogger(__name__)
+
+KEY_FILE = "key.json"
+
+
+def cached_arrays(
+    folder: Path, key: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], compute: Any
+) -> dict[str, Tensor]:
+    """float32 arrays of the given shapes, read from `folder/<hash of key>/<name>.npy` or computed and written there.
+
+    `compute(arrays)` fills the arrays, which are mapped from the files, so memory stays bounded whatever their size. Of
+    several processes that ask at once one computes. Arrays whose bytes are not those that were written (damaged, cut
+    short) are thrown away and computed again.
+    """
+    text = json.dumps(key, sort_keys=True)
+    target = folder / hashlib.sha256(text.encode()).hexdigest()[:24]
+
+    def fill(aside: Path) -> None:
+        arrays = {
+            name: np.lib.format.open_memmap(aside / f"{name}.npy", mode="w+", dtype=np.float32, shape=shape)
+            for name, shape in shapes.items()
+        }
+        compute({name: torch.from_numpy(array) for name, array in arrays.items()})
+        for array in arrays.values():
+            array.flush()
+        digests = {name: _digest(aside / f"{name}.npy") for name in shapes}
+        (aside / KEY_FILE).write_text(json.dumps({"key": key, "sha256": digests}, indent=1), encoding="utf-8")
+
+    if target.is_dir() and not _is_sound(target, shapes):
+        logger.warning("The features in %s are damaged: they are computed again.", target)
+        shutil.rmtree(target)
+    new_folder(target, fill)
+    # Copy on write: a caller cannot change the file.
+    return {name: torch.from_numpy(np.load(target / f"{name}.npy", mmap_mode="c")) for name in shapes}
+
+
+def _is_sound(folder: Path, shapes: Mapping[str, tuple[int, ...]]) -> bool:
+    try:
+        digests = json.loads((folder / KEY_FILE).read_text(encoding="utf-8"))["sha256"]
+        return all(_digest(folder / f"{name}.npy") == digests[name] for name in shapes)
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def state_digest(state: Mapping[str, Tensor]) -> str:
+    """One hash of a network's weights and their names."""
+    digest = hashlib.sha256()
+    for name, tensor in state.items():
+        digest.update(name.encode())
+        array: NDArray[Any] = tensor.detach().cpu().contiguous().view(torch.uint8).numpy()
+        digest.update(array)
+    return digest.hexdigest()
+
+
+def files_digest(files: list[Path], root: Path) -> str:
+    """One hash of the names (below `root`), sizes and bytes of files, in their order."""
+    digest = hashlib.sha256()
+    for file in files:
+        content = file.read_bytes()
+        digest.update(f"{file.relative_to(root).as_posix()}\0{len(content)}\0".encode())
+        digest.update(content)
+    return digest.hexdigest()
