@@ -13,7 +13,7 @@ def train(cfg: DictConfig) -> float | None:
     from hydra.utils import instantiate
     from pytorch_lightning import seed_everything
 
-    from runs.network import build_network
+    from runs.network import build_features, build_network
     from runs.record import Record, collect_metrics, restore_best
     from runs.report import notices, print_end, print_start
 
@@ -34,7 +34,8 @@ def train(cfg: DictConfig) -> float | None:
             scheduler=instantiate(cfg.scheduler),
         )
         module.save_hyperparameters({**config, "notices": notices(cfg, datamodule.source)}, logger=False)
-        datamodule = module.wrap_datamodule(datamodule)
+        if cfg.cache and "features" in cfg:
+            datamodule = build_features(cfg, datamodule, network)
 
         trainer = instantiate(
             cfg.trainer,

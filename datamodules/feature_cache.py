@@ -4,13 +4,12 @@ import hashlib
 import json
 import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from datamodules.new_folder import new_folder
@@ -21,7 +20,10 @@ KEY_FILE = "key.json"
 
 
 def cached_arrays(
-    folder: Path, key: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], compute: Any
+    folder: Path,
+    key: Mapping[str, Any],
+    shapes: Mapping[str, tuple[int, ...]],
+    compute: Callable[[dict[str, Tensor]], None],
 ) -> dict[str, Tensor]:
     """float32 arrays of the given shapes, read from `folder/<hash of key>/<name>.npy` or computed and written there.
 
@@ -60,21 +62,14 @@ def _is_sound(folder: Path, shapes: Mapping[str, tuple[int, ...]]) -> bool:
 
 
 def _digest(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def state_digest(state: Mapping[str, Tensor]) -> str:
-    """One hash of a network's weights and their names."""
     digest = hashlib.sha256()
-    for name, tensor in state.items():
-        digest.update(name.encode())
-        array: NDArray[Any] = tensor.detach().cpu().contiguous().view(torch.uint8).numpy()
-        digest.update(array)
+    with file.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
     return digest.hexdigest()
 
 
-def files_digest(files: list[Path], root: Path) -> str:
+def files_digest(files: Iterable[Path], root: Path) -> str:
     """One hash of the names (below `root`), sizes and bytes of files, in their order."""
     digest = hashlib.sha256()
     for file in files:

@@ -1,45 +1,47 @@
-"""The features of an image folder's photos in the place of the photos: what a frozen backbone gives never changes."""
+"""The features of photos in the place of the photos: what a frozen backbone gives never changes."""
 
-import time
 import logging
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from pytorch_lightning import LightningDataModule
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from datamodules.feature_cache import cached_arrays, files_digest, state_digest
+from datamodules.feature_cache import cached_arrays, files_digest
 from datamodules.image_folder import ImageFolder, Photos
-from datamodules.images import read_image
 from datamodules.normalization import normalize
 from datamodules.tensor_loader import TensorDataLoader
-from functional.keyed import keyed_rng
 
 logger = logging.getLogger(__name__)
 
+READ_AT_ONCE = 8  # photos that a worker hands over together
+
 
 class Views(Dataset[Tensor]):
-    """Item i: photo i in `views` looks, decoded once: (views, 3, H, W) uint8. Look v is the one of epoch v."""
+    """Item i: photo i in its looks of epochs 0 to `views` - 1 of a run with this seed, (views, 3, H, W) uint8."""
 
-    def __init__(self, photos: Photos, views: int) -> None:
+    def __init__(self, photos: Photos, views: int, seed: int) -> None:
         self.photos = photos
         self.views = views
+        self.seed = seed
 
     def __len__(self) -> int:
         return len(self.photos)
 
     def __getitem__(self, index: int) -> Tensor:
-        return self.photos.looks(index, range(self.views))
+        return torch.stack(self.photos.looks(index, range(self.views), self.seed))
 
 
 class Features(LightningDataModule):
-    """Training features (N, views, D) and validation features (N, D) of `photos`, with the labels.
+    """Batches of features (N, num_features) and labels (N,) of `photos`, kept on disk in `cache_dir`.
 
-    Epoch e trains on view e mod `views` of each photo. The view is drawn as the plain path draws epoch e's look with
-    the seed `view_seed`, so with as many views as epochs both see the same pictures.
+    Epoch e trains on view e mod `views` of each photo: its look in that epoch of the plain path with seed `view_seed`.
+    So with as many views as epochs both paths train on the same pictures. Each validation photo has one view. Memory
+    stays bounded: photos are read a few at a time, and features are mapped from the files.
     """
 
     has_test = False
@@ -48,27 +50,88 @@ class Features(LightningDataModule):
         self,
         *,
         photos: ImageFolder,
-        extract: Callable[[Tensor], Tensor],
+        backbone: Callable[[Tensor], Tensor],
         num_features: int,
-        key: dict[str, Any],
+        key: Mapping[str, Any],
         cache_dir: str,
-        views: int,
+        augmentation_views: int | None,
+        max_epochs: int,
         view_seed: int,
-        batch_size: int,
         chunk: int,
     ) -> None:
         super().__init__()
         self.photos = photos
-        self.extract = extract
+        self.backbone = backbone
         self.num_features = num_features
         self.key = key
         self.cache_dir = Path(cache_dir)
-        self.views = views
+        self.views = max_epochs if augmentation_views is None else augmentation_views
         self.view_seed = view_seed
-        self.batch_size = batch_size
         self.chunk = chunk
         self.features: dict[str, Tensor] = {}
+        self.name, self.source, self.classes = photos.name, photos.source, photos.classes
+        self.counts, self.labels, self.images = photos.counts, photos.labels, photos.images
+        self.first_training_batch = photos.first_training_batch
 
-    def __getattr__(self, name: str) -> Any:
-        # Names, counts, labels and thumbnails are the photos' own.
-        return getattr(self.__dict__["photos"], name)
+    def setup(self, stage: str) -> None:
+        if self.features:
+            return
+        train, val = self.photos.train, self.photos.val
+        key = {
+            **self.key,
+            "files": files_digest([*train.files, *val.files], self.photos.root),
+            "train": [len(train), repr(train.transform), self.views, self.view_seed],
+            "val": [len(val), repr(val.transform)],
+            "mean": self.photos.mean,
+            "std": self.photos.std,
+        }
+        shapes = {
+            "train": (len(train), self.views, self.num_features),
+            "val": (len(val), 1, self.num_features),
+        }
+        self.features = cached_arrays(self.cache_dir, key, shapes, self._compute)
+
+    def _compute(self, arrays: dict[str, Tensor]) -> None:
+        started = time.monotonic()
+        for split, array in arrays.items():
+            self._compute_split(getattr(self.photos, split), array)
+        pictures = sum(array.shape[0] * array.shape[1] for array in arrays.values())
+        seconds = time.monotonic() - started
+        logger.info("Features of %d pictures: %.1f s, %.0f a second.", pictures, seconds, pictures / seconds)
+
+    def _compute_split(self, photos: Photos, array: Tensor) -> None:
+        views = array.shape[1]
+        loader = DataLoader(
+            Views(photos, views, self.view_seed), batch_size=READ_AT_ONCE, num_workers=self.photos.num_workers
+        )
+        position = 0
+        for pictures in loader:
+            flat = normalize(pictures.flatten(0, 1), self.photos.mean, self.photos.std)
+            features = self.backbone(flat).view(len(pictures), views, -1)
+            array[position : position + len(pictures)] = features
+            position += len(pictures)
+
+    def train_dataloader(self) -> TensorDataLoader:
+        return self._loader("train", self.photos.batch_size, shuffle=True, chunk=self.chunk)
+
+    def val_dataloader(self) -> TensorDataLoader:
+        return self._loader("val", self.photos.eval_batch_size, shuffle=False, chunk=1)
+
+    def _loader(self, split: str, batch_size: int, *, shuffle: bool, chunk: int) -> TensorDataLoader:
+        photos: Photos = getattr(self.photos, split)
+        return TensorDataLoader(
+            self.features[split],
+            torch.tensor(photos.labels),
+            batch_size=batch_size,
+            shuffle=shuffle,
+            seed=self.photos.seed,
+            chunk=chunk,
+            transform=view_of_epoch,
+            rank=self.trainer.global_rank if self.trainer else 0,
+            world_size=self.trainer.world_size if self.trainer else 1,
+        )
+
+
+def view_of_epoch(features: Tensor, indices: Tensor, epoch: int) -> Tensor:
+    """Features (N, D) out of (N, views, D): the epoch's view."""
+    return features[:, epoch % features.shape[1]]

@@ -37,9 +37,16 @@ class Photos(Dataset[tuple[Tensor, int]]):
     def __getitem__(self, key: tuple[int, int] | int) -> tuple[Tensor, int]:
         # Lightning's overfit_batches brings a sampler of its own, which knows no epoch.
         epoch, index = key if isinstance(key, tuple) else (0, key)
+        return self.looks(index, [epoch], self.seed)[0], self.labels[index]
+
+    def looks(self, index: int, epochs: Sequence[int], seed: int) -> list[Tensor]:
+        """How photo `index` looks in each of some epochs of a run with this seed; it is read once."""
         image = read_image(self.files[index], self.max_pixels)
-        with keyed_rng(self.seed, epoch, index):
-            return self.transform(image), self.labels[index]
+        looks = []
+        for epoch in epochs:
+            with keyed_rng(seed, epoch, index):
+                looks.append(self.transform(image))
+        return looks
 
 
 class ImageFolder(LightningDataModule):

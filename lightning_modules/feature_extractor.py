@@ -29,7 +29,9 @@ class FeatureExtractor(Classifier):
         return head
 
     def forward(self, inputs: Tensor) -> Tensor:
-        with torch.no_grad():
-            features = self.network.features(inputs)
-        logits: Tensor = self.network.head(features)
+        """Logits (N, num_classes) of images (N, 3, H, W), or of their features (N, num_features) from the cache."""
+        if inputs.ndim == 4:
+            with torch.no_grad():
+                inputs = self.network.features(inputs)
+        logits: Tensor = self.network.head(inputs)
         return logits

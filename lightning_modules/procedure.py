@@ -81,10 +81,6 @@ class Procedure(LightningModule):
 
     # The training step -----------------------------------------------------------------------------------------------
 
-    def wrap_datamodule(self, datamodule: Any) -> Any:
-        """The data that this procedure trains on, made from the experiment's; here the same."""
-        return datamodule
-
     def setup(self, stage: str) -> None:
         datamodule = getattr(self.trainer, "datamodule", None)
         self.automatic_optimization = getattr(datamodule, "chunk", 1) == 1
@@ -184,8 +180,8 @@ class Procedure(LightningModule):
         self.log(f"{split}/loss", total / count, sync_dist=True, prog_bar=True)
         if (metrics := self.metrics(split)) is not None:
             computed = metrics.compute()
-            self.log_dict(self.named_metrics(computed))
-            self.log_dict({name: value for name, value in computed.items() if value.ndim == 0}, prog_bar=True, logger=False)
+            for name, value in self.named_metrics(computed).items():
+                self.log(name, value, prog_bar=name in computed)
             metrics.reset()
         # Curves over optimizer steps: Lightning would count batches, and a chunk is one batch.
         self.log("step", float(self.global_step))

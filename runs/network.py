@@ -36,6 +36,17 @@ def _instantiate(node: DictConfig) -> Any:
     return instantiate(settings)
 
 
+def build_features(cfg: DictConfig, datamodule: Any, network: Any) -> Any:
+    """The features of the datamodule's photos, as `cfg.features` says, in the place of the photos."""
+    from networks.frozen import FrozenBackbone
+
+    settings = dict(cfg.features)
+    backbone = FrozenBackbone(network, settings.pop("precision"))
+    return instantiate(
+        settings, photos=datamodule, backbone=backbone, num_features=network.head.in_features, key=backbone.key
+    )
+
+
 def network_name(node: DictConfig) -> str:
     """As the config group has it, `resnet18`; with timm's own name where there is one, `timm/convnext_tiny`."""
     name = str(node["_target_"]).split(".")[1]

@@ -1,0 +1,82 @@
+"""CIFAR-10: 60,000 photos of ten kinds of things, 32 × 32 pixels (Krizhevsky 2009, cs.toronto.edu/~kriz/cifar.html)."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from datamodules.archive import extract_tar
+from datamodules.cifar10_files import OFFICIAL_MD5S, read_cifar10
+from datamodules.download import DownloadError, download
+from datamodules.errors import DataError
+from datamodules.in_memory import InMemory, Split
+from datamodules.stand_in import write_cifar10
+from datamodules.stratified_split import stratified_split
+
+logger = logging.getLogger(__name__)
+
+URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
+SIZE = 170_052_171  # bytes
+SHA256 = "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"
+FOLDER = "cifar-10-batches-bin"
+OFFICIAL_TRAIN_SIZE = 50_000
+
+
+class CIFAR10(InMemory):
+    """The binary version under `data_dir/cifar-10-batches-bin`: found there, else downloaded, else drawn if `stand_in`.
+
+    `source` says which: official, local (the official training images, but a test file that is missing or another) or
+    stand-in. Without a test file there is no `test` split. Training files that are not the official ones are refused
+    (DataError).
+
+    Args:
+        data_dir: holds the folder, or receives it.
+        val_size: how many of the 50,000 training images are kept for validation, each class its share, drawn by the
+            seed; 0: train on all, and see InMemory about the best epoch. A stand-in, of a tenth of the size, gives a
+            tenth.
+        stand_in: draw pictures where the real ones cannot be had; False: raise DataError.
+    """
+
+    name = "cifar10"
+
+    def __init__(self, *, data_dir: str, val_size: int, stand_in: bool, **in_memory: Any) -> None:
+        super().__init__(**in_memory)
+        self.data_dir = Path(data_dir)
+        self.val_size = val_size
+        self.stand_in = stand_in
+
+    def prepare_data(self) -> None:
+        if (self.data_dir / FOLDER).is_dir():
+            return
+        archive = self.data_dir / URL.rpartition("/")[2]
+        try:
+            self.data_dir.mkdir(parents=True, exist_ok=True)
+            extract_tar(download(URL, archive, SHA256, SIZE), self.data_dir, FOLDER)
+        except (DownloadError, OSError) as error:
+            if not self.stand_in:
+                raise DataError(
+                    f"The images of CIFAR-10 are neither in {self.data_dir / FOLDER} nor within reach ({error}): put "
+                    f"{archive.name} from {URL} there and unpack it, or give datamodule.data_dir=DIR that holds {FOLDER}/."
+                ) from error
+            logger.warning("No images in %s and none within reach: %s", self.data_dir / FOLDER, error)
+            write_cifar10(self._stand_in_dir)
+
+    def load(self) -> dict[str, Split]:
+        official = (self.data_dir / FOLDER).is_dir()
+        folder = (self.data_dir if official else self._stand_in_dir) / FOLDER
+        read = read_cifar10(folder, md5s=OFFICIAL_MD5S if official else None)
+        self.classes, self.source = list(read.classes), read.source
+        images, labels = read.train
+        if not 0 <= self.val_size < OFFICIAL_TRAIN_SIZE:
+            raise DataError(f"datamodule.val_size={self.val_size} is not between 0 and {OFFICIAL_TRAIN_SIZE - 1}.")
+        val_size = self.val_size * len(labels) // OFFICIAL_TRAIN_SIZE
+        train, val = stratified_split(labels, val_size, seed=self.seed)
+        splits = {"train": (images[train], labels[train])}
+        if val_size:
+            splits["val"] = (images[val], labels[val])
+        if read.test is not None:
+            splits["test"] = read.test
+        return splits
+
+    @property
+    def _stand_in_dir(self) -> Path:
+        return self.data_dir / "stand-in"

@@ -1,0 +1,186 @@
+"""Sets of small images that are held whole, as uint8 tensors."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from pytorch_lightning import LightningDataModule
+from pytorch_lightning.callbacks import Checkpoint
+from torch import Tensor
+
+from datamodules.errors import DataError
+from datamodules.image_transform import ImageTransform
+from datamodules.tensor_loader import TensorDataLoader
+
+Split = tuple[Tensor, Tensor]
+
+
+class InMemory(LightningDataModule):
+    """Images (N, C, H, W) uint8 and targets (N, …) of `train`, maybe `val` and maybe `test`, which `load` gives.
+
+    Batches are images (N, C, H, W), float in [0, 1] or normalised by `mean` and `std` if given, those for training
+    augmented (image_transform.py), and targets. On a CUDA device with room the tensors are moved there once, as they
+    are. Order and augmentation are keyed by (seed, epoch, index).
+
+    Without a `val` split nothing can choose a best epoch but a metric of training: `monitor.metric=train/loss
+    monitor.mode=min`. A monitor of `val/…` is then refused (DataError), and the test split never serves for it.
+
+    Args:
+        num_classes: checked against the number of `classes`.
+        flip: none | random | alternating; with translate and cutout (pixels), see ImageTransform.
+        mean: per channel, of pixels in [0, 1]; with std: null: no normalisation.
+        drop_last: leave out a smaller last training batch.
+        chunk: training batches that are handed out together (tensor_loader.py); a procedure that cannot work through
+            several at once sets it to 1.
+    """
+
+    name: str
+    source: str
+    classes: Sequence[str] = ()
+
+    def __init__(
+        self,
+        *,
+        num_classes: int,
+        flip: str,
+        translate: int,
+        cutout: int,
+        mean: Sequence[float] | None,
+        std: Sequence[float] | None,
+        batch_size: int,
+        eval_batch_size: int,
+        drop_last: bool,
+        chunk: int,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        self.flip, self.translate, self.cutout = flip, translate, cutout
+        self.mean, self.std = mean, std
+        self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
+        self.drop_last, self.chunk, self.seed = drop_last, chunk, seed
+        self.splits: dict[str, Split] = {}
+
+    def load(self) -> dict[str, Split]:
+        """The splits by name; it sets `classes` (in the order of the labels) and `source` as well."""
+        raise NotImplementedError
+
+    def setup(self, stage: str) -> None:
+        if not self.splits:
+            self.splits = self.load()
+            self._check()
+        if self.trainer is not None and stage == "fit" and "val" not in self.splits:
+            for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
+                if isinstance(callback, Checkpoint) and (getattr(callback, "monitor", None) or "").startswith("val/"):
+                    raise DataError(
+                        f"{self.name} has no validation images to choose the best epoch by: give "
+                        "monitor.metric=train/loss monitor.mode=min, or a datamodule.val_size above 0."
+                    )
+
+    def _check(self) -> None:
+        if len(self.classes) != self.num_classes:
+            raise DataError(
+                f"{self.name} has {len(self.classes)} classes, datamodule.num_classes is {self.num_classes}: "
+                f"give datamodule.num_classes={len(self.classes)}."
+            )
+        size = len(self.splits["train"][0])
+        if self.drop_last and size < self.batch_size:
+            raise DataError(
+                f"{self.name} has {size} training images, fewer than the datamodule.batch_size of {self.batch_size}: "
+                "give a smaller one, or datamodule.drop_last=false."
+            )
+
+    @property
+    def has_test(self) -> bool:
+        return "test" in self.splits
+
+    # Loaders ---------------------------------------------------------------------------------------------------------
+
+    def train_dataloader(self) -> TensorDataLoader:
+        return self._loader(
+            "train",
+            self.train_transform(),
+            batch_size=self.batch_size,
+            # The same few batches are meant to come over and over.
+            shuffle=not (self.trainer and self.trainer.overfit_batches),  # type: ignore[attr-defined]
+            drop_last=self.drop_last,
+            chunk=self.chunk,
+        )
+
+    def val_dataloader(self) -> TensorDataLoader | list[Any]:
+        return self._eval_loader("val") if "val" in self.splits else []
+
+    def test_dataloader(self) -> TensorDataLoader:
+        return self._eval_loader("test")
+
+    def _eval_loader(self, split: str) -> TensorDataLoader:
+        return self._loader(split, self.eval_transform(split), batch_size=self.eval_batch_size, shuffle=False)
+
+    def _loader(self, split: str, transform: ImageTransform, **settings: Any) -> TensorDataLoader:
+        trainer = self.trainer
+        return TensorDataLoader(
+            *self._near_the_network(split),
+            transform=transform,
+            seed=self.seed,
+            rank=trainer.global_rank if trainer else 0,
+            world_size=trainer.world_size if trainer else 1,
+            **settings,
+        )
+
+    def train_transform(self) -> ImageTransform:
+        """What training images go through."""
+        return self._transform("train", flip=self.flip, translate=self.translate, cutout=self.cutout)
+
+    def eval_transform(self, split: str) -> ImageTransform:
+        """What the other splits' images go through: normalisation alone."""
+        return self._transform(split, flip="none", translate=0, cutout=0)
+
+    def _transform(self, split: str, **augmentation: Any) -> ImageTransform:
+        size = len(self.splits[split][0])
+        return ImageTransform(set_size=size, seed=self.seed, mean=self.mean, std=self.std, **augmentation)
+
+    def _near_the_network(self, split: str) -> Split:
+        """The split's tensors, from now on on the Trainer's CUDA device, if it has one with twice the room."""
+        images, targets = self.splits[split]
+        device = self.trainer.strategy.root_device if self.trainer else images.device  # type: ignore[attr-defined]
+        if device.type == "cuda" and images.device != device and torch.cuda.mem_get_info(device)[0] > 2 * images.nbytes:
+            self.splits[split] = images.to(device), targets.to(device)
+        return self.splits[split]
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        # Lightning's own walk through a chunk's tensors would cost more than some networks' step.
+        first = batch
+        while not isinstance(first, Tensor):
+            first = first[0]
+        return batch if first.device == device else super().transfer_batch_to_device(batch, device, dataloader_idx)
+
+    # What is shown ---------------------------------------------------------------------------------------------------
+
+    def counts(self) -> dict[str, int]:
+        """How many images each split has."""
+        return {split: len(images) for split, (images, _) in self.splits.items()}
+
+    def first_training_batch(self, limit: int) -> tuple[Tensor, Tensor]:
+        """At most `limit` images of the first training batch as the network sees them, in [0, 1], and their targets."""
+        transform, (every, targets) = self.train_transform(), self.splits["train"]
+        indices = torch.arange(len(every), device=every.device)
+        loader = TensorDataLoader(indices, batch_size=min(limit, self.batch_size), shuffle=True, seed=self.seed)
+        (chosen,) = next(iter(loader))  # type: ignore[misc]
+        images = transform(every[chosen], chosen, 0).cpu()
+        if self.mean is not None and self.std is not None:
+            images = images * torch.tensor(self.std).view(-1, 1, 1) + torch.tensor(self.mean).view(-1, 1, 1)
+        return coloured(images), targets[chosen].cpu()
+
+    def labels(self, split: str, indices: Sequence[int]) -> list[Any]:
+        """The targets of some images of `split` (train, val, test)."""
+        targets: list[Any] = self.splits[split][1][list(indices)].tolist()
+        return targets
+
+    def images(self, split: str, indices: Sequence[int]) -> Tensor:
+        """Images of `split` (train, val, test), not augmented: (N, 3, H, W) in [0, 1]."""
+        return coloured(self.splits[split][0][list(indices)].cpu().float() / 255)
+
+
+def coloured(images: Tensor) -> Tensor:
+    """Images (N, 1 or 3, H, W) with three channels."""
+    return images.expand(-1, 3, -1, -1)
