@@ -4,12 +4,14 @@ import hydra
 from omegaconf import DictConfig
 
 from runs.command_line import rewrite_arguments
+from runs.deferred_imports import defer_imports
 from runs.resolvers import register_resolvers
 
 
 def train(cfg: DictConfig) -> float | None:
     """One run, from its config to its run directory. Returns the best value of the monitored metric."""
     # Only here: --help, --cfg and tab completion need none of it.
+    defer_imports()
     from hydra.utils import instantiate
     from pytorch_lightning import seed_everything
 
@@ -24,7 +26,7 @@ def train(cfg: DictConfig) -> float | None:
         record.name_data(datamodule.name, datamodule.source)
 
         seed_everything(cfg.seed, verbose=False)
-        network = build_network(cfg)
+        network = build_network(cfg, record.resumed_checkpoints)
         config = record.save_config()
         module = instantiate(
             cfg.lightning_module,
@@ -43,7 +45,8 @@ def train(cfg: DictConfig) -> float | None:
             callbacks=[instantiate(callback) for callback in cfg.callback.values()],
         )
         print_start(record, datamodule, module, trainer)
-        trainer.fit(module, datamodule, ckpt_path=record.resume_checkpoint, weights_only=True)
+        resumed = record.resumed_checkpoints and record.resumed_checkpoints / "last.ckpt"
+        trainer.fit(module, datamodule, ckpt_path=resumed, weights_only=True)
         record.metrics = collect_metrics(trainer) | restore_best(trainer, module, cfg.monitor)
         if datamodule.has_test:
             trainer.test(module, datamodule, verbose=False)

@@ -19,6 +19,7 @@ from datamodules.tensor_loader import TensorDataLoader
 logger = logging.getLogger(__name__)
 
 READ_AT_ONCE = 8  # photos that a worker hands over together
+EVAL_BATCH_SIZE = 4096  # a head's batches can be larger than a network's
 
 
 class Views(Dataset[Tensor]):
@@ -115,7 +116,7 @@ class Features(LightningDataModule):
         return self._loader("train", self.photos.batch_size, shuffle=True, chunk=self.chunk)
 
     def val_dataloader(self) -> TensorDataLoader:
-        return self._loader("val", self.photos.eval_batch_size, shuffle=False, chunk=1)
+        return self._loader("val", EVAL_BATCH_SIZE, shuffle=False, chunk=1)
 
     def _loader(self, split: str, batch_size: int, *, shuffle: bool, chunk: int) -> TensorDataLoader:
         photos: Photos = getattr(self.photos, split)

@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 from pytorch_lightning import LightningDataModule
-from pytorch_lightning.callbacks import Checkpoint
 from torch import Tensor
 
 from datamodules.errors import DataError
@@ -71,7 +70,7 @@ class InMemory(LightningDataModule):
             self._check()
         if self.trainer is not None and stage == "fit" and "val" not in self.splits:
             for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
-                if isinstance(callback, Checkpoint) and (getattr(callback, "monitor", None) or "").startswith("val/"):
+                if str(getattr(callback, "monitor", None)).startswith("val/"):
                     raise DataError(
                         f"{self.name} has no validation images to choose the best epoch by: give "
                         "monitor.metric=train/loss monitor.mode=min, or a datamodule.val_size above 0."
@@ -101,11 +100,15 @@ class InMemory(LightningDataModule):
             "train",
             self.train_transform(),
             batch_size=self.batch_size,
-            # The same few batches are meant to come over and over.
-            shuffle=not (self.trainer and self.trainer.overfit_batches),  # type: ignore[attr-defined]
+            shuffle=self._shuffle,
             drop_last=self.drop_last,
             chunk=self.chunk,
         )
+
+    @property
+    def _shuffle(self) -> bool:
+        # Where the Trainer is to overfit some batches, the same ones come over and over.
+        return self.trainer is None or not self.trainer.overfit_batches  # type: ignore[attr-defined]
 
     def val_dataloader(self) -> TensorDataLoader | list[Any]:
         return self._eval_loader("val") if "val" in self.splits else []
@@ -164,12 +167,18 @@ class InMemory(LightningDataModule):
         """At most `limit` images of the first training batch as the network sees them, in [0, 1], and their targets."""
         transform, (every, targets) = self.train_transform(), self.splits["train"]
         indices = torch.arange(len(every), device=every.device)
-        loader = TensorDataLoader(indices, batch_size=min(limit, self.batch_size), shuffle=True, seed=self.seed)
+        loader = TensorDataLoader(indices, batch_size=min(limit, self.batch_size), shuffle=self._shuffle, seed=self.seed)
         (chosen,) = next(iter(loader))  # type: ignore[misc]
         images = transform(every[chosen], chosen, 0).cpu()
         if self.mean is not None and self.std is not None:
             images = images * torch.tensor(self.std).view(-1, 1, 1) + torch.tensor(self.mean).view(-1, 1, 1)
         return coloured(images), targets[chosen].cpu()
+
+    def normalized_training_images(self, limit: int) -> Tensor:
+        """The first training images, at most `limit`, normalised and not augmented: (N, C, H, W)."""
+        images, _ = self.splits["train"]
+        indices = torch.arange(min(limit, len(images)), device=images.device)
+        return self.eval_transform("train")(images[indices], indices, 0)
 
     def labels(self, split: str, indices: Sequence[int]) -> list[Any]:
         """The targets of some images of `split` (train, val, test)."""

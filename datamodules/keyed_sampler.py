@@ -31,5 +31,4 @@ class KeyedSampler(DistributedSampler[tuple[int, int]]):
         if not self.shuffle:
             return torch.arange(self.rank, self.size, self.num_replicas)
         order = torch.randperm(self.size, generator=keyed_generator(self.seed, self.epoch))
-        padded = torch.cat([order, order[: self.total_size - self.size]])
-        return padded[self.rank :: self.num_replicas]
+        return order[torch.arange(self.rank, self.total_size, self.num_replicas) % self.size]

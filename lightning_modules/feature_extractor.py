@@ -1,5 +1,6 @@
 """Training a new head on a frozen backbone."""
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -7,12 +8,16 @@ from torch import Tensor, nn
 
 from lightning_modules.classifier import Classifier
 
+BACKBONE = "network.backbone."
+
 
 class FeatureExtractor(Classifier):
     """A Classifier whose backbone is frozen altogether: no gradients, and its BatchNorm statistics stand still.
 
     `requires_grad=False` alone would leave BatchNorm's running statistics moving, so the backbone also stays in eval
     mode throughout. The network needs `features(images)`, a `backbone` and a `head` (networks/pretrained.py).
+
+    Checkpoints leave the backbone out. It is written once, to `backbone.ckpt` beside them.
     """
 
     def __init__(self, **classifier: Any) -> None:
@@ -35,3 +40,17 @@ class FeatureExtractor(Classifier):
                 inputs = self.network.features(inputs)
         logits: Tensor = self.network.head(inputs)
         return logits
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        backbone = Path(self.trainer.default_root_dir, "checkpoints", "backbone.ckpt")
+        if self.global_rank == 0 and not backbone.exists():
+            backbone.parent.mkdir(parents=True, exist_ok=True)
+            partial = backbone.with_suffix(".partial")
+            torch.save(self.network.backbone.state_dict(), partial)
+            partial.replace(backbone)
+        state = checkpoint["state_dict"]
+        checkpoint["state_dict"] = {name: value for name, value in state.items() if not name.startswith(BACKBONE)}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        frozen = {name: value for name, value in self.state_dict().items() if name.startswith(BACKBONE)}
+        checkpoint["state_dict"] = frozen | checkpoint["state_dict"]

@@ -12,6 +12,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics import MetricCollection
 
 from functional.keyed import mix
+from functional.threads import one_thread_an_operation
 from lightning_modules.parameter_groups import parameter_groups
 from networks.initialization import initialize
 
@@ -42,7 +43,7 @@ class Procedure(LightningModule):
         init: str | None,
         param_groups: Sequence[Mapping[str, Any]] | None,
         channels_last: bool,
-        compile: bool,
+        compile: bool | Mapping[str, Any],
         seed: int,
     ) -> None:
         super().__init__()
@@ -58,7 +59,7 @@ class Procedure(LightningModule):
         if channels_last:
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if compile:
-            network.compile()
+            network.compile(**({} if compile is True else compile))
         self.examples_seen = 0  # in training, by this process
         self._sums: dict[str, Tensor] = {}
         self._window: list[Tensor] = []
@@ -83,11 +84,26 @@ class Procedure(LightningModule):
 
     def setup(self, stage: str) -> None:
         datamodule = getattr(self.trainer, "datamodule", None)
+        if getattr(datamodule, "chunk", 1) > 1 and not self._may_work_in_chunks():
+            datamodule.chunk = 1  # type: ignore[union-attr]
         self.automatic_optimization = getattr(datamodule, "chunk", 1) == 1
+
+    def _may_work_in_chunks(self) -> bool:
+        """False for what Lightning must do around each mini-batch: accumulate, clip, scale, synchronise, count off."""
+        trainer = self.trainer
+        return (
+            trainer.accumulate_grad_batches == 1
+            and not trainer.gradient_clip_val
+            and trainer.precision != "16-mixed"
+            and trainer.world_size == 1
+            and not isinstance(trainer.limit_train_batches, int)
+        )
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor | None:
         if not self.automatic_optimization:
-            self._train_on_chunk(batch)
+            # Chunks are for steps so short that threads would only wait for each other.
+            with one_thread_an_operation():
+                self._train_on_chunk(batch)
             return None
         self._key_random_layers(self.global_step)
         outcome = self.compute(batch)
@@ -99,6 +115,8 @@ class Procedure(LightningModule):
         assert isinstance(optimizer, Optimizer)
         first_step = self.global_step
         stepped = [s.scheduler for s in self.trainer.lr_scheduler_configs if s.interval == "step"]
+        if self.trainer.max_steps >= 0:
+            chunk = chunk[: self.trainer.max_steps - first_step]
         outcomes = []
         for offset, batch in enumerate(chunk):
             self._key_random_layers(first_step + offset)
@@ -106,6 +124,7 @@ class Procedure(LightningModule):
             optimizer.zero_grad(set_to_none=True)
             outcome.loss.backward()
             optimizer.step()
+            torch.clear_autocast_cache()  # of the weights as they were: autocast lasts for the whole chunk
             for scheduler in stepped:
                 scheduler.step()
             outcomes.append(Outcome(outcome.loss.detach(), outcome.predictions.detach(), outcome.targets))
@@ -123,6 +142,8 @@ class Procedure(LightningModule):
             torch.cuda.manual_seed(key)
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if 0 <= self.trainer.max_steps <= self.global_step:
+            self.trainer.should_stop = True  # without it, an epoch that max_steps cuts short is not validated
         every = self.trainer.log_every_n_steps
         done = 1 if self.automatic_optimization else len(batch)
         if self._window and self.global_step // every > (self.global_step - done) // every:

@@ -2,9 +2,7 @@
 
 import copy
 import hashlib
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -12,6 +10,7 @@ from timm.layers import BatchNormAct2d
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from functional.threads import one_thread_an_operation
 from networks.pretrained import Pretrained
 
 PRECISIONS = ("auto", "32", "bf16")
@@ -82,17 +81,6 @@ def _computes_in_bf16() -> bool:
     if torch.cuda.is_available():
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.ops.mkldnn._is_mkldnn_bf16_supported() and torch.cpu._is_avx512_bf16_supported()
-
-
-@contextmanager
-def one_thread_an_operation() -> Iterator[int]:
-    """Inside, each operation runs on one thread; gives the number of threads that operations had."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield threads
-    finally:
-        torch.set_num_threads(threads)
 
 
 @torch.no_grad()

@@ -1,8 +1,11 @@
 """Builds the network of a config, or the substitute that the config names where its weights cannot be had."""
 
 import logging
+from pathlib import Path
 from typing import Any
 
+import torch
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 
@@ -13,11 +16,14 @@ from runs.help import CONF
 logger = logging.getLogger(__name__)
 
 
-def build_network(cfg: DictConfig) -> Any:
+def build_network(cfg: DictConfig, checkpoints: Path | None) -> Any:
     """The network of `cfg.network`; where a substitute takes its place, `cfg.network` becomes the substitute's.
 
     `cfg.network.substitute` names it (null: none), `cfg.network.substitute_for` says afterwards whose place it took.
+    Of a run that has `checkpoints` the weights lie there, so no pretrained ones are looked for.
     """
+    if checkpoints is not None:
+        return _without_pretrained_weights(cfg.network, checkpoints)
     try:
         return _instantiate(cfg.network)
     except WeightsError as error:
@@ -33,7 +39,12 @@ def build_network(cfg: DictConfig) -> Any:
 
 def _instantiate(node: DictConfig) -> Any:
     settings = {key: value for key, value in node.items() if key not in ("substitute", "substitute_for")}
-    return instantiate(settings)
+    try:
+        return instantiate(settings)
+    except InstantiationException as error:  # Hydra's cover of what the network's class raised
+        if isinstance(error.__cause__, WeightsError):
+            raise error.__cause__ from None
+        raise
 
 
 def build_features(cfg: DictConfig, datamodule: Any, network: Any) -> Any:

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from runs.network import network_name
 
@@ -29,9 +29,9 @@ class Record:
         self.is_first_process = int(os.environ.get("LOCAL_RANK", "0")) == 0 and int(os.environ.get("NODE_RANK", "0")) == 0
 
     @property
-    def resume_checkpoint(self) -> Path | None:
-        """The checkpoint that this run continues from, if it continues."""
-        return self.directory / "checkpoints" / "last.ckpt" if self.cfg.resume else None
+    def resumed_checkpoints(self) -> Path | None:
+        """The folder of checkpoints that this run continues from, if it continues."""
+        return self.directory / "checkpoints" if self.cfg.resume else None
 
     def name_data(self, name: str, source: str) -> None:
         """Notes which data the run is on; a stand-in's run directory says so in its name from here on."""
@@ -43,7 +43,7 @@ class Record:
         self.directory.rename(directory)
         self.directory = directory
         hydra = HydraConfig.get()
-        with open_dict(hydra), open_dict(self.cfg):
+        with read_write(hydra), open_dict(self.cfg):
             hydra.runtime.output_dir = str(directory.absolute())
             hydra.run.dir = str(directory)
             self.cfg.run_dir = str(directory.absolute())
@@ -51,7 +51,8 @@ class Record:
     def save_config(self) -> dict[str, Any]:
         """Writes config.yaml, every interpolation resolved but the run directory's own path, and returns it as a dict."""
         with open_dict(self.cfg):
-            self.cfg.datamodule.data_dir = str(Path(self.cfg.datamodule.data_dir).absolute())
+            if "data_dir" in self.cfg.datamodule:
+                self.cfg.datamodule.data_dir = str(Path(self.cfg.datamodule.data_dir).absolute())
         OmegaConf.resolve(self.cfg)
         config = OmegaConf.to_container(self.cfg)
         assert isinstance(config, dict)
@@ -113,6 +114,7 @@ def restore_best(trainer: Any, module: Any, monitor: DictConfig) -> dict[str, An
     if not best.best_model_path:
         return {f"best/{monitor.metric}": None, "best/epoch": None}
     checkpoint = torch.load(best.best_model_path, map_location=module.device, weights_only=True, mmap=True)
+    module.on_load_checkpoint(checkpoint)
     module.load_state_dict(checkpoint["state_dict"])
     return {f"best/{monitor.metric}": float(best.best_model_score), "best/epoch": checkpoint["epoch"]}
 

@@ -42,7 +42,7 @@ def print_start(record: Record, datamodule: Any, module: Any, trainer: Any) -> N
 def print_end(record: Record) -> None:
     """One panel after training."""
     figures = {name: value for name, value in record.metrics.items() if isinstance(value, float)}
-    rows = {name: f"{value:.4f}" if abs(value) < 100 else f"{value:,.0f}" for name, value in figures.items()}
+    rows = {name: f"{value:.4g}" if abs(value) < 100 else f"{value:,.0f}" for name, value in figures.items()}
     rows["epochs"] = str(record.metrics["epochs"])
     rows["resume"] = f"python train.py resume={shlex.quote(str(record.directory))}"
     _panel(f"{record.cfg.name}: done", rows, notices(record.cfg, record.data["source"]))

@@ -1,0 +1,274 @@
+"""How fast the CIFAR-10 experiments train beside plain PyTorch loops: `python benchmarks/cifar10.py --data-dir DIR`.
+
+Steps a second at batch 4 with the tutorials' small network:
+  (a) their plain loop: PIL images, transforms an image, a DataLoader with 2 workers, torch's number of threads
+  (b) the same plain loop on one float tensor in memory, one thread
+  (c) `experiment=cifar10_net` through our Trainer, with progress bar, TensorBoard and checkpoints
+Images a second with airbench's network, batch 1024:
+  (d) a bare loop: augmentation, forward, backward, optimizer and scheduler, nothing else
+  (e) `experiment=cifar10_airbench` through our Trainer, with all of its callbacks
+and what share (e) has of the fastest that this machine was seen to convolve.
+
+(a), (b), (c) and then (d), (e) take turns, so that a load from elsewhere falls on all of them; medians are compared.
+Validation is not counted, checkpoints are. Prints ratios and writes them, with every round, to a JSON file.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+import torch
+import torchvision.transforms as T
+from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from PIL import Image
+from pytorch_lightning import Callback
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+from torch.utils.flop_counter import FlopCounterMode
+
+from datamodules.cifar10_files import read_cifar10
+from datamodules.normalization import normalize
+from functional.augment import translate
+from functional.threads import one_thread_an_operation
+from lightning_modules.parameter_groups import parameter_groups
+from networks.lenet import LeNet
+from runs.resolvers import register_resolvers
+
+HALF = (0.5, 0.5, 0.5)
+BATCH = 1024  # images in a step of airbench's
+
+
+class Watch(Callback):
+    """The time from the start of the training to its end, checkpoints included, validation not."""
+
+    def on_train_start(self, *_: Any) -> None:
+        self.seconds = -time.perf_counter()
+
+    def on_validation_start(self, *_: Any) -> None:
+        self.seconds += time.perf_counter()
+
+    def on_validation_end(self, *_: Any) -> None:
+        self.seconds -= time.perf_counter()
+
+    def on_train_end(self, *_: Any) -> None:
+        self.seconds += time.perf_counter()
+
+
+class PILImages(Dataset[tuple[Tensor, int]]):
+    """As torchvision.datasets.CIFAR10 gives its images."""
+
+    def __init__(self, images: Tensor, labels: Tensor) -> None:
+        self.images, self.labels = images.permute(0, 2, 3, 1).contiguous().numpy(), labels.tolist()
+        self.transform = T.Compose([T.ToTensor(), T.Normalize(HALF, HALF)])
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return self.transform(Image.fromarray(self.images[index])), self.labels[index]
+
+
+def train_plainly(batches: Any, steps: int) -> float:
+    """The tutorials' loop over `steps` batches; steps a second."""
+    network = LeNet(in_channels=3, num_classes=10, activation="ReLU", log_softmax=False)
+    criterion = nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.001, momentum=0.9)
+    running_loss = 0.0
+    iterator = iter(batches)
+    inputs, labels = next(iterator)  # workers have started then
+    started = time.perf_counter()
+    for _ in range(steps):
+        optimizer.zero_grad()
+        loss = criterion(network(inputs), labels)
+        loss.backward()
+        optimizer.step()
+        running_loss += loss.item()
+        inputs, labels = next(iterator)
+    return steps / (time.perf_counter() - started)
+
+
+def plain_pil(images: Tensor, labels: Tensor, steps: int) -> float:
+    """(a)"""
+    return train_plainly(DataLoader(PILImages(images, labels), batch_size=4, shuffle=True, num_workers=2), steps)
+
+
+def plain_tensor(images: Tensor, labels: Tensor, steps: int) -> float:
+    """(b)"""
+    ready = normalize(images, HALF, HALF)
+    order = torch.randperm(len(images)).split(4)
+    with one_thread_an_operation():
+        return train_plainly(((ready[chosen], labels[chosen]) for chosen in order), steps)
+
+
+def train_with_our_trainer(*overrides: str) -> tuple[Any, float]:
+    """The trained module and its seconds of training, as train.py composes them."""
+    register_resolvers()
+    with tempfile.TemporaryDirectory() as folder:
+        settings = [*overrides, f"hydra.run.dir={folder}", f"hydra.runtime.output_dir={folder}"]
+        with initialize_config_dir(str(Path(__file__).parent.parent / "conf"), version_base="1.3"):
+            HydraConfig.instance().set_config(compose("train", overrides=settings, return_hydra_config=True))
+            cfg = compose("train", overrides=list(overrides))
+        datamodule, watch = instantiate(cfg.datamodule), Watch()
+        datamodule.prepare_data()
+        datamodule.setup("fit")
+        rooms = {room: instantiate(cfg[room]) for room in ("network", "loss", "optimizer", "scheduler")}
+        module = instantiate(cfg.lightning_module, **rooms)
+        trainer = instantiate(
+            cfg.trainer,
+            logger=[instantiate(logger) for logger in cfg.logger.values()],
+            callbacks=[*(instantiate(c) for name, c in cfg.callback.items() if name not in NEED_A_RUN), watch],
+        )
+        trainer.fit(module, datamodule)
+    return module, watch.seconds
+
+
+NEED_A_RUN = ("hyper_parameters", "run_text")  # they write one text each, before training, from train.py's config
+
+
+def our_net(data_dir: str, steps: int) -> float:
+    """(c)"""
+    share = min(1.0, steps / 11_250)
+    module, seconds = train_with_our_trainer(
+        "experiment=cifar10_net",
+        f"datamodule.data_dir={data_dir}",
+        "trainer.max_epochs=1",
+        f"trainer.limit_train_batches={share}",
+        "trainer.limit_val_batches=1",
+    )
+    return module.global_step / seconds
+
+
+def airbench_overrides(data_dir: str, precision: str) -> list[str]:
+    return [
+        "experiment=cifar10_airbench",
+        f"datamodule.data_dir={data_dir}",
+        f"trainer.precision={precision}",
+        "channels_last=true",
+    ]
+
+
+def bare_airbench(images: Tensor, labels: Tensor, steps: int, *, network: nn.Module, precision: str) -> float:
+    """(d), on a network as (e) leaves it"""
+    network.train()
+    groups = [{"pattern": r"norm\d\.bias$", "lr": 96.0, "weight_decay": 2.0788e-5}]
+    optimizer = torch.optim.SGD(
+        parameter_groups(network, groups), lr=1.5, momentum=0.85, weight_decay=1.3304e-3, nesterov=True, fused=True
+    )
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 0.01)
+    criterion = nn.CrossEntropyLoss(label_smoothing=0.2)
+    order = torch.randperm(len(images)).split(BATCH)
+    started = time.perf_counter()
+    for chosen in order[:steps]:
+        shifts, flipped = torch.randint(-2, 3, (BATCH, 2)), torch.rand(BATCH) < 0.5
+        inputs = translate(images[chosen], shifts, flipped=flipped)
+        inputs = normalize(inputs, (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616))
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16-mixed"):
+            loss = criterion(network(inputs.contiguous(memory_format=torch.channels_last)), labels[chosen])
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        scheduler.step()
+    return steps * BATCH / (time.perf_counter() - started)
+
+
+def our_airbench(data_dir: str, steps: int, precision: str) -> tuple[nn.Module, float]:
+    """(e)"""
+    module, seconds = train_with_our_trainer(
+        *airbench_overrides(data_dir, precision),
+        "trainer.max_epochs=1",
+        "trainer.max_steps=100000",  # so that Lookahead and the rate are where they are early in a training
+        f"trainer.limit_train_batches={steps}",
+        "trainer.limit_val_batches=0",
+        "callback.best_checkpoint.monitor=null",
+        "~callback.image_grids",
+    )
+    return module.network, steps * BATCH / seconds
+
+
+def convolution_peak(precision: str) -> float:
+    """The best of several 3×3 convolutions, forward and backward: FLOP/s."""
+    rates = []
+    for channels, side in ((64, 31), (256, 15), (256, 7), (512, 14)):
+        convolution = nn.Conv2d(channels, channels, 3, padding=1).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        inputs = torch.randn(128, channels, side, side).contiguous(memory_format=torch.channels_last).requires_grad_()
+        for _ in range(4):
+            started = time.perf_counter()
+            with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16-mixed"):
+                output = convolution(inputs)
+            output.backward(output)
+            rates.append(3 * 2 * 9 * channels**2 * side**2 * 128 / (time.perf_counter() - started))
+    return max(rates)
+
+
+def flop_per_image(network: nn.Module) -> float:
+    """Of a forward and a backward pass."""
+    network.train()
+    with FlopCounterMode(display=False) as counter:
+        network(torch.randn(2, 3, 32, 32)).sum().backward()
+    return counter.get_total_flops() / 2
+
+
+def rounds(count: int, **rivals: Callable[[], float]) -> dict[str, list[float]]:
+    """Each rival's figure in each round; they take turns."""
+    figures: dict[str, list[float]] = {name: [] for name in rivals}
+    for number in range(count):
+        for name, rival in rivals.items():
+            figures[name].append(rival())
+            print(f"round {number + 1} of {count}: ({name}) {figures[name][-1]:,.1f}", flush=True)
+    return figures
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data-dir", default="data", help="holds cifar-10-batches-bin/")
+    parser.add_argument("--steps", type=int, default=2000, help="of batch 4, in a round; 0: leave out (a), (b), (c)")
+    parser.add_argument("--airbench-steps", type=int, default=4, help="of batch 1024; 0: leave out (d), (e)")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--precision", default="bf16-mixed", help="of (d) and (e): bf16-mixed | 32-true")
+    parser.add_argument("--out", type=Path, default=Path("benchmark_cifar10.json"))
+    args = parser.parse_args()
+    images, labels = read_cifar10(Path(args.data_dir) / "cifar-10-batches-bin").train
+    figures: dict[str, list[float]] = {}
+    result: dict[str, Any] = {"threads": torch.get_num_threads(), "load_before": os.getloadavg()}
+    if args.steps:
+        figures |= rounds(
+            args.rounds,
+            a=lambda: plain_pil(images, labels, args.steps),
+            b=lambda: plain_tensor(images, labels, args.steps),
+            c=lambda: our_net(args.data_dir, args.steps),
+        )
+    if args.airbench_steps:
+        network, _ = our_airbench(args.data_dir, 1, args.precision)
+        peaks = [convolution_peak(args.precision)]
+        figures |= rounds(
+            args.rounds,
+            d=lambda: bare_airbench(
+                images, labels, args.airbench_steps, network=network, precision=args.precision
+            ),
+            e=lambda: our_airbench(args.data_dir, args.airbench_steps, args.precision)[1],
+        )
+        peaks.append(convolution_peak(args.precision))
+        result |= {"precision": args.precision, "convolution_peak_flops": max(peaks)}
+        result["e_share_of_peak"] = statistics.median(figures["e"]) * flop_per_image(network) / max(peaks)
+    medians = {name: statistics.median(values) for name, values in figures.items()}
+    ratios = {f"{x}/{y}": medians[x] / medians[y] for x, y in ("ca", "cb", "ed") if x in medians and y in medians}
+    result |= {"medians": medians, "ratios": ratios, "rounds": figures, "load_after": os.getloadavg()}
+    result |= {"torch": torch.__version__, "machine": platform.processor() or platform.machine()}
+    args.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    print(json.dumps(result, indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""Which classes are taken for which."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from pytorch_lightning import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from callbacks.image_grids import add_image, tensorboard_loggers
+
+CELL = 64  # pixels a side
+MAX_NAMED = 32  # classes; with more of them there is no room for words
+MAX_SIDE = 2048  # pixels, without words
+SHADE = (24, 70, 140)  # of a row's whole
+
+
+class ConfusionMatrix(Callback):
+    """TensorBoard's images `val/confusion` after each validation and `test/confusion` after a test.
+
+    For a procedure whose steps return scores (N, num_classes), on batches of inputs and labels (N,).
+    """
+
+    def __init__(self) -> None:
+        self._counts: Tensor | None = None
+
+    def on_validation_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        self._add(outputs, batch[1])
+
+    def on_test_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        self._add(outputs, batch[1])
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._show(trainer, "val")
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._show(trainer, "test")
+
+    def _add(self, scores: Tensor, labels: Tensor) -> None:
+        counts = count_pairs(labels, scores.argmax(1), scores.shape[1])
+        self._counts = counts if self._counts is None else self._counts + counts
+
+    def _show(self, trainer: Trainer, split: str) -> None:
+        counts, self._counts = self._counts, None
+        if counts is None:
+            return
+        counts = trainer.strategy.reduce(counts, reduce_op="sum")  # type: ignore[assignment]
+        classes = trainer.datamodule.classes  # type: ignore[attr-defined]
+        for logger in tensorboard_loggers(trainer):
+            picture = draw_confusion(counts.cpu(), classes)
+            add_image(logger, f"{split}/confusion", picture, trainer.global_step)
+
+
+def count_pairs(labels: Tensor, predicted: Tensor, num_classes: int) -> Tensor:
+    """How often each class (row) was taken for each (column): (num_classes, num_classes) int64."""
+    return torch.bincount(labels * num_classes + predicted, minlength=num_classes**2).view(num_classes, num_classes)
+
+
+def draw_confusion(counts: Tensor, classes: Sequence[str]) -> Image.Image:
+    """Counts (K, K), rows the true classes and columns the predicted ones, shaded by their share of the row."""
+    shares = counts / counts.sum(1, keepdim=True).clamp(min=1)
+    colours = 255 - shares[..., None] * (255 - torch.tensor(SHADE))
+    shaded = Image.fromarray(colours.round().to(torch.uint8).numpy())
+    if len(classes) > MAX_NAMED:
+        side = max(len(classes), MAX_SIDE)
+        return shaded.resize((side, side), Image.Resampling.NEAREST)
+    font = ImageFont.load_default(11)
+    left, top = int(max(font.getlength(f"is {name}") for name in classes)) + 12, 24
+    side = len(classes) * CELL
+    sheet = Image.new("RGB", (left + side, top + side), "white")
+    sheet.paste(shaded.resize((side, side), Image.Resampling.NEAREST), (left, top))
+    draw = ImageDraw.Draw(sheet)
+    for i, name in enumerate(classes):
+        middle = i * CELL + CELL // 2
+        draw.text((left - 6, top + middle), f"is {name}", fill="black", font=font, anchor="rm")
+        draw.text((left + middle, top // 2), name, fill="black", font=font, anchor="mm")
+        for j, count in enumerate(counts[i].tolist()):
+            place = (left + j * CELL + CELL // 2, top + middle)
+            draw.text(place, str(count), fill="white" if shares[i, j] > 0.5 else "black", font=font, anchor="mm")
+    return sheet

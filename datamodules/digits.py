@@ -1,0 +1,56 @@
+"""Real handwritten digits that need no download: scikit-learn carries them."""
+
+from typing import Any
+
+import torch
+from sklearn.datasets import load_digits
+from torch import Tensor
+from torch.nn import functional as F
+
+from datamodules.in_memory import InMemory, Split
+from datamodules.stratified_split import stratified_split
+
+SIDE = 32
+TEST_SEED = 0  # of the draw of the test digits: the same ones whatever a run's seed
+
+
+def read_digits() -> Split:
+    """All 1,797 digits, light on dark, as images (N, 1, 32, 32) uint8 and labels (N,) int64 in [0, 9].
+
+    The source has 8×8 values from 0 to 16, scaled up here by bilinear interpolation.
+
+    Source: `sklearn.datasets.load_digits`: the test part of Alpaydin & Kaynak 1998, "Optical recognition of handwritten
+    digits", UCI Machine Learning Repository.
+    """
+    digits = load_digits()
+    images = torch.from_numpy(digits.images).float()[:, None] / 16
+    scaled = F.interpolate(images, size=(SIDE, SIDE), mode="bilinear", align_corners=False)
+    return (scaled * 255).round().to(torch.uint8), torch.from_numpy(digits.target).long()
+
+
+class Digits(InMemory):
+    """Grey digits (N, 1, 32, 32); `source` is official, since the package holds the very data.
+
+    Args:
+        val_size: digits kept for validation, each class its share, drawn by `seed`.
+        test_size: digits kept for the test, drawn the same way, but the same ones for every seed.
+    """
+
+    name = "digits"
+    source = "official"
+    classes = tuple("0123456789")
+
+    def __init__(self, *, val_size: int, test_size: int, **in_memory: Any) -> None:
+        super().__init__(**in_memory)
+        self.val_size = val_size
+        self.test_size = test_size
+
+    def load(self) -> dict[str, Split]:
+        return self.split(*read_digits())
+
+    def split(self, images: Tensor, labels: Tensor) -> dict[str, Split]:
+        """The splits of all digits' images (1797, C, 32, 32) and labels (1797,)."""
+        rest, test = stratified_split(labels, self.test_size, seed=TEST_SEED)
+        train, val = stratified_split(labels[rest], self.val_size, seed=self.seed)
+        indices = {"train": rest[train], "val": rest[val], "test": test}
+        return {split: (images[chosen], labels[chosen]) for split, chosen in indices.items()}

@@ -1,0 +1,71 @@
+"""Two domains of digits, for domain adaptation: plain ones, and the same blended over coloured textures."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from datamodules.digits import SIDE, Digits, read_digits
+from datamodules.in_memory import Split, coloured
+from functional.keyed import keyed_generator
+from functional.textures import coloured_textures, difference_blend
+
+TEXTURE_SEED = 0  # the target domain is the same data set whatever a run's seed
+
+
+class DigitsShift(Digits):
+    """Labelled source digits to train on; the target domain's digits without labels to train on, and to be tested on.
+
+    - train: pairs (N, 2, 3, 32, 32) of a source and a target digit, and the source digits' labels (N,). Both domains have
+      the same training digits, in orders of their own, which are drawn each epoch: the digits of a pair differ.
+    - val, test: target digits (N, 3, 32, 32) with their labels. The labels of val choose the best epoch and nothing else;
+      an application without any would take the last epoch.
+
+    A target digit is |strength · texture - digit|. Source: MNIST-M, Ganin et al. 2016, "Domain-adversarial training of
+    neural networks". Departures: scikit-learn's digits and drawn textures in place of MNIST's and of photos of BSDS500,
+    and textures of less than full strength, at which 1,257 digits are too few. `source` is local, since nobody else
+    has this data set.
+
+    Args:
+        strength: contrast of the textures, in [0, 1]; 0: both domains are the same.
+    """
+
+    name = "digits_shift"
+    source = "local"
+
+    def __init__(self, *, strength: float, **digits: Any) -> None:
+        super().__init__(**digits)
+        self.strength = strength
+        self.target = torch.empty(0)
+
+    def load(self) -> dict[str, Split]:
+        images, labels = read_digits()
+        textures = self.strength * coloured_textures(len(images), size=SIDE, seed=TEXTURE_SEED)
+        blended = (difference_blend(images / 255, textures) * 255).round().to(torch.uint8)
+        splits = self.split(blended, labels)
+        self.target = splits["train"][0]
+        splits["train"] = self.split(coloured(images), labels)["train"]
+        return splits
+
+    def train_transform(self) -> Callable[[Tensor, Tensor, int], Tensor]:
+        augmented = super().train_transform()
+
+        def pair(images: Tensor, indices: Tensor, epoch: int) -> Tensor:
+            partners = self.partners(epoch).to(indices.device)[indices]
+            target = self.target[partners.cpu()].to(images.device)
+            return torch.stack([augmented(images, indices, epoch), augmented(target, partners, epoch)], dim=1)
+
+        return pair
+
+    def partners(self, epoch: int) -> Tensor:
+        """Which target digit each source digit is paired with, (N,), each one once an epoch."""
+        return torch.randperm(len(self.target), generator=keyed_generator(self.seed, epoch, 2))
+
+    def first_training_batch(self, limit: int) -> tuple[Tensor, Tensor]:
+        """Source and target digits in turn, at most `limit`, and their labels, which training knows the source's of."""
+        indices = torch.arange(limit // 2)
+        sources, labels = self.splits["train"]
+        pairs = self.train_transform()(sources[indices], indices, 0)
+        shown = torch.stack([labels[indices], labels[self.partners(0)[indices]]], dim=1)
+        return pairs.flatten(0, 1), shown.flatten()

@@ -1,0 +1,56 @@
+"""Random inputs with random outputs, as PyTorch's first programs fit them."""
+
+import torch
+from pytorch_lightning import LightningDataModule
+from torch import Tensor
+
+from datamodules.tensor_loader import TensorDataLoader
+from functional.keyed import keyed_generator
+
+
+class Regression(LightningDataModule):
+    """x (batch_size, d_in) and then y (batch_size, d_out), standard normal: one batch, the same at every step.
+
+    There is nothing to generalise to, so validation is on that batch too: `val/loss` is the loss after the epoch's last
+    step. `source` is official: the numbers are this data set by definition, and stand in for nothing.
+
+    Source: J. Johnson, "Learning PyTorch with Examples". The draws are keyed by `seed`, in a stream of their own: the
+    global generator would give the weights the very numbers that it gave the data.
+
+    Args:
+        batch_size: number of examples.
+        d_in, d_out: widths of inputs and outputs.
+        steps_per_epoch: how often an epoch repeats the batch.
+        chunk: steps that are handed out together (tensor_loader.py).
+    """
+
+    name = "regression"
+    source = "official"
+    has_test = False
+
+    def __init__(self, *, batch_size: int, d_in: int, d_out: int, steps_per_epoch: int, chunk: int, seed: int) -> None:
+        super().__init__()
+        generator = keyed_generator(seed)
+        self.x = torch.randn(batch_size, d_in, generator=generator)
+        self.y = torch.randn(batch_size, d_out, generator=generator)
+        self.steps_per_epoch = steps_per_epoch
+        self.chunk = chunk
+
+    def train_dataloader(self) -> TensorDataLoader:
+        return self._loader(self.steps_per_epoch, self.chunk)
+
+    def val_dataloader(self) -> TensorDataLoader:
+        return self._loader(1, 1)
+
+    def _loader(self, repeats: int, chunk: int) -> TensorDataLoader:
+        x, y = (tensor.repeat(repeats, 1) for tensor in self.batch)
+        return TensorDataLoader(x, y, batch_size=len(self.x), shuffle=False, seed=0, chunk=chunk)
+
+    @property
+    def batch(self) -> tuple[Tensor, Tensor]:
+        """The one batch: inputs (batch_size, d_in) and targets (batch_size, d_out)."""
+        return self.x, self.y
+
+    def counts(self) -> dict[str, int]:
+        """How many examples there are to train on; no other split has any of its own."""
+        return {"train": len(self.x)}

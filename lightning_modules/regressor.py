@@ -1,0 +1,26 @@
+"""Fitting numbers."""
+
+from typing import Any
+
+from torchmetrics import MetricCollection
+from torchmetrics.regression import MeanSquaredError
+
+from lightning_modules.procedure import Procedure
+
+
+class Regressor(Procedure):
+    """Outputs (N, D) for targets (N, D), both floating point.
+
+    Logs `split/mse`, the mean over examples and outputs: `split/loss` may be a sum, which depends on the batch's size.
+    """
+
+    def __init__(self, **procedure: Any) -> None:
+        super().__init__(**procedure)
+        metrics = MetricCollection({"mse": MeanSquaredError()})
+        self.train_metrics = metrics.clone(prefix="train/")
+        self.val_metrics = metrics.clone(prefix="val/")
+        self.test_metrics = metrics.clone(prefix="test/")
+
+    def metrics(self, split: str) -> MetricCollection:
+        metrics: MetricCollection = getattr(self, f"{split}_metrics")
+        return metrics

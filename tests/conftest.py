@@ -1,0 +1,132 @@
+"""What several rooms' tests need: tiny photos, a machine without a network, and train.py here or in its own process."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from omegaconf import DictConfig
+
+from datamodules.drawn_insects import draw_insect
+
+ROOT = Path(__file__).parent.parent
+
+# Weights do not matter to most runs, and 64 pixels are enough for any network.
+TINY = (
+    "trainer=cpu",
+    "trainer.enable_progress_bar=false",
+    "datamodule.image_size=64",
+    "datamodule.num_workers=0",
+    "datamodule.batch_size=4",
+)
+
+COUNTS = {("train", "ants"): 8, ("train", "bees"): 8, ("val", "ants"): 6, ("val", "bees"): 6}
+
+Train = Callable[..., Path]
+RunTrain = Callable[..., "subprocess.CompletedProcess[str]"]
+Compose = Callable[..., DictConfig]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Every address but this machine's own is refused at once, and no cache holds weights."""
+    empty = tmp_path_factory.mktemp("home")
+    closed = "http://127.0.0.1:9"
+    settings = {
+        "http_proxy": closed,
+        "https_proxy": closed,
+        "HTTP_PROXY": closed,
+        "HTTPS_PROXY": closed,
+        "no_proxy": "127.0.0.1,localhost",
+        "NO_PROXY": "127.0.0.1,localhost",
+        "TORCH_HOME": str(empty / "torch"),
+        "HF_HOME": str(empty / "huggingface"),
+        "OMP_NUM_THREADS": "1",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in settings.items():
+            patch.setenv(name, value)
+        yield
+
+
+@pytest.fixture(scope="session")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with hymenoptera_data in its official layout, the stray GIF included, but 16 + 12 drawn photos."""
+    root = tmp_path_factory.mktemp("data")
+    for key, ((split, insect), count) in enumerate(COUNTS.items()):
+        folder = root / "hymenoptera_data" / split / insect
+        folder.mkdir(parents=True)
+        for index in range(count):
+            draw_insect(insect, np.random.default_rng((key, index))).save(folder / f"{index:04d}.jpg")
+    (root / "hymenoptera_data" / "train" / "ants" / "imageNotFound.gif").write_bytes(b"GIF89a")
+    return root
+
+
+@pytest.fixture(scope="session")
+def tiny(data_dir: Path) -> tuple[str, ...]:
+    """Overrides for a run on `data_dir` that takes about a second."""
+    return (*TINY, f"datamodule.data_dir={data_dir}")
+
+
+@pytest.fixture(scope="session")
+def train_here() -> Train:
+    """`train_here(folder, *overrides)` runs `python train.py ...` in this process, in `folder`; gives the run directory.
+
+    Exceptions come as they are raised: Hydra's own way would be to print them and to exit.
+    """
+    from runs.command_line import rewrite_arguments
+    from runs.resolvers import register_resolvers
+    from train import main
+
+    def run(folder: Path, *overrides: str) -> Path:
+        before = set(folder.glob("logs/*/*"))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(folder)
+            patch.setenv("HYDRA_FULL_ERROR", "1")
+            patch.setattr(sys, "argv", ["train.py", *overrides, "hydra/job_logging=none", "hydra/hydra_logging=none"])
+            rewrite_arguments()
+            if "--config-path" not in sys.argv:
+                sys.argv += ["--config-path", str(ROOT / "conf")]  # Hydra looks beside a script, which this is not
+            register_resolvers()
+            main()
+        resumed = [Path(o.removeprefix("resume=")) for o in overrides if o.startswith("resume=")]
+        (directory,) = resumed or set(folder.glob("logs/*/*")) - before
+        return folder / directory
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def run_train() -> RunTrain:
+    """`run_train(*overrides, cwd=...)` runs `python train.py ...` as a user does, with its output as text."""
+
+    def run(
+        *overrides: str, cwd: Path, options: tuple[str, ...] = (), timeout: float = 120
+    ) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, *options, str(ROOT / "train.py"), *overrides]
+        environment = {**os.environ, "COLUMNS": "160"}
+        return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout)
+
+    return run
+
+
+@pytest.fixture
+def compose() -> Iterator[Compose]:
+    """`compose(*overrides, run_dir=...)` gives the config that `train` gets, in this process."""
+    from hydra import compose, initialize_config_dir
+    from hydra.core.hydra_config import HydraConfig
+
+    from runs.resolvers import register_resolvers
+
+    def composed(*overrides: str, run_dir: Path) -> DictConfig:
+        register_resolvers()
+        settings = [*overrides, f"hydra.run.dir={run_dir}", f"hydra.runtime.output_dir={run_dir}"]
+        with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+            HydraConfig.instance().set_config(compose("train", overrides=settings, return_hydra_config=True))
+            return compose("train", overrides=list(overrides))
+
+    yield composed
+    HydraConfig.instance().cfg = None
