@@ -16,9 +16,11 @@ def train(cfg: DictConfig) -> float | None:
     from pytorch_lightning import seed_everything
 
     from runs.network import build_features, build_network
+    from runs.quiet import silence_idle_warnings
     from runs.record import Record, collect_metrics, restore_best
     from runs.report import notices, print_end, print_start
 
+    silence_idle_warnings()
     with Record(cfg) as record:
         datamodule = instantiate(cfg.datamodule)
         datamodule.prepare_data()

@@ -166,7 +166,7 @@ def bare_airbench(images: Tensor, labels: Tensor, steps: int, *, network: nn.Mod
     optimizer = torch.optim.SGD(
         parameter_groups(network, groups), lr=1.5, momentum=0.85, weight_decay=1.3304e-3, nesterov=True, fused=True
     )
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 0.01)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: 0.01)
     criterion = nn.CrossEntropyLoss(label_smoothing=0.2)
     order = torch.randperm(len(images)).split(BATCH)
     started = time.perf_counter()
@@ -254,9 +254,7 @@ def main() -> None:
         peaks = [convolution_peak(args.precision)]
         figures |= rounds(
             args.rounds,
-            d=lambda: bare_airbench(
-                images, labels, args.airbench_steps, network=network, precision=args.precision
-            ),
+            d=lambda: bare_airbench(images, labels, args.airbench_steps, network=network, precision=args.precision),
             e=lambda: our_airbench(args.data_dir, args.airbench_steps, args.precision)[1],
         )
         peaks.append(convolution_peak(args.precision))

@@ -26,12 +26,24 @@ class ConfusionMatrix(Callback):
         self._counts: Tensor | None = None
 
     def on_validation_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
     ) -> None:
         self._add(outputs, batch[1])
 
     def on_test_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
     ) -> None:
         self._add(outputs, batch[1])
 
@@ -49,7 +61,7 @@ class ConfusionMatrix(Callback):
         counts, self._counts = self._counts, None
         if counts is None:
             return
-        counts = trainer.strategy.reduce(counts, reduce_op="sum")  # type: ignore[assignment]
+        counts = trainer.strategy.reduce(counts, reduce_op="sum")
         classes = trainer.datamodule.classes  # type: ignore[attr-defined]
         for logger in tensorboard_loggers(trainer):
             picture = draw_confusion(counts.cpu(), classes)

@@ -19,14 +19,14 @@ class Lookahead(Callback):
     arXiv 2404.00498, section 3.4; there period 5, decay 0.95, power 3).
 
     Args:
-        total_steps: optimizer steps in the whole training.
+        total_steps: optimizer steps in the whole training; None: as the procedure has it (lightning_modules/).
         period: steps between two updates.
         decay: greatest share of the average that is kept, a step.
         power: exponent of its growth over the training.
     """
 
-    def __init__(self, *, total_steps: int, period: int, decay: float, power: float) -> None:
-        if total_steps < 1:
+    def __init__(self, *, total_steps: int | None, period: int, decay: float, power: float) -> None:
+        if total_steps is not None and total_steps < 1:
             raise ValueError(f"Lookahead needs the number of optimizer steps: total_steps is {total_steps}")
         self.total_steps, self.period, self.decay, self.power = total_steps, period, decay, power
         self.step = 0
@@ -35,6 +35,7 @@ class Lookahead(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         (optimizer,) = trainer.optimizers
+        self._last_step: Any = self.total_steps or pl_module.total_steps
         state = pl_module.state_dict()  # its tensors share the module's memory
         self._weights = {name: tensor for name, tensor in state.items() if tensor.is_floating_point()}
         start = self.average or {name: tensor.clone() for name, tensor in self._weights.items()}
@@ -46,10 +47,10 @@ class Lookahead(Callback):
         self.step += 1
         average, weights = list(self.average.values()), list(self._weights.values())
         if self.step % self.period == 0:
-            decay = self.decay**self.period * (self.step / self.total_steps) ** self.power
+            decay = self.decay**self.period * (self.step / self._last_step) ** self.power
             torch._foreach_lerp_(average, weights, 1 - decay)
             torch._foreach_copy_(weights, average)
-        if self.step == self.total_steps:
+        if self.step == self._last_step:
             torch._foreach_copy_(weights, average)
 
     def state_dict(self) -> dict[str, Any]:

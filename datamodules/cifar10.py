@@ -55,7 +55,7 @@ class CIFAR10(InMemory):
             if not self.stand_in:
                 raise DataError(
                     f"The images of CIFAR-10 are neither in {self.data_dir / FOLDER} nor within reach ({error}): put "
-                    f"{archive.name} from {URL} there and unpack it, or give datamodule.data_dir=DIR that holds {FOLDER}/."
+                    f"{archive.name} from {URL} there and unpack it, or give datamodule.data_dir=DIR with {FOLDER}/."
                 ) from error
             logger.warning("No images in %s and none within reach: %s", self.data_dir / FOLDER, error)
             write_cifar10(self._stand_in_dir)

@@ -1,6 +1,5 @@
 """Two domains of digits, for domain adaptation: plain ones, and the same blended over coloured textures."""
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -8,6 +7,7 @@ from torch import Tensor
 
 from datamodules.digits import SIDE, Digits, read_digits
 from datamodules.in_memory import Split, coloured
+from datamodules.tensor_loader import Transform
 from functional.keyed import keyed_generator
 from functional.textures import coloured_textures, difference_blend
 
@@ -48,7 +48,7 @@ class DigitsShift(Digits):
         splits["train"] = self.split(coloured(images), labels)["train"]
         return splits
 
-    def train_transform(self) -> Callable[[Tensor, Tensor, int], Tensor]:
+    def train_transform(self) -> Transform:
         augmented = super().train_transform()
 
         def pair(images: Tensor, indices: Tensor, epoch: int) -> Tensor:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock
 from torch import Tensor
 
 from datamodules.new_folder import new_folder
@@ -46,8 +47,11 @@ def cached_arrays(
         (aside / KEY_FILE).write_text(json.dumps({"key": key, "sha256": digests}, indent=1), encoding="utf-8")
 
     if target.is_dir() and not _is_sound(target, shapes):
-        logger.warning("The features in %s are damaged: they are computed again.", target)
-        shutil.rmtree(target)
+        with FileLock(folder / f".{target.name}.repair.lock"):
+            if target.is_dir() and not _is_sound(target, shapes):  # no other process was first
+                logger.warning("The features in %s are damaged: they are computed again.", target)
+                shutil.rmtree(target)
+                new_folder(target, fill)
     new_folder(target, fill)
     # Copy on write: a caller cannot change the file.
     return {name: torch.from_numpy(np.load(target / f"{name}.npy", mmap_mode="c")) for name in shapes}
@@ -57,7 +61,7 @@ def _is_sound(folder: Path, shapes: Mapping[str, tuple[int, ...]]) -> bool:
     try:
         digests = json.loads((folder / KEY_FILE).read_text(encoding="utf-8"))["sha256"]
         return all(_digest(folder / f"{name}.npy") == digests[name] for name in shapes)
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, LookupError, TypeError):
         return False
 
 

@@ -83,8 +83,8 @@ class Features(LightningDataModule):
             "files": files_digest([*train.files, *val.files], self.photos.root),
             "train": [len(train), repr(train.transform), self.views, self.view_seed],
             "val": [len(val), repr(val.transform)],
-            "mean": self.photos.mean,
-            "std": self.photos.std,
+            "mean": list(self.photos.mean or ()),
+            "std": list(self.photos.std or ()),
         }
         shapes = {
             "train": (len(train), self.views, self.num_features),

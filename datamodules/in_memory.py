@@ -9,7 +9,7 @@ from torch import Tensor
 
 from datamodules.errors import DataError
 from datamodules.image_transform import ImageTransform
-from datamodules.tensor_loader import TensorDataLoader
+from datamodules.tensor_loader import TensorDataLoader, Transform
 
 Split = tuple[Tensor, Tensor]
 
@@ -119,7 +119,7 @@ class InMemory(LightningDataModule):
     def _eval_loader(self, split: str) -> TensorDataLoader:
         return self._loader(split, self.eval_transform(split), batch_size=self.eval_batch_size, shuffle=False)
 
-    def _loader(self, split: str, transform: ImageTransform, **settings: Any) -> TensorDataLoader:
+    def _loader(self, split: str, transform: Transform, **settings: Any) -> TensorDataLoader:
         trainer = self.trainer
         return TensorDataLoader(
             *self._near_the_network(split),
@@ -130,11 +130,11 @@ class InMemory(LightningDataModule):
             **settings,
         )
 
-    def train_transform(self) -> ImageTransform:
+    def train_transform(self) -> Transform:
         """What training images go through."""
         return self._transform("train", flip=self.flip, translate=self.translate, cutout=self.cutout)
 
-    def eval_transform(self, split: str) -> ImageTransform:
+    def eval_transform(self, split: str) -> Transform:
         """What the other splits' images go through: normalisation alone."""
         return self._transform(split, flip="none", translate=0, cutout=0)
 
@@ -145,7 +145,7 @@ class InMemory(LightningDataModule):
     def _near_the_network(self, split: str) -> Split:
         """The split's tensors, from now on on the Trainer's CUDA device, if it has one with twice the room."""
         images, targets = self.splits[split]
-        device = self.trainer.strategy.root_device if self.trainer else images.device  # type: ignore[attr-defined]
+        device = self.trainer.strategy.root_device if self.trainer else images.device
         if device.type == "cuda" and images.device != device and torch.cuda.mem_get_info(device)[0] > 2 * images.nbytes:
             self.splits[split] = images.to(device), targets.to(device)
         return self.splits[split]
@@ -167,8 +167,10 @@ class InMemory(LightningDataModule):
         """At most `limit` images of the first training batch as the network sees them, in [0, 1], and their targets."""
         transform, (every, targets) = self.train_transform(), self.splits["train"]
         indices = torch.arange(len(every), device=every.device)
-        loader = TensorDataLoader(indices, batch_size=min(limit, self.batch_size), shuffle=self._shuffle, seed=self.seed)
-        (chosen,) = next(iter(loader))  # type: ignore[misc]
+        loader = TensorDataLoader(
+            indices, batch_size=min(limit, self.batch_size), shuffle=self._shuffle, seed=self.seed
+        )
+        (chosen,) = next(iter(loader))
         images = transform(every[chosen], chosen, 0).cpu()
         if self.mean is not None and self.std is not None:
             images = images * torch.tensor(self.std).view(-1, 1, 1) + torch.tensor(self.mean).view(-1, 1, 1)

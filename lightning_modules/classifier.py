@@ -19,16 +19,18 @@ class Classifier(Procedure):
     def __init__(self, *, num_classes: int, **procedure: Any) -> None:
         super().__init__(**procedure)
         self.num_classes = num_classes
-        overall = MetricCollection({"acc": MulticlassAccuracy(num_classes, average="micro", validate_args=False)})
-        self.train_metrics = overall.clone(prefix="train/")
-        per_class = MetricCollection(
-            {
-                "acc": MulticlassAccuracy(num_classes, average="micro", validate_args=False),
-                "acc_": MulticlassAccuracy(num_classes, average=None, validate_args=False),
-            }
-        )
-        self.val_metrics = per_class.clone(prefix="val/")
-        self.test_metrics = per_class.clone(prefix="test/")
+        self.train_metrics = self.overall_metrics().clone(prefix="train/")
+        self.val_metrics = self.detailed_metrics().clone(prefix="val/")
+        self.test_metrics = self.detailed_metrics().clone(prefix="test/")
+
+    def overall_metrics(self) -> MetricCollection:
+        """What is kept on training data."""
+        return MetricCollection({"acc": MulticlassAccuracy(self.num_classes, average="micro", validate_args=False)})
+
+    def detailed_metrics(self) -> MetricCollection:
+        """What is kept on validation and test data; `name_` gives a value a class, logged as `name_<class>`."""
+        per_class = {"acc_": MulticlassAccuracy(self.num_classes, average=None, validate_args=False)}
+        return MetricCollection({**self.overall_metrics(), **per_class})
 
     def metrics(self, split: str) -> MetricCollection:
         metrics = {"train": self.train_metrics, "val": self.val_metrics, "test": self.test_metrics}[split]

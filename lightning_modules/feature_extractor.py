@@ -29,6 +29,10 @@ class FeatureExtractor(Classifier):
         self.network.backbone.eval()
         return self
 
+    def on_train_start(self) -> None:
+        super().on_train_start()
+        self.train()  # Lightning takes the modes as it finds them
+
     def trainable(self) -> nn.Module:
         head: nn.Module = self.network.head
         return head

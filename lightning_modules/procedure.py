@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics import MetricCollection
 
+from functional.depthwise import Float32DepthwiseGradients
 from functional.keyed import mix
 from functional.threads import one_thread_an_operation
 from lightning_modules.parameter_groups import parameter_groups
@@ -67,7 +68,8 @@ class Procedure(LightningModule):
     def forward(self, inputs: Tensor) -> Tensor:
         if self.channels_last and inputs.ndim == 4:
             inputs = inputs.contiguous(memory_format=torch.channels_last)
-        outputs: Tensor = self.network(inputs)
+        with Float32DepthwiseGradients():
+            outputs: Tensor = self.network(inputs)
         return outputs
 
     def compute(self, batch: Any) -> Outcome:
@@ -141,12 +143,15 @@ class Procedure(LightningModule):
         if self.device.type == "cuda":
             torch.cuda.manual_seed(key)
 
+    def on_train_start(self) -> None:
+        self._step_before = self.global_step
+
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         if 0 <= self.trainer.max_steps <= self.global_step:
             self.trainer.should_stop = True  # without it, an epoch that max_steps cuts short is not validated
         every = self.trainer.log_every_n_steps
-        done = 1 if self.automatic_optimization else len(batch)
-        if self._window and self.global_step // every > (self.global_step - done) // every:
+        before, self._step_before = self._step_before, self.global_step
+        if self._window and self.global_step // every > before // every:
             mean = torch.cat([losses.reshape(-1) for losses in self._window]).mean().item()
             self._window.clear()
             for logger in self.loggers:
@@ -222,7 +227,23 @@ class Procedure(LightningModule):
         factory: Callable[[Optimizer], LRScheduler] | None = self.scheduler["scheduler"]
         if factory is None:
             return optimizer
+        spans_training = getattr(factory, "keywords", {}).get("total_steps", 0) is None
+        scheduler = factory(optimizer, total_steps=self.total_steps) if spans_training else factory(optimizer)
         return {
             "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": factory(optimizer), "interval": self.scheduler["interval"]},
+            "lr_scheduler": {"scheduler": scheduler, "interval": self.scheduler["interval"]},
         }
+
+    @property
+    def total_steps(self) -> int:
+        """Optimizer steps of the whole training: those of the Trainer's max_epochs. ValueError if it has no end."""
+        trainer = self.trainer
+        steps = trainer.estimated_stepping_batches
+        if steps == float("inf"):
+            raise ValueError("the number of steps of a training without an end was asked for: give trainer.max_epochs")
+        if self.automatic_optimization:
+            return int(steps)
+        loader: Any = trainer.train_dataloader
+        in_epoch = min(loader.num_batches, int(trainer.num_training_batches) * loader.chunk)
+        in_all = in_epoch * (trainer.max_epochs or 1)
+        return in_all if trainer.max_steps == -1 else min(in_all, trainer.max_steps)

@@ -13,6 +13,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
+from runs.errors import UserError
 from runs.network import network_name
 
 logger = logging.getLogger(__name__)
@@ -36,7 +37,14 @@ class Record:
     def name_data(self, name: str, source: str) -> None:
         """Notes which data the run is on; a stand-in's run directory says so in its name from here on."""
         self.data = {"name": name, "source": source}
-        if source == "stand-in" and not self.directory.name.endswith("_stand-in") and self.is_first_process:
+        if source != "stand-in" or self.directory.name.endswith("_stand-in"):
+            return
+        if self.cfg.resume:
+            raise UserError(
+                f"resume={self.directory}: the run was not on stand-in data, but its own data is no longer in "
+                f"{self.cfg.datamodule.data_dir}: give datamodule.data_dir=DIR."
+            )
+        if self.is_first_process:
             self._rename(self.directory.with_name(f"{self.directory.name}_stand-in"))
 
     def _rename(self, directory: Path) -> None:

@@ -1,6 +1,7 @@
 """What a person reads in the terminal: what runs on what, and how it went."""
 
 import shlex
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
@@ -33,8 +34,7 @@ def print_start(record: Record, datamodule: Any, module: Any, trainer: Any) -> N
         "network": f"{network_name(cfg.network)}: {trained:,} of {sum(p.numel() for p in parameters):,} parameters trained",
         "data": f"{datamodule.name} ({datamodule.source}): {counts}",
         "device": f"{trainer.num_devices} × {trainer.strategy.root_device}, {trainer.precision}",
-        "directory": str(record.directory),
-        "look": f"tensorboard --logdir {shlex.quote(str(record.directory))}",
+        "look": f"tensorboard --logdir {_typed(record.directory)}",
     }
     _panel(cfg.name, rows, notices(cfg, datamodule.source))
 
@@ -44,8 +44,14 @@ def print_end(record: Record) -> None:
     figures = {name: value for name, value in record.metrics.items() if isinstance(value, float)}
     rows = {name: f"{value:.4g}" if abs(value) < 100 else f"{value:,.0f}" for name, value in figures.items()}
     rows["epochs"] = str(record.metrics["epochs"])
-    rows["resume"] = f"python train.py resume={shlex.quote(str(record.directory))}"
+    rows["resume"] = f"python train.py resume={_typed(record.directory)}"
     _panel(f"{record.cfg.name}: done", rows, notices(record.cfg, record.data["source"]))
+
+
+def _typed(directory: Path) -> str:
+    """A directory as one would type it here."""
+    here = Path.cwd()
+    return shlex.quote(str(directory.relative_to(here) if directory.is_relative_to(here) else directory))
 
 
 def _panel(title: str, rows: dict[str, str], warnings: list[str]) -> None:
@@ -56,4 +62,7 @@ def _panel(title: str, rows: dict[str, str], warnings: list[str]) -> None:
         table.add_row(name, text)
     for line in warnings:
         table.add_row("[red]notice", f"[red]{line}")
-    Console().print(Panel(table, title=title, title_align="left"))
+    console = Console()
+    # In a file, too, a command stays on one line, so that it can be copied.
+    width = console.width if console.is_terminal else max(console.width, 12 + max(map(len, rows.values())) + 12)
+    console.print(Panel(table, title=title, title_align="left"), width=width)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -12,12 +13,15 @@ from omegaconf import DictConfig
 
 from datamodules.drawn_insects import draw_insect
 
+if TYPE_CHECKING:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
 ROOT = Path(__file__).parent.parent
 
 # Weights do not matter to most runs, and 64 pixels are enough for any network.
 TINY = (
     "trainer=cpu",
-    "trainer.enable_progress_bar=false",
+    "trainer.log_every_n_steps=1",
     "datamodule.image_size=64",
     "datamodule.num_workers=0",
     "datamodule.batch_size=4",
@@ -111,6 +115,21 @@ def run_train() -> RunTrain:
         return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def run_dir(tmp_path_factory: pytest.TempPathFactory, tiny: tuple[str, ...], train_here: Train) -> Path:
+    """The directory of a run of three epochs on features, of four steps each, with every callback that a run has."""
+    folder = tmp_path_factory.mktemp("run")
+    return train_here(folder, *tiny, "network.pretrained=false", "trainer.max_epochs=3", "seed=5", "optimizer.lr=0.01")
+
+
+@pytest.fixture(scope="session")
+def events(run_dir: Path) -> "EventAccumulator":
+    """What TensorBoard reads of it."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    return EventAccumulator(str(run_dir)).Reload()
 
 
 @pytest.fixture

@@ -55,7 +55,9 @@ def build() -> Lookahead:
     return Lookahead(total_steps=STEPS, period=5, decay=0.95, power=3)
 
 
-def fit(module: Module, folder: Path, ckpt_path: Path | None = None) -> dict[str, Tensor]:
+def fit(
+    module: Module, folder: Path, ckpt_path: Path | None = None, callback: Lookahead | None = None
+) -> dict[str, Tensor]:
     trainer = Trainer(
         accelerator="cpu",
         max_epochs=2,
@@ -63,7 +65,7 @@ def fit(module: Module, folder: Path, ckpt_path: Path | None = None) -> dict[str
         enable_progress_bar=False,
         enable_model_summary=False,
         enable_checkpointing=False,
-        callbacks=[build(), Saver(folder)],
+        callbacks=[callback or build(), Saver(folder)],
     )
     trainer.fit(module, ckpt_path=ckpt_path, weights_only=True)
     return {name: tensor.clone() for name, tensor in module.state_dict().items()}
@@ -103,10 +105,13 @@ def test_a_resumed_run_ends_with_the_same_bits(tmp_path, stop_at):
         assert torch.equal(resumed[name], tensor), name
 
 
-def test_config():
+def test_without_a_number_of_steps_it_takes_the_procedures(tmp_path):
     config = OmegaConf.load(Path(__file__).parents[2] / "conf/callback/lookahead.yaml")
-    callback = instantiate(OmegaConf.create({"callback": config, "trainer": {"max_steps": 7}}).callback.lookahead)
-    assert (callback.total_steps, callback.period, callback.decay, callback.power) == (7, 5, 0.95, 3)
+    callback = instantiate(config.lookahead)
+    assert (callback.total_steps, callback.period, callback.decay, callback.power) == (None, 5, 0.95, 3)
+    module = Module()
+    module.total_steps = STEPS
+    torch.testing.assert_close(fit(module, tmp_path, callback=callback), by_hand())
 
 
 def test_an_unlimited_training_is_refused():

@@ -12,9 +12,7 @@ from networks.airbench import Airbench
 
 @pytest.fixture
 def network() -> Airbench:
-    return Airbench(
-        num_classes=10, widths=[4, 4], batchnorm_momentum=0.6, whitening_eps=1e-6, logit_divisor=9, views=1
-    )
+    return Airbench(num_classes=10, widths=[4, 4], batchnorm_momentum=0.6, whitening_eps=1e-6, logit_divisor=9, views=1)
 
 
 def start(network: Airbench, images: torch.Tensor, ckpt_path: Path | None) -> None:

@@ -28,7 +28,9 @@ class Noise(InMemory):
 
     name, source = "noise", "local"
 
-    def __init__(self, *, splits: tuple[str, ...] = ("train", "val", "test"), channels: int = 3, **settings: Any) -> None:
+    def __init__(
+        self, *, splits: tuple[str, ...] = ("train", "val", "test"), channels: int = 3, **settings: Any
+    ) -> None:
         super().__init__(**{**SETTINGS, **settings})
         generator = torch.Generator().manual_seed(0)
         self.made: dict[str, Split] = {

@@ -32,11 +32,11 @@ def test_two_straight_lines():
 
 
 def test_config_is_airbench_s():
-    config = OmegaConf.create({"scheduler": OmegaConf.load(CONFIG), "trainer": {"max_steps": 100}})
+    config = OmegaConf.load(CONFIG)
     optimizer = build_sgd(1.0)
-    result = rates(optimizer, instantiate(config.scheduler.scheduler)(optimizer), 101)
+    result = rates(optimizer, instantiate(config.scheduler)(optimizer, total_steps=100), 101)
     assert [result[step] for step in (0, 23, 100)] == pytest.approx([0.2, 1, 0.07])
-    assert config.scheduler.interval == "step"
+    assert config.interval == "step"
 
 
 def test_no_warm_up_starts_at_the_peak():

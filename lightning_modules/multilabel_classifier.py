@@ -1,0 +1,37 @@
+"""Several labels an example."""
+
+from typing import Any
+
+from torchmetrics import MetricCollection
+from torchmetrics.classification import MultilabelAccuracy, MultilabelAveragePrecision, MultilabelF1Score
+
+from lightning_modules.classifier import Classifier
+from lightning_modules.procedure import Outcome
+
+
+class MultilabelClassifier(Classifier):
+    """`num_classes` labels an example, each true or not: the network gives logits (N, L), targets (N, L) lie in [0, 1].
+
+    Logs `split/acc` and `split/f1`, the means over the labels at a probability of 0.5, and on validation and test data
+    also each label's own, `split/acc_<label>` and `split/f1_<label>`, and `split/map`, the mean over the labels of
+    average precision, the area under the curve of precision over recall. The metrics round the targets.
+    """
+
+    def overall_metrics(self) -> MetricCollection:
+        return MetricCollection(self._at_threshold("macro", ""))
+
+    def detailed_metrics(self) -> MetricCollection:
+        precision = MultilabelAveragePrecision(self.num_classes, average="macro", validate_args=False)
+        per_label = self._at_threshold(None, "_")
+        return MetricCollection({**self.overall_metrics(), **per_label, "map": precision})
+
+    def _at_threshold(self, average: Any, suffix: str) -> dict[str, Any]:
+        kinds = {"acc": MultilabelAccuracy, "f1": MultilabelF1Score}
+        return {
+            f"{name}{suffix}": kind(self.num_classes, average=average, validate_args=False) for name, kind in kinds.items()
+        }
+
+    def compute(self, batch: Any) -> Outcome:
+        """As a Classifier's, but the predictions are probabilities and the targets whole numbers, for the metrics."""
+        loss, logits, targets = super().compute(batch)
+        return Outcome(loss, logits.sigmoid(), targets.round().int())

@@ -1,0 +1,11 @@
+"""Warnings of the libraries that say nothing to a user, each named, with why it can be left unread."""
+
+import warnings
+
+
+def silence_idle_warnings() -> None:
+    """Before the Trainer is made."""
+    # Lightning 2.6 asks torch 2.14 in a way that still works.
+    warnings.filterwarnings("ignore", r".isinstance\(treespec, LeafSpec\)", FutureWarning)
+    # It counts batches, and a chunk is many steps; the procedure logs by steps.
+    warnings.filterwarnings("ignore", r"The number of training batches .* is smaller than the logging interval")

@@ -1,0 +1,96 @@
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from pytorch_lightning import LightningDataModule, Trainer
+from torch import Tensor, nn
+
+from datamodules.tensor_loader import TensorDataLoader
+from lightning_modules.classifier import Classifier
+
+CLASSES = ["ant", "bee", "wasp"]
+
+
+class Points(LightningDataModule):
+    """13 points in three classes; the wasps are few."""
+
+    classes = CLASSES
+
+    def __init__(self) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.inputs = torch.randn(13, 4, generator=generator)
+        self.targets = torch.tensor([0] * 6 + [1] * 5 + [2] * 2)
+
+    def _loader(self) -> TensorDataLoader:
+        return TensorDataLoader(self.inputs, self.targets, batch_size=5, shuffle=False, seed=0)
+
+    train_dataloader = val_dataloader = test_dataloader = _loader
+
+
+def classifier(**changes: Any) -> Classifier:
+    torch.manual_seed(0)
+    settings = {
+        "network": nn.Linear(4, 3),
+        "loss": nn.CrossEntropyLoss(),
+        "optimizer": partial(torch.optim.SGD, lr=0.0),
+        "scheduler": {"scheduler": None, "interval": "epoch"},
+        "init": None,
+        "param_groups": None,
+        "channels_last": False,
+        "compile": False,
+        "seed": 0,
+        "num_classes": 3,
+    }
+    return Classifier(**(settings | changes))
+
+
+@pytest.fixture(scope="module")
+def fitted() -> tuple[Classifier, dict[str, Tensor], Points]:
+    """With a learning rate of 0, so that an epoch's metrics are those of one network."""
+    quiet: dict[str, Any] = {"enable_progress_bar": False, "enable_model_summary": False, "num_sanity_val_steps": 0}
+    trainer = Trainer(accelerator="cpu", max_epochs=2, logger=False, enable_checkpointing=False, **quiet)
+    module, points = classifier(), Points()
+    trainer.fit(module, points)
+    metrics = dict(trainer.callback_metrics)
+    trainer.test(module, points, verbose=False)
+    return module, metrics | dict(trainer.callback_metrics), points
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_metrics_are_those_of_the_whole_split(split: str, fitted: tuple[Classifier, dict[str, Tensor], Points]) -> None:
+    module, metrics, points = fitted
+    with torch.inference_mode():
+        logits = module.network(points.inputs)
+    right = logits.argmax(1) == points.targets
+    assert metrics[f"{split}/acc"] == pytest.approx(right.float().mean().item())
+    by_hand = -logits.log_softmax(1)[range(13), points.targets].mean()
+    assert metrics[f"{split}/loss"].item() == pytest.approx(by_hand.item(), rel=1e-5)
+    for label, name in enumerate(CLASSES):
+        if split == "train":
+            assert f"train/acc_{name}" not in metrics
+        else:
+            share = right[points.targets == label].float().mean()
+            assert metrics[f"{split}/acc_{name}"] == pytest.approx(share.item())
+
+
+def test_every_parameter_is_trained() -> None:
+    module = classifier()
+    optimizer = module.configure_optimizers()
+    assert isinstance(optimizer, torch.optim.Optimizer)
+    assert [id(p) for p in optimizer.param_groups[0]["params"]] == [id(p) for p in module.network.parameters()]
+
+
+def test_parameter_groups_and_scheduler_come_from_the_settings() -> None:
+    step = partial(torch.optim.lr_scheduler.StepLR, step_size=2)
+    groups = [{"pattern": "bias", "lr": 0.5}]
+    made: Any = classifier(param_groups=groups, scheduler={"scheduler": step, "interval": "step"}).configure_optimizers()
+    assert [group["lr"] for group in made["optimizer"].param_groups] == [0.5, 0.0]
+    assert made["lr_scheduler"]["interval"] == "step"
+    assert made["lr_scheduler"]["scheduler"].optimizer is made["optimizer"]
+
+
+def test_tunables_have_no_default() -> None:
+    with pytest.raises(TypeError, match="num_classes"):
+        Classifier(network=nn.Linear(4, 3))

@@ -1,0 +1,220 @@
+"""Chunks of mini-batches train as single ones do, to the bit, and are left where Lightning must see each of them."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from pytorch_lightning import Trainer
+from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.loggers import CSVLogger
+from torch import Tensor, nn
+
+from datamodules.in_memory import InMemory, Split
+from lightning_modules.classifier import Classifier
+
+SIZE, BATCH = 42, 4  # 11 steps an epoch
+
+
+class Noise(InMemory):
+    """Images of noise, 8 × 8, in three classes that differ in brightness."""
+
+    name, source = "noise", "local"
+
+    def load(self) -> dict[str, Split]:
+        self.classes = ["a", "b", "c"]
+        generator = torch.Generator().manual_seed(0)
+        labels = torch.arange(SIZE) % 3
+        images = torch.randint(0, 86, (SIZE, 3, 8, 8), generator=generator) + 85 * labels.view(-1, 1, 1, 1)
+        split = images.to(torch.uint8), labels
+        return {"train": split, "val": split}
+
+
+def noise(chunk: int) -> Noise:
+    return Noise(
+        num_classes=3,
+        flip="random",
+        translate=1,
+        cutout=0,
+        mean=[0.5] * 3,
+        std=[0.5] * 3,
+        batch_size=BATCH,
+        eval_batch_size=8,
+        drop_last=False,
+        chunk=chunk,
+        seed=0,
+    )
+
+
+def classifier(**settings: Any) -> Classifier:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Dropout(0.3))
+    network.append(nn.Linear(4 * 36, 3))
+    defaults = {
+        "network": network,
+        "loss": nn.CrossEntropyLoss(),
+        "optimizer": partial(torch.optim.SGD, lr=0.05, momentum=0.9, fused=True),
+        "scheduler": {"scheduler": None, "interval": "epoch"},
+        "init": None,
+        "param_groups": None,
+        "channels_last": False,
+        "compile": False,
+        "seed": 0,
+        "num_classes": 3,
+    }
+    return Classifier(**{**defaults, **settings})
+
+
+def trainer(folder: Path | None = None, **settings: Any) -> Trainer:
+    defaults = {
+        "accelerator": "cpu",
+        "max_epochs": 2,
+        "logger": CSVLogger(folder, "", "") if folder else False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "enable_checkpointing": False,
+        "num_sanity_val_steps": 0,
+        "log_every_n_steps": 5,
+    }
+    return Trainer(**{**defaults, **settings})
+
+
+def fit(chunk: int, module: Classifier | None = None, **settings: Any) -> tuple[Trainer, dict[str, Tensor]]:
+    fitted, module = trainer(**settings), module or classifier()
+    fitted.fit(module, datamodule=noise(chunk))
+    return fitted, module.state_dict()
+
+
+def same(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
+    return all(torch.equal(first[name], second[name]) for name in first)
+
+
+def step_halving(optimizer: torch.optim.Optimizer) -> Any:
+    return torch.optim.lr_scheduler.StepLR(optimizer, 3)
+
+
+@pytest.mark.parametrize("chunk", [2, 4, 100])
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_chunks_train_as_single_batches_do(chunk, precision):
+    single, expected = fit(1, precision=precision)
+    chunked, weights = fit(chunk, precision=precision)
+    assert same(expected, weights)
+    assert chunked.global_step == single.global_step == 22
+    for name, value in single.callback_metrics.items():
+        torch.testing.assert_close(chunked.callback_metrics[name], value, msg=name)
+
+
+@pytest.mark.parametrize("interval", ["step", "epoch"])
+def test_schedules_are_followed_in_chunks(interval):
+    def module() -> Classifier:
+        return classifier(scheduler={"scheduler": step_halving, "interval": interval})
+
+    single, expected = fit(1, module(), max_epochs=4)
+    chunked, weights = fit(4, module(), max_epochs=4)
+    assert same(expected, weights)
+    rates = [t.optimizers[0].param_groups[0]["lr"] for t in (single, chunked)]
+    assert rates[0] == rates[1] == pytest.approx({"step": 0.05 * 0.1**14, "epoch": 0.05 * 0.1}[interval])
+
+
+@pytest.mark.parametrize("chunk", [1, 4])
+@pytest.mark.parametrize(
+    ("settings", "steps"),
+    [({}, 22), ({"max_steps": 15}, 15), ({"accumulate_grad_batches": 2}, 12), ({"limit_train_batches": 0.8}, 16)],
+)
+def test_a_schedule_over_the_whole_training_knows_its_steps(chunk, settings, steps):
+    spanning = partial(torch.optim.lr_scheduler.LinearLR, start_factor=1.0, end_factor=0.5)
+    given = []
+
+    def scheduler(optimizer: torch.optim.Optimizer, total_steps: int) -> Any:
+        given.append(total_steps)
+        return spanning(optimizer, total_iters=total_steps)
+
+    whole = {"scheduler": partial(scheduler, total_steps=None), "interval": "step"}
+    fitted, _ = fit(chunk, classifier(scheduler=whole), **settings)
+    assert given == [fitted.global_step] == [steps]
+    assert fitted.optimizers[0].param_groups[0]["lr"] == pytest.approx(0.025)
+    fixed = {"scheduler": partial(scheduler, total_steps=44), "interval": "step"}
+    fit(chunk, classifier(scheduler=fixed), **settings)
+    assert given == [steps, 44]
+
+
+def test_a_schedule_over_a_training_without_an_end_is_refused():
+    whole = {"scheduler": partial(step_halving, total_steps=None), "interval": "step"}
+    with pytest.raises(ValueError, match=r"give trainer\.max_epochs"):
+        fit(1, classifier(scheduler=whole), max_epochs=-1)
+
+
+@pytest.mark.parametrize("chunk", [1, 4])
+def test_max_steps_is_kept_within_a_chunk_and_its_epoch_is_validated(chunk):
+    whole, expected = fit(1, max_steps=15, max_epochs=-1)
+    cut, weights = fit(chunk, max_steps=15, max_epochs=-1)
+    assert whole.global_step == cut.global_step == 15
+    assert same(expected, weights)
+    module = classifier()
+    module.load_state_dict(weights)
+    (metrics,) = trainer().validate(module, datamodule=noise(1), verbose=False)
+    assert metrics["val/loss"] == pytest.approx(float(cut.callback_metrics["val/loss"]))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"accumulate_grad_batches": 2},
+        {"gradient_clip_val": 0.01},
+        {"limit_train_batches": 5},
+        {"overfit_batches": 2},
+    ],
+)
+def test_what_lightning_does_around_a_batch_ends_chunks(settings):
+    single, expected = fit(1, **settings)
+    chunked, weights = fit(4, **settings)
+    assert same(expected, weights)
+    assert chunked.global_step == single.global_step < 22 or "gradient_clip_val" in settings
+    assert not same(expected, fit(1)[1])
+
+
+def logged_steps(folder: Path, name: str) -> list[int]:
+    header, *rows = [line.split(",") for line in (folder / "metrics.csv").read_text().splitlines()]
+    column = header.index(name)
+    return [int(row[header.index("step")]) for row in rows if row[column]]
+
+
+@pytest.mark.parametrize(
+    ("settings", "steps"),
+    [
+        ({"chunk": 1}, [5, 10, 15, 20]),
+        ({"chunk": 2}, [6, 10, 15, 21]),
+        ({"chunk": 1, "accumulate_grad_batches": 2}, [5, 10]),
+    ],
+)
+def test_the_step_loss_is_logged_once_a_window(tmp_path, settings, steps):
+    fit(folder=tmp_path, **settings)
+    assert logged_steps(tmp_path, "train/loss_step") == steps
+
+
+@pytest.mark.parametrize("compile", [True, {"fullgraph": True}])
+def test_a_compiled_network_leaves_no_trace_in_the_checkpoint(tmp_path, compile):
+    saver = ModelCheckpoint(tmp_path, filename="last", enable_version_counter=False)
+    module = classifier(compile=compile)
+    calls: list[Callable[..., Any]] = []
+    compiled = module.network._compiled_call_impl
+    module.network._compiled_call_impl = lambda *inputs: (calls.append(compiled), module.network._call_impl(*inputs))[1]
+    fit(4, module, max_epochs=1, callbacks=[saver], enable_checkpointing=True)
+    assert compiled is not None
+    assert calls
+    state = torch.load(tmp_path / "last.ckpt", weights_only=True)["state_dict"]
+    assert not [name for name in state if "_orig_mod" in name]
+    plain = classifier()
+    plain.load_state_dict(state)
+    assert same(plain.state_dict(), module.state_dict())
+
+
+def test_channels_last_is_the_format_of_images_and_weights():
+    module, seen = classifier(channels_last=True), []
+    module.network[0].register_forward_hook(lambda conv, inputs, output: seen.append((inputs[0], conv.weight)))
+    fit(4, module, max_epochs=1)
+    assert seen
+    for tensors in seen:
+        assert all(tensor.is_contiguous(memory_format=torch.channels_last) for tensor in tensors)
