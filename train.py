@@ -15,12 +15,13 @@ def train(cfg: DictConfig) -> float | None:
     from hydra.utils import instantiate
     from pytorch_lightning import seed_everything
 
+    from runs.checkpoint_io import AtomicCheckpointIO
     from runs.network import build_features, build_network
-    from runs.quiet import silence_idle_warnings
+    from runs.quiet import silence_idle_messages
     from runs.record import Record, collect_metrics, restore_best
     from runs.report import notices, print_end, print_start
 
-    silence_idle_warnings()
+    silence_idle_messages()
     with Record(cfg) as record:
         datamodule = instantiate(cfg.datamodule)
         datamodule.prepare_data()
@@ -45,6 +46,7 @@ def train(cfg: DictConfig) -> float | None:
             cfg.trainer,
             logger=[instantiate(logger) for logger in (cfg.logger or {}).values()],
             callbacks=[instantiate(callback) for callback in cfg.callback.values()],
+            plugins=[AtomicCheckpointIO()],
         )
         print_start(record, datamodule, module, trainer)
         resumed = record.resumed_checkpoints and record.resumed_checkpoints / "last.ckpt"

@@ -188,11 +188,9 @@ def our_airbench(data_dir: str, steps: int, precision: str) -> tuple[nn.Module, 
     module, seconds = train_with_our_trainer(
         *airbench_overrides(data_dir, precision),
         "trainer.max_epochs=1",
-        "trainer.max_steps=100000",  # so that Lookahead and the rate are where they are early in a training
         f"trainer.limit_train_batches={steps}",
         "trainer.limit_val_batches=0",
-        "callback.best_checkpoint.monitor=null",
-        "~callback.image_grids",
+        "callback.best_checkpoint.monitor=null",  # there is no validation to choose by
     )
     return module.network, steps * BATCH / seconds
 

@@ -27,6 +27,8 @@ class HyperParameters(Callback):
         return f"best/{self.metric}"
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not trainer.is_global_zero:  # the other processes' loggers have no writer
+            return
         settings = flatten({group: pl_module.hparams[group] for group in GROUPS if group in pl_module.hparams})
         settings |= {f"trainer.{key}": pl_module.hparams["trainer"][key] for key in ("precision", "max_epochs")}
         for logger in trainer.loggers:

@@ -27,11 +27,10 @@ class Hymenoptera(ImageFolder):
     `source` says which: official (photos that are byte for byte the archive's), local (others) or stand-in.
     """
 
-    name = "hymenoptera"
-
     def __init__(self, *, data_dir: str, stand_in: bool, **image_folder: Any) -> None:
         super().__init__(data_dir=data_dir, **image_folder)
         self.data_dir = Path(data_dir)
+        self.name = "hymenoptera"
         self.stand_in = stand_in
 
     def prepare_data(self) -> None:

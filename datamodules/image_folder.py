@@ -79,6 +79,7 @@ class ImageFolder(LightningDataModule):
     ) -> None:
         super().__init__()
         self.root = Path(data_dir)
+        self.name = self.root.name
         self.num_classes = num_classes
         self.val_fraction = val_fraction
         self.train_transform = train_transform
@@ -92,10 +93,6 @@ class ImageFolder(LightningDataModule):
         self.max_pixels = max_pixels
         self.seed = seed
         self.classes: list[str] = []
-
-    @property
-    def name(self) -> str:
-        return self.root.name
 
     def setup(self, stage: str) -> None:
         if self.classes:

@@ -20,7 +20,7 @@ class KeyedSampler(DistributedSampler[tuple[int, int]]):
         self.size = size
         self.epoch = epoch
 
-    def __iter__(self) -> Iterator[tuple[int, int]]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[tuple[int, int]]:
         for index in self._share().tolist():
             yield self.epoch, index
 

@@ -19,7 +19,7 @@ class DepthwiseConv2d(Function):
     """conv2d of x (N, C, H, W) with weight (C, 1, kH, kW), groups = C; computed in bfloat16, its gradients in float32."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, stride: list[int], padding: list[int], dilation: list[int]
     ) -> Tensor:
         x, low = x.bfloat16(), weight.bfloat16()
@@ -30,7 +30,7 @@ class DepthwiseConv2d(Function):
             return torch.conv2d(x, low, None if bias is None else bias.bfloat16(), stride, padding, dilation, len(weight))
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         stride, padding, dilation = ctx.geometry
         needed = [ctx.needs_input_grad[0], ctx.needs_input_grad[1], ctx.bias_size is not None and ctx.needs_input_grad[2]]

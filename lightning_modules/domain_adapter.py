@@ -29,6 +29,8 @@ class DomainAdapter(Classifier):
         weight: λ at the end; 0: training on the source alone.
     """
 
+    network: Any
+
     def __init__(self, *, discrepancy: nn.Module, weight: float, **classifier: Any) -> None:
         super().__init__(**classifier)
         self.discrepancy = discrepancy

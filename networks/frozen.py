@@ -42,9 +42,9 @@ class FrozenBackbone:
         digest = hashlib.sha256()
         for name, tensor in self._network.backbone.state_dict().items():
             digest.update(name.encode())
-            digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+            digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
         for constant in (self._network.mean, self._network.std):
-            digest.update(constant.cpu().numpy())
+            digest.update(constant.cpu().numpy().tobytes())
         return {
             "weights": digest.hexdigest(),
             "backbone": type(self._network.backbone).__name__,

@@ -27,6 +27,7 @@ class Pretrained(nn.Module):
 
     mean: Tensor
     std: Tensor
+    head: nn.Linear
 
     def __init__(
         self, *, backbone: nn.Module, num_features: int, num_classes: int, mean: Sequence[float], std: Sequence[float]

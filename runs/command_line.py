@@ -13,13 +13,13 @@ def compose_resumed_run_from_its_config(argv: list[str]) -> list[str]:
     still be given. A command line without `resume=` comes back as it is. Raises UserError where DIR holds no run.
     """
     given = [argument for argument in argv if argument.startswith("resume=") and argument != "resume=null"]
-    if not given:
+    if not given or "--config-path" in argv:  # the processes that Lightning starts get the rewritten command line
         return argv
     directory = Path(given[-1].removeprefix("resume=")).absolute()
     if not (directory / "config.yaml").is_file():
         raise UserError(f"resume={directory}: there is no config.yaml; give the directory of a run, logs/<experiment>/<time>.")
     rest = [argument for argument in argv if argument not in given]
-    quoted = f'"{directory}"'
+    quoted = '"' + str(directory).replace('"', r"\"") + '"'  # as Hydra's grammar wants it
     return [
         *rest,
         f"resume={quoted}",

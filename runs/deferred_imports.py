@@ -29,7 +29,7 @@ class DeferredModule(ModuleType):
     def _search_path(self) -> list[str] | None:
         parent = sys.modules[self.__name__.rpartition(".")[0]]
         spec = PathFinder.find_spec(self.__name__, getattr(parent, "__path__", None))
-        return spec and spec.submodule_search_locations
+        return spec.submodule_search_locations if spec else None
 
     def _real(self) -> ModuleType:
         name = self.__name__

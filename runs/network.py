@@ -1,6 +1,7 @@
 """Builds the network of a config, or the substitute that the config names where its weights cannot be had."""
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,16 @@ def build_network(cfg: DictConfig, checkpoints: Path | None) -> Any:
         return _instantiate(cfg.network)
 
 
-def _instantiate(node: DictConfig) -> Any:
+def _without_pretrained_weights(node: DictConfig, checkpoints: Path) -> Any:
+    """The network with the frozen backbone that lies in `checkpoints`, if one does; the rest is loaded with the run."""
+    network = _instantiate({**node, "pretrained": False} if "pretrained" in node else node)
+    backbone = checkpoints / "backbone.ckpt"
+    if backbone.is_file():
+        network.backbone.load_state_dict(torch.load(backbone, map_location="cpu", weights_only=True))
+    return network
+
+
+def _instantiate(node: Mapping[Any, Any]) -> Any:
     settings = {key: value for key, value in node.items() if key not in ("substitute", "substitute_for")}
     try:
         return instantiate(settings)
@@ -52,7 +62,7 @@ def build_features(cfg: DictConfig, datamodule: Any, network: Any) -> Any:
     from networks.frozen import FrozenBackbone
 
     settings = dict(cfg.features)
-    backbone = FrozenBackbone(network, settings.pop("precision"))
+    backbone = FrozenBackbone(network, str(settings.pop("precision")))  # a command line's 32 is a number
     return instantiate(
         settings, photos=datamodule, backbone=backbone, num_features=network.head.in_features, key=backbone.key
     )

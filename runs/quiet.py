@@ -1,11 +1,16 @@
-"""Warnings of the libraries that say nothing to a user, each named, with why it can be left unread."""
+"""Messages of the libraries that say nothing to a user, each named, with why it can be left unread."""
 
+import logging
 import warnings
 
 
-def silence_idle_warnings() -> None:
+def silence_idle_messages() -> None:
     """Before the Trainer is made."""
+    # What it says there stands in the panel at the start.
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
     # Lightning 2.6 asks torch 2.14 in a way that still works.
     warnings.filterwarnings("ignore", r".isinstance\(treespec, LeafSpec\)", FutureWarning)
     # It counts batches, and a chunk is many steps; the procedure logs by steps.
     warnings.filterwarnings("ignore", r"The number of training batches .* is smaller than the logging interval")
+    # A resumed run's is not meant to be.
+    warnings.filterwarnings("ignore", r"Checkpoint directory .* exists and is not empty")

@@ -50,7 +50,7 @@ class Record:
     def _rename(self, directory: Path) -> None:
         self.directory.rename(directory)
         self.directory = directory
-        hydra = HydraConfig.get()
+        hydra: Any = HydraConfig.get()
         with read_write(hydra), open_dict(self.cfg):
             hydra.runtime.output_dir = str(directory.absolute())
             hydra.run.dir = str(directory)
@@ -65,10 +65,9 @@ class Record:
         config = OmegaConf.to_container(self.cfg)
         assert isinstance(config, dict)
         if self.is_first_process:
-            movable = {**config, "resume": None}
-            text = OmegaConf.to_yaml(OmegaConf.create(movable)).replace(str(config["run_dir"]), "${run_dir}")
-            text = text.replace("run_dir: ${run_dir}", "run_dir: ${hydra:runtime.output_dir}", 1)
-            (self.directory / "config.yaml").write_text(text, encoding="utf-8")
+            movable = _replaced(config, str(config["run_dir"]), "${run_dir}")
+            movable |= {"resume": None, "run_dir": "${hydra:runtime.output_dir}"}
+            (self.directory / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(movable)), encoding="utf-8")
         return {str(key): value for key, value in config.items()}
 
     def __enter__(self) -> "Record":
@@ -89,8 +88,7 @@ class Record:
         path.write_text(json.dumps(outcome | self.metrics | self._circumstances(), indent=2) + "\n", encoding="utf-8")
 
     def _circumstances(self) -> dict[str, Any]:
-        import pytorch_lightning
-        import torch
+        from importlib.metadata import version
 
         network = {"name": network_name(self.cfg.network), "substitute_for": self.cfg.network.get("substitute_for")}
         return {
@@ -99,9 +97,18 @@ class Record:
             "network": network,
             "seed": self.cfg.seed,
             "git": git_commit(),
-            "torch": torch.__version__,
-            "lightning": pytorch_lightning.__version__,
+            "torch": version("torch"),
+            "lightning": version("pytorch-lightning"),
         }
+
+
+def _replaced(node: Any, old: str, new: str) -> Any:
+    """A config's containers with `new` for `old` in each of their texts."""
+    if isinstance(node, dict):
+        return {key: _replaced(value, old, new) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_replaced(value, old, new) for value in node]
+    return node.replace(old, new) if isinstance(node, str) else node
 
 
 def git_commit() -> str | None:
@@ -116,12 +123,12 @@ def git_commit() -> str | None:
 
 def restore_best(trainer: Any, module: Any, monitor: DictConfig) -> dict[str, Any]:
     """Loads the weights of the best epoch into `module`; its number and the monitored metric's value there."""
-    import torch
+    from runs.checkpoint_io import load_checkpoint
 
     best = next(c for c in trainer.checkpoint_callbacks if c.monitor == monitor.metric)
     if not best.best_model_path:
         return {f"best/{monitor.metric}": None, "best/epoch": None}
-    checkpoint = torch.load(best.best_model_path, map_location=module.device, weights_only=True, mmap=True)
+    checkpoint = load_checkpoint(Path(best.best_model_path), module.device)
     module.on_load_checkpoint(checkpoint)
     module.load_state_dict(checkpoint["state_dict"])
     return {f"best/{monitor.metric}": float(best.best_model_score), "best/epoch": checkpoint["epoch"]}

@@ -1,0 +1,98 @@
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from runs.checkpoint_io import AtomicCheckpointIO, load_checkpoint, previous
+from runs.errors import UserError
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def save(path: Path, value: int) -> None:
+    AtomicCheckpointIO().save_checkpoint({"state_dict": {"w": torch.full((100,), value)}, "epoch": value}, path)
+
+
+def test_saved_is_loaded_and_torch_load_reads_it_too(tmp_path: Path) -> None:
+    save(tmp_path / "last.ckpt", 1)
+    for checkpoint in (load_checkpoint(tmp_path / "last.ckpt"), torch.load(tmp_path / "last.ckpt", weights_only=True)):
+        assert checkpoint["epoch"] == 1
+        assert torch.equal(checkpoint["state_dict"]["w"], torch.full((100,), 1))
+    assert [file.name for file in tmp_path.iterdir()] == ["last.ckpt"]
+
+
+def test_the_one_before_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "last.ckpt"
+    save(path, 1)
+    save(path, 2)
+    assert (load_checkpoint(path)["epoch"], load_checkpoint(previous(path))["epoch"]) == (2, 1)
+
+
+def test_every_truncation_and_flipped_bit_is_detected(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path, draw = tmp_path / "last.ckpt", random.Random(0)
+    save(path, 1)
+    save(path, 2)
+    whole = path.read_bytes()
+    for trial in range(200):
+        damaged = bytearray(whole)
+        if trial % 2:
+            del damaged[draw.randrange(len(whole)) :]
+        else:
+            damaged[draw.randrange(len(whole))] ^= 1 << draw.randrange(8)
+        path.write_bytes(damaged)
+        caplog.clear()
+        assert load_checkpoint(path)["epoch"] == 1
+        assert "going on from last.ckpt.prev" in caplog.text
+
+
+def test_no_whole_checkpoint_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "last.ckpt").write_bytes(b"rubbish")
+    with pytest.raises(UserError, match=r"last\.ckpt is damaged or missing, and so is last\.ckpt\.prev"):
+        load_checkpoint(tmp_path / "last.ckpt")
+
+
+def test_a_full_disk_leaves_the_previous_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "last.ckpt"
+    save(path, 1)
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        save(path, 2)
+    assert load_checkpoint(path)["epoch"] == 1
+    assert [file.name for file in tmp_path.iterdir()] == ["last.ckpt"]
+
+
+SAVE_FOREVER = """
+import sys, torch
+from pathlib import Path
+from runs.checkpoint_io import AtomicCheckpointIO
+for epoch in range(10**9):
+    AtomicCheckpointIO().save_checkpoint({"epoch": epoch, "w": torch.full((50_000,), epoch)}, Path(sys.argv[1]))
+    print(epoch, flush=True)
+"""
+
+
+def test_a_killed_save_leaves_a_whole_file(tmp_path: Path) -> None:
+    path = tmp_path / "last.ckpt"
+    command = [sys.executable, "-c", SAVE_FOREVER, str(path)]
+    for delay in (0.0, 0.013):
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(delay)
+        process.send_signal(signal.SIGKILL)
+        done = [int(line) for line in process.stdout.read().split()]
+        process.wait()
+        process.stdout.close()
+        checkpoint = load_checkpoint(path)
+        assert checkpoint["epoch"] >= (done[-1] if done else 0)
+        assert (checkpoint["w"] == checkpoint["epoch"]).all()

@@ -1,0 +1,36 @@
+from pathlib import Path
+from string import Template
+
+import pytest
+
+from runs import help as module
+from runs.help import CONF, question, train_help
+
+
+def test_every_experiment_with_its_question() -> None:
+    lines = train_help().splitlines()
+    for file in (CONF / "experiment").glob("*.yaml"):
+        (line,) = (line for line in lines if line.split()[:1] == [file.stem])
+        assert question(file)
+        assert line.endswith(f"  {question(file)}")
+
+
+def test_question(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("# @package _global_\n# Question:  how far?\n# Command: x\n")
+    (tmp_path / "b.yaml").write_text("seed: 1\n")
+    assert question(tmp_path / "a.yaml") == "how far?"
+    assert question(tmp_path / "b.yaml") == ""
+
+
+def test_a_new_file_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "mine.yaml").write_text("# Question: why?\n")
+    monkeypatch.setattr(module, "CONF", tmp_path)
+    assert "  mine  why?" in train_help().splitlines()
+
+
+def test_hydra_can_fill_it_in() -> None:
+    """Hydra takes it for a string.Template."""
+    filled = Template(train_help()).substitute(APP_CONFIG_GROUPS="groups", FLAGS_HELP="", HYDRA_HELP="", CONFIG="")
+    assert 'eval "$(python train.py -sc install=bash)"' in filled
+    assert "\ngroups\n" in filled
