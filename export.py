@@ -3,10 +3,13 @@
 import hydra
 from omegaconf import DictConfig
 
+from runs.deferred_imports import defer_imports
+
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="export")
 def main(cfg: DictConfig) -> None:
     # Only here: --help needs none of it.
+    defer_imports()
     from pathlib import Path
 
     from runs.export import export

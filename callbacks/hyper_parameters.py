@@ -7,7 +7,9 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch.utils.tensorboard.summary import hparams
 
-GROUPS = ("seed", "datamodule", "network", "loss", "lightning_module", "optimizer", "scheduler")
+GROUPS = ("seed", "datamodule", "network", "loss", "lightning_module", "optimizer", "scheduler", "features")
+# How the data comes in, and what it looks like, which a table of figures has no room for; config.yaml has it all.
+LEFT_OUT = ("_partial_", "data_dir", "cache_dir", "num_workers", "max_pixels", "train_transform", "eval_transform")
 
 
 class HyperParameters(Callback):
@@ -55,11 +57,18 @@ class HyperParameters(Callback):
 
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, bool | int | float | str]:
-    """`{"optimizer": {"lr": 0.1}}` as `{"optimizer.lr": 0.1}`; lists and None as text, which HPARAMS can show."""
+    """`{"optimizer": {"_target_": "torch.optim.SGD", "lr": 0.1}}` as `{"optimizer": "SGD", "optimizer.lr": 0.1}`.
+
+    Lists become text, which HPARAMS can show; None, which says that a thing is not used, is left out.
+    """
     flat: dict[str, bool | int | float | str] = {}
     for key, value in settings.items():
         name = f"{prefix}{key}"
-        if isinstance(value, Mapping):
+        if key in LEFT_OUT or value is None:
+            continue
+        if key == "_target_":
+            flat[prefix.rstrip(".")] = value.rpartition(".")[2]
+        elif isinstance(value, Mapping):
             flat |= flatten(value, f"{name}.")
         else:
             flat[name] = value if isinstance(value, bool | int | float | str) else str(value)

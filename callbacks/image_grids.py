@@ -11,9 +11,9 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from tensorboard.compat.proto.summary_pb2 import Summary
 from torch import Tensor
 
-TILE = 128  # pixels a side
-COLUMNS = 8
-CAPTION = 18  # pixels under it
+TILE = 160  # pixels a side
+COLUMNS = 4  # as many as TensorBoard shows at a size that can be read
+CAPTION = 22  # pixels under a tile
 RIGHT, WRONG, PLAIN = (24, 120, 60), (176, 36, 36), (70, 70, 70)
 
 
@@ -64,11 +64,7 @@ class ImageGrids(Callback):
         indices = [position * trainer.world_size for position in shown]
         captions = []
         for row, label in zip(probabilities[shown], datamodule.labels(split, indices), strict=True):
-            predicted = int(row.argmax())
-            text = f"{datamodule.classes[predicted]} {row[predicted]:.0%}"
-            if predicted != label:
-                text += f", is {datamodule.classes[label]}"
-            captions.append((text, RIGHT if predicted == label else WRONG))
+            captions.append((describe(row, label, datamodule.classes), RIGHT if int(row.argmax()) == label else WRONG))
         if split not in self._sheets:
             self._sheets[split] = draw_photos(datamodule.images(split, indices))
         grid = draw_captions(self._sheets[split], captions)
@@ -79,6 +75,13 @@ class ImageGrids(Callback):
 def tensorboard_loggers(trainer: Trainer) -> list[TensorBoardLogger]:
     """Those that this process writes: none but in the first."""
     return [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)] if trainer.is_global_zero else []
+
+
+def describe(probabilities: Tensor, label: int, classes: Sequence[str]) -> str:
+    """The most probable of the classes, its probability (K,), and the true class where that is another."""
+    predicted = int(probabilities.argmax())
+    text = f"{classes[predicted]} {probabilities[predicted]:.0%}"
+    return text if predicted == label else f"{text}, is {classes[label]}"
 
 
 def spread(size: int, count: int) -> list[int]:
@@ -96,7 +99,7 @@ def add_image(logger: TensorBoardLogger, tag: str, image: Image.Image, step: int
 
 
 def draw_photos(images: Tensor) -> Image.Image:
-    """Images (N, 3, H, W) in [0, 1] in rows of at most eight, each over room for a caption."""
+    """Images (N, 3, H, W) in [0, 1] in rows of at most COLUMNS, each over room for a caption."""
     columns = min(len(images), COLUMNS)
     rows = -(-len(images) // columns)
     sheet = Image.new("RGB", (columns * TILE, rows * (TILE + CAPTION)), "white")
@@ -111,7 +114,7 @@ def draw_captions(photos: Image.Image, captions: Sequence[tuple[str, tuple[int, 
     """The sheet of photos, each with its text on a colour under it."""
     sheet = photos.copy()
     draw = ImageDraw.Draw(sheet)
-    font = ImageFont.load_default(11)
+    font = ImageFont.load_default(14)
     for position, (text, colour) in enumerate(captions):
         x, y = position % COLUMNS * TILE, position // COLUMNS * (TILE + CAPTION) + TILE
         draw.rectangle((x, y, x + TILE - 1, y + CAPTION - 1), fill=colour)

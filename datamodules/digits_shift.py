@@ -17,9 +17,9 @@ TEXTURE_SEED = 0  # the target domain is the same data set whatever a run's seed
 class DigitsShift(Digits):
     """Labelled source digits to train on; the target domain's digits without labels to train on, and to be tested on.
 
-    - train: pairs (N, 2, 3, 32, 32) of a source and a target digit, and the source digits' labels (N,). Both domains have
-      the same training digits, in orders of their own, which are drawn each epoch: the digits of a pair differ.
-    - val, test: target digits (N, 3, 32, 32) with their labels. The labels of val choose the best epoch and nothing else;
+    - train: pairs (N, 2, 3, 32, 32) of a source and a target digit, and the source digits' labels (N,). Both domains
+      have the same training digits, in orders of their own, drawn each epoch: the two of a pair have nothing in common.
+    - val, test: target digits (N, 3, 32, 32) with their labels. Those of val choose the best epoch and do nothing else;
       an application without any would take the last epoch.
 
     A target digit is |strength · texture - digit|. Source: MNIST-M, Ganin et al. 2016, "Domain-adversarial training of

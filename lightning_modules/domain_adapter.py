@@ -16,7 +16,7 @@ class DomainAdapter(Classifier):
     """A Classifier for a target domain without labels: it learns the source's labels, and to tell no domain apart.
 
     loss(source logits, labels) + λ(p) · Σ discrepancy(layer of source, layer of target), over the layers `features`
-    and `head` of the network, with  λ(p) = weight · (2 / (1 + exp(-10 p)) - 1)  and p the share of epochs that are over.
+    and `head` of the network, with λ(p) = weight · (2 / (1 + exp(-10 p)) - 1) and p the share of epochs that are over.
     A training batch is pairs (N, 2, C, H, W) of a source and a target image, and the source's labels (N,), which
     train/acc is of as well. Validation and test batches are a Classifier's.
 

@@ -28,7 +28,8 @@ class MultilabelClassifier(Classifier):
     def _at_threshold(self, average: Any, suffix: str) -> dict[str, Any]:
         kinds = {"acc": MultilabelAccuracy, "f1": MultilabelF1Score}
         return {
-            f"{name}{suffix}": kind(self.num_classes, average=average, validate_args=False) for name, kind in kinds.items()
+            f"{name}{suffix}": kind(self.num_classes, average=average, validate_args=False)
+            for name, kind in kinds.items()
         }
 
     def compute(self, batch: Any) -> Outcome:

@@ -155,7 +155,13 @@ class Procedure(LightningModule):
             mean = torch.cat([losses.reshape(-1) for losses in self._window]).mean().item()
             self._window.clear()
             for logger in self.loggers:
-                logger.log_metrics({"train/loss_step": mean}, step=self.global_step)
+                logger.log_metrics({"train/loss_step": mean, **self._learning_rates()}, step=self.global_step)
+
+    def _learning_rates(self) -> dict[str, float]:
+        """`train/lr` that comes next, or `train/lr_<number>` of each of several parameter groups."""
+        (optimizer,) = self.trainer.optimizers
+        rates = [float(group["lr"]) for group in optimizer.param_groups]
+        return {f"train/lr{f'_{i}' if len(rates) > 1 else ''}": rate for i, rate in enumerate(rates)}
 
     def on_train_epoch_end(self) -> None:
         self._log_epoch("train")

@@ -24,7 +24,9 @@ def notices(cfg: DictConfig, source: str) -> list[str]:
 
 
 def print_start(record: Record, datamodule: Any, module: Any, trainer: Any) -> None:
-    """One panel before training."""
+    """One panel before training, in the first of several processes."""
+    if not record.is_first_process:
+        return
     cfg = record.cfg
     parameters = list(module.network.parameters())
     trained = sum(p.numel() for p in parameters if p.requires_grad)
@@ -40,7 +42,9 @@ def print_start(record: Record, datamodule: Any, module: Any, trainer: Any) -> N
 
 
 def print_end(record: Record) -> None:
-    """One panel after training."""
+    """One panel after training, in the first of several processes."""
+    if not record.is_first_process:
+        return
     figures = {name: value for name, value in record.metrics.items() if isinstance(value, float)}
     rows = {name: f"{value:.4g}" if abs(value) < 100 else f"{value:,.0f}" for name, value in figures.items()}
     rows["epochs"] = str(record.metrics["epochs"])

@@ -16,7 +16,9 @@ def load_config(directory: Path) -> DictConfig:
     """The run's config. UserError where the directory holds no run."""
     file = directory / "config.yaml"
     if not file.is_file():
-        raise UserError(f"run={directory}: there is no config.yaml; give the directory of a run, logs/<experiment>/<time>.")
+        raise UserError(
+            f"run={directory}: there is no config.yaml; give the directory of a run, logs/<experiment>/<time>."
+        )
     config = OmegaConf.load(file)
     assert isinstance(config, DictConfig)
     return config

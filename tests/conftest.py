@@ -1,11 +1,12 @@
 """What several rooms' tests need: tiny photos, a machine without a network, and train.py here or in its own process."""
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -32,6 +33,17 @@ COUNTS = {("train", "ants"): 8, ("train", "bees"): 8, ("val", "ants"): 6, ("val"
 Train = Callable[..., Path]
 RunTrain = Callable[..., "subprocess.CompletedProcess[str]"]
 Compose = Callable[..., DictConfig]
+
+
+def metrics_of(directory: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((directory / "metrics.json").read_text())
+    return content
+
+
+def only_run(folder: Path) -> Path:
+    """The directory of the one run that was made in `folder`."""
+    (directory,) = folder.glob("logs/*/*")
+    return directory
 
 
 @pytest.fixture(scope="session", autouse=True)

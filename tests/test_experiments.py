@@ -13,7 +13,12 @@ from runs.help import question
 CONF = ROOT / "conf"
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 OTHERS = ("torch", "torchvision", "pytorch_lightning", "hydra", "builtins", "functools")
-TRIPLES = {"network": "networks", "loss": "losses", "datamodule": "datamodules", "lightning_module": "lightning_modules"}
+TRIPLES = {
+    "network": "networks",
+    "loss": "losses",
+    "datamodule": "datamodules",
+    "lightning_module": "lightning_modules",
+}
 ROOMS = {**TRIPLES, "callback": "callbacks", "features": "datamodules", "scheduler": "lightning_modules"}
 
 
@@ -44,7 +49,14 @@ def test_runs_one_batch_of_everything(
     cfg = compose(f"experiment={name}", run_dir=shared)
     overrides = [f"experiment={name}", "debug=fast", "trainer.accelerator=cpu", "trainer.devices=1"]
     overrides += ["network.pretrained=false"] if "pretrained" in cfg.network else []
-    small = {"data_dir": data_dir, "num_workers": 0, "image_size": 64, "batch_size": 8, "eval_batch_size": 8, "chunk": 2}
+    small = {
+        "data_dir": data_dir,
+        "num_workers": 0,
+        "image_size": 64,
+        "batch_size": 8,
+        "eval_batch_size": 8,
+        "chunk": 2,
+    }
     overrides += [f"datamodule.{key}={value}" for key, value in small.items() if key in cfg.datamodule]
 
     directory = train_here(shared, *overrides)

@@ -9,13 +9,14 @@ from callbacks.hyper_parameters import HyperParameters, flatten
 
 
 def test_flatten() -> None:
-    settings = {"seed": 1, "optimizer": {"lr": 0.1, "betas": [0.9, 0.99], "fused": True}, "scheduler": None}
+    adam = {"_target_": "torch.optim.Adam", "_partial_": True, "lr": 0.1, "betas": [0.9, 0.99], "fused": True}
+    settings = {"seed": 1, "optimizer": adam, "scheduler": None, "datamodule": {"data_dir": "somewhere"}}
     assert flatten(settings) == {
         "seed": 1,
+        "optimizer": "Adam",
         "optimizer.lr": 0.1,
         "optimizer.betas": "[0.9, 0.99]",
         "optimizer.fused": True,
-        "scheduler": "None",
     }
 
 

@@ -1,8 +1,8 @@
 """Each regression experiment against its program as a plain PyTorch loop, from the same seed and initial weights.
 
-What is left of the loss after 500 steps is the outputs' rounding in float32, so agreement to 1e-5 takes the same kernels
-in the same order there: fused optimizers, weights as nn.Linear lays them out. (The runs then agree bit for bit.) In
-float64 the loops are as plain as in the notes.
+What is left of the loss after 500 steps is the outputs' rounding in float32, so agreement to 1e-5 takes the same
+kernels in the same order there: fused optimizers, weights as nn.Linear lays them out. (The runs then agree bit for
+bit.) In float64 the loops are as plain as in the notes.
 """
 
 import json
@@ -36,7 +36,9 @@ def data(dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     return x.to(dtype), y.to(dtype)
 
 
-def fit(step: Callable[[Tensor, Tensor], Tensor], loss: Callable[[Tensor, Tensor], Tensor], dtype: torch.dtype) -> Losses:
+def fit(
+    step: Callable[[Tensor, Tensor], Tensor], loss: Callable[[Tensor, Tensor], Tensor], dtype: torch.dtype
+) -> Losses:
     """500 times `step`, which gives the loss before its update; then `loss`."""
     x, y = data(dtype)
     losses = [step(x, y).item() for _ in range(STEPS)]

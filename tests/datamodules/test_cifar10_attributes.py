@@ -53,4 +53,5 @@ def test_attributes_name_classes_that_there_are():
 
 
 def test_a_frog_is_an_animal_on_four_legs_that_lives_in_water():
-    assert [name for name, owners in ATTRIBUTES.items() if "frog" in owners] == ["animal", "lives_in_water", "four_legs"]
+    names = [name for name, owners in ATTRIBUTES.items() if "frog" in owners]
+    assert names == ["animal", "lives_in_water", "four_legs"]

@@ -31,7 +31,9 @@ def test_resume_composes_from_the_runs_own_config(run_dir: Path) -> None:
 
 def test_directory_is_taken_from_here(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(run_dir.parent)
-    assert compose_resumed_run_from_its_config(["resume=run/"]) == compose_resumed_run_from_its_config([f"resume={run_dir}"])
+    assert compose_resumed_run_from_its_config(["resume=run/"]) == compose_resumed_run_from_its_config(
+        [f"resume={run_dir}"]
+    )
 
 
 @pytest.mark.parametrize("name", ["a b", "a=b,c", "{a}[b](c)", "it's", 'said "so"', "back\\slash", "a$b", "1,2", "ü"])
@@ -52,7 +54,9 @@ def test_rewriting_twice_changes_nothing(run_dir: Path) -> None:
 
 @pytest.mark.parametrize("name", ["nothing", ""])
 def test_directory_without_a_run(name: str, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=rf"^resume={tmp_path / name}: there is no config.yaml; give the directory of a run"):
+    with pytest.raises(
+        UserError, match=rf"^resume={tmp_path / name}: there is no config.yaml; give the directory of a run"
+    ):
         compose_resumed_run_from_its_config([f"resume={tmp_path / name}"])
 
 

@@ -1,6 +1,7 @@
 """Each format, written from a run directory and read back in a process that knows nothing else."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,23 +10,25 @@ import pytest
 import torch
 from conftest import ROOT, Train
 from safetensors import safe_open
-from torch import Tensor
 
 from runs.errors import UserError
 from runs.export import FORMATS, export
 from runs.trained import load_network
 
 READ = """
-import sys, torch
+import torch
 from safetensors.torch import load_model
 from networks.lenet import LeNet
 
-network, path = LeNet(in_channels=1, num_classes=10, activation="ReLU", log_softmax=True), sys.argv[2]
-match sys.argv[1]:
-    case "state_dict": network.load_state_dict(torch.load(path, weights_only=True))
-    case "safetensors": load_model(network, path)
-    case "module": network = torch.load(path, weights_only=False)
-torch.save(network.eval()(torch.load(sys.argv[3])), sys.argv[4])
+def build():
+    return LeNet(in_channels=1, num_classes=10, activation="ReLU", log_softmax=True).eval()
+
+by_state_dict, by_safetensors = build(), build()
+by_state_dict.load_state_dict(torch.load("state_dict", weights_only=True))
+load_model(by_safetensors, "safetensors")
+by_module = torch.load("module", weights_only=False)
+images = torch.load("images")
+torch.save([network(images) for network in (by_state_dict, by_safetensors, by_module)], "outputs")
 """
 
 
@@ -34,26 +37,17 @@ def run(tmp_path_factory: pytest.TempPathFactory, train_here: Train) -> Path:
     return train_here(tmp_path_factory.mktemp("run"), "experiment=lenet_nll", "debug=fast", "trainer=cpu")
 
 
-@pytest.fixture(scope="module")
-def example(run: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Tensor]:
-    """A file of images, and what the trained network makes of them."""
+def test_read_back_elsewhere_each_format_gives_the_same(run: Path, tmp_path: Path) -> None:
     images = torch.rand(3, 1, 32, 32, generator=torch.Generator().manual_seed(0))
-    file = tmp_path_factory.mktemp("example") / "images.pt"
-    torch.save(images, file)
     with torch.no_grad():
-        return file, load_network(run, "best")(images)
-
-
-@pytest.mark.parametrize("format", FORMATS)
-def test_read_back_elsewhere_it_gives_the_same(
-    format: str, run: Path, example: tuple[Path, Tensor], tmp_path: Path
-) -> None:
-    images, expected = example
-    path = export(run, checkpoint="best", format=format, output=tmp_path / "deep" / "network")
-    outputs = tmp_path / "outputs.pt"
-    command = [sys.executable, "-c", READ, format, str(path), str(images), str(outputs)]
-    subprocess.run(command, cwd=ROOT, check=True, timeout=120)
-    assert torch.equal(torch.load(outputs), expected)
+        expected = load_network(run, "best")(images)
+    for format in FORMATS:
+        export(run, checkpoint="best", format=format, output=tmp_path / format)
+    torch.save(images, tmp_path / "images")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-c", READ], cwd=tmp_path, env=environment, check=True, timeout=120)
+    for outputs in torch.load(tmp_path / "outputs"):
+        assert torch.equal(outputs, expected)
 
 
 def test_the_weights_are_the_checkpoints(run: Path) -> None:

@@ -11,7 +11,12 @@ from networks.resnet18 import ResNet18
 from runs.errors import UserError
 from runs.network import build_features, build_network, network_name
 
-RESNET = {"_target_": "networks.resnet18.ResNet18", "num_classes": 2, "pretrained": True, "substitute": "efficientnet_lite0"}
+RESNET = {
+    "_target_": "networks.resnet18.ResNet18",
+    "num_classes": 2,
+    "pretrained": True,
+    "substitute": "efficientnet_lite0",
+}
 
 
 def config(**changes: object) -> DictConfig:

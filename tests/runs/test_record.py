@@ -48,7 +48,8 @@ def test_completed(cfg: DictConfig) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "status"), [(ValueError("no: such"), "failed"), (KeyboardInterrupt(), "interrupted"), (SystemExit(3), "failed")]
+    ("error", "status"),
+    [(ValueError("no: such"), "failed"), (KeyboardInterrupt(), "interrupted"), (SystemExit(3), "failed")],
 )
 def test_failure_is_told_and_goes_on(error: BaseException, status: str, cfg: DictConfig) -> None:
     record = Record(cfg)
@@ -85,7 +86,9 @@ def test_stand_in_run_is_renamed_and_hydra_knows(cfg: DictConfig, tmp_path: Path
 
 def test_resumed_run_does_not_go_over_to_stand_in_data(cfg: DictConfig) -> None:
     cfg.resume = cfg.run_dir
-    with pytest.raises(UserError, match=r"resume=.*: the run was not on stand-in data, .* give datamodule.data_dir=DIR"):
+    with pytest.raises(
+        UserError, match=r"resume=.*: the run was not on stand-in data, .* give datamodule.data_dir=DIR"
+    ):
         Record(cfg).name_data("hymenoptera", "stand-in")
 
 
@@ -126,7 +129,9 @@ def test_saved_config_can_be_moved(name: str, compose: Compose, tmp_path: Path) 
     assert moved.callback.best_checkpoint.dirpath == "/elsewhere/checkpoints"
 
 
-def test_data_dir_is_saved_as_an_absolute_path(compose: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_data_dir_is_saved_as_an_absolute_path(
+    compose: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     cfg = compose("datamodule.data_dir=here", run_dir=tmp_path)
     Record(cfg).save_config()
@@ -134,11 +139,16 @@ def test_data_dir_is_saved_as_an_absolute_path(compose: Compose, tmp_path: Path,
 
 
 def test_git_commit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for command in (["init", "-q"], ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "--allow-empty", "-m", "a"]):
+    for command in (
+        ["init", "-q"],
+        ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "--allow-empty", "-m", "a"],
+    ):
         subprocess.run(["git", *command], cwd=tmp_path, check=True)
     (tmp_path / "runs").mkdir()
     monkeypatch.setattr(module, "__file__", str(tmp_path / "runs" / "record.py"))
-    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=tmp_path, capture_output=True, text=True, check=True).stdout.strip()
+    head = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=tmp_path, capture_output=True, text=True, check=True
+    ).stdout.strip()
     assert git_commit() == head
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "none"))
     assert git_commit() is None

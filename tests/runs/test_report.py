@@ -10,7 +10,9 @@ from runs.report import notices, print_end, print_start
 
 
 def config(**network: Any) -> DictConfig:
-    cfg: DictConfig = OmegaConf.create({"name": "mine", "seed": 4, "network": {"_target_": "networks.lenet.LeNet", **network}})
+    cfg: DictConfig = OmegaConf.create(
+        {"name": "mine", "seed": 4, "network": {"_target_": "networks.lenet.LeNet", **network}}
+    )
     return cfg
 
 
@@ -26,9 +28,17 @@ def test_notices() -> None:
 
 
 def record(directory: Path, **network: Any) -> Any:
-    metrics = {"val/acc": 0.91234, "train/images_per_second": 12345.6, "best/val/acc": None, "best/epoch": 3, "epochs": 5}
+    metrics = {
+        "val/acc": 0.91234,
+        "train/images_per_second": 12345.6,
+        "best/val/acc": None,
+        "best/epoch": 3,
+        "epochs": 5,
+    }
     data = {"name": "hymenoptera", "source": "stand-in"}
-    return SimpleNamespace(cfg=config(**network), directory=directory, metrics=metrics, data=data)
+    return SimpleNamespace(
+        cfg=config(**network), directory=directory, metrics=metrics, data=data, is_first_process=True
+    )
 
 
 def test_start_says_what_runs_on_what(capsys: pytest.CaptureFixture[str]) -> None:
@@ -52,9 +62,19 @@ def test_start_says_what_runs_on_what(capsys: pytest.CaptureFixture[str]) -> Non
         assert text in shown
 
 
-def test_end_says_how_it_went_and_repeats_the_notices(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch) -> None:
+def test_end_says_how_it_went_and_repeats_the_notices(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     print_end(record(tmp_path / "logs" / "run"))
     shown = capsys.readouterr().out
     for text in ("mine: done", "0.9123", "12,346", "python train.py resume=logs/run", "STAND-IN DATA"):
         assert text in shown
+
+
+def test_the_other_processes_say_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    other = record(tmp_path)
+    other.is_first_process = False
+    print_start(other, None, None, None)
+    print_end(other)
+    assert capsys.readouterr().out == ""

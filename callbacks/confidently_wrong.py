@@ -1,0 +1,62 @@
+"""TensorBoard's IMAGES tab: the mistakes that a network was surest of."""
+
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from callbacks.image_grids import WRONG, add_image, describe, draw_captions, draw_photos, tensorboard_loggers
+
+
+class ConfidentlyWrong(Callback):
+    """The grids `val/confidently_wrong` and `test/confidently_wrong`: wrong photos, the most probable mistake first.
+
+    For a procedure whose steps return scores (N, num_classes) that a softmax turns into probabilities. There is no grid
+    where nothing is wrong. Of several processes the first shows its own photos.
+    """
+
+    def __init__(self, *, max_images: int) -> None:
+        self.max_images = max_images
+        self._predictions: list[Tensor] = []
+
+    def on_validation_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        self._predictions.append(outputs.float().softmax(dim=1).cpu())
+
+    def on_test_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        self._predictions.append(outputs.float().softmax(dim=1).cpu())
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._show(trainer, "val")
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._show(trainer, "test")
+
+    def _show(self, trainer: Trainer, split: str) -> None:
+        probabilities = torch.cat(self._predictions)
+        self._predictions.clear()
+        if not (loggers := tensorboard_loggers(trainer)):
+            return
+        datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
+        # Each of several processes evaluates every world_size-th photo.
+        indices = [position * trainer.world_size for position in range(len(probabilities))]
+        labels = datamodule.labels(split, indices)
+        shown = confidently_wrong(probabilities, torch.tensor(labels), self.max_images)
+        if not shown:
+            return
+        captions = [(describe(probabilities[i], labels[i], datamodule.classes), WRONG) for i in shown]
+        photos = draw_photos(datamodule.images(split, [indices[i] for i in shown]))
+        for logger in loggers:
+            add_image(logger, f"{split}/confidently_wrong", draw_captions(photos, captions), trainer.global_step)
+
+
+def confidently_wrong(probabilities: Tensor, labels: Tensor, count: int) -> list[int]:
+    """At most `count` rows of probabilities (N, K) whose greatest is not their label's (N,), the greatest ones first."""
+    confidence, predicted = probabilities.max(dim=1)
+    wrong = (predicted != labels).nonzero().flatten()
+    order: list[int] = wrong[confidence[wrong].argsort(descending=True, stable=True)].tolist()
+    return order[:count]
