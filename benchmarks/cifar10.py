@@ -44,6 +44,7 @@ from functional.augment import translate
 from functional.threads import one_thread_an_operation
 from lightning_modules.parameter_groups import parameter_groups
 from networks.lenet import LeNet
+from runs.checkpoint_io import AtomicCheckpointIO
 from runs.resolvers import register_resolvers
 
 HALF = (0.5, 0.5, 0.5)
@@ -129,6 +130,7 @@ def train_with_our_trainer(*overrides: str) -> tuple[Any, float]:
             cfg.trainer,
             logger=[instantiate(logger) for logger in cfg.logger.values()],
             callbacks=[*(instantiate(c) for name, c in cfg.callback.items() if name not in NEED_A_RUN), watch],
+            plugins=[AtomicCheckpointIO()],
         )
         trainer.fit(module, datamodule)
     return module, watch.seconds

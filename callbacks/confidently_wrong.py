@@ -21,12 +21,24 @@ class ConfidentlyWrong(Callback):
         self._predictions: list[Tensor] = []
 
     def on_validation_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
     ) -> None:
         self._predictions.append(outputs.float().softmax(dim=1).cpu())
 
     def on_test_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
     ) -> None:
         self._predictions.append(outputs.float().softmax(dim=1).cpu())
 
@@ -55,7 +67,7 @@ class ConfidentlyWrong(Callback):
 
 
 def confidently_wrong(probabilities: Tensor, labels: Tensor, count: int) -> list[int]:
-    """At most `count` rows of probabilities (N, K) whose greatest is not their label's (N,), the greatest ones first."""
+    """At most `count` rows of probabilities (N, K) whose greatest is not their label's (N,), the surest ones first."""
     confidence, predicted = probabilities.max(dim=1)
     wrong = (predicted != labels).nonzero().flatten()
     order: list[int] = wrong[confidence[wrong].argsort(descending=True, stable=True)].tolist()

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from datamodules.feature_cache import cached_arrays, files_digest
 from datamodules.image_folder import ImageFolder, Photos
 from datamodules.normalization import normalize
 from datamodules.tensor_loader import TensorDataLoader
+from functional.keyed import keyed_generator
 
 logger = logging.getLogger(__name__)
 
@@ -120,9 +121,14 @@ class Features(LightningDataModule):
 
     def _loader(self, split: str, batch_size: int, *, shuffle: bool, chunk: int) -> TensorDataLoader:
         photos: Photos = getattr(self.photos, split)
+        features, labels = self.features[split], torch.tensor(photos.labels)
+        if shuffle and self.trainer and self.trainer.overfit_batches:  # type: ignore[attr-defined]
+            # The same few batches over and over, in an order that is drawn once.
+            order = torch.randperm(len(labels), generator=keyed_generator(self.photos.seed, 0))
+            features, labels, shuffle = features[order], labels[order], False
         return TensorDataLoader(
-            self.features[split],
-            torch.tensor(photos.labels),
+            features,
+            labels,
             batch_size=batch_size,
             shuffle=shuffle,
             seed=self.photos.seed,

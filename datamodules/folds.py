@@ -27,13 +27,16 @@ class Folds(Features):
         super().__init__(photos=pooled(photos), **features)
         self.num_folds = num_folds
         self.num_repeats = num_repeats
+        self.counts = lambda: {"photos": len(self.photos.val), "folds": num_folds, "repeats": num_repeats}
+
+    def setup(self, stage: str) -> None:
         labels = torch.tensor(self.photos.val.labels)
         repeats = [
-            repeat * num_folds + stratified_folds(labels, num_folds, seed=photos.seed, repeat=repeat)
-            for repeat in range(num_repeats)
+            repeat * self.num_folds + stratified_folds(labels, self.num_folds, seed=self.photos.seed, repeat=repeat)
+            for repeat in range(self.num_repeats)
         ]
         self.held_out = torch.stack(repeats, dim=1)
-        self.counts = lambda: {"photos": len(labels), "folds": num_folds, "repeats": num_repeats}
+        super().setup(stage)
 
     def train_dataloader(self) -> TensorDataLoader:
         photos = self.photos
@@ -42,6 +45,8 @@ class Folds(Features):
             torch.tensor(photos.train.labels),
             self.held_out,
             batch_size=photos.batch_size,
+            # Where the Trainer is to overfit some batches, the same ones come over and over.
+            shuffle=self.trainer is None or not self.trainer.overfit_batches,  # type: ignore[attr-defined]
             seed=photos.seed,
             chunk=self.chunk,
         )
@@ -70,20 +75,33 @@ class FoldLoader(TensorDataLoader):
         features: (N, views, D) of all photos.
         labels: (N,).
         held_out: (N, repeats), the heads that each photo is held out from.
+        shuffle: draw new orders each epoch; False: those of the first.
     """
 
-    def __init__(self, features: Tensor, labels: Tensor, held_out: Tensor, *, batch_size: int, seed: int, chunk: int) -> None:
-        super().__init__(features, labels, batch_size=batch_size, shuffle=True, seed=seed, chunk=chunk)
+    def __init__(
+        self,
+        features: Tensor,
+        labels: Tensor,
+        held_out: Tensor,
+        *,
+        batch_size: int,
+        shuffle: bool,
+        seed: int,
+        chunk: int,
+    ) -> None:
+        super().__init__(features, labels, batch_size=batch_size, shuffle=shuffle, seed=seed, chunk=chunk)
         heads = range(int(held_out.max()) + 1)
         self.training_parts = [(held_out != head).all(1).nonzero().flatten() for head in heads]
+        self.size = min(map(len, self.training_parts))
 
     def _share_size(self) -> int:
-        return min(map(len, self.training_parts))
+        return self.size
 
     def _order(self, epoch: int) -> Tensor:
-        """Indices (share size, F), a column a head."""
+        """Indices (size, F), a column a head."""
+        epoch = epoch if self.shuffle else 0
         orders = [
-            part[torch.randperm(len(part), generator=keyed_generator(self.seed, epoch, head))][: self._share_size()]
+            part[torch.randperm(len(part), generator=keyed_generator(self.seed, epoch, head))][: self.size]
             for head, part in enumerate(self.training_parts)
         ]
         return torch.stack(orders, dim=1)
@@ -99,7 +117,7 @@ class FoldLoader(TensorDataLoader):
 
 
 def pooled(photos: ImageFolder) -> ImageFolder:
-    """A copy of a set-up ImageFolder whose training and validation splits both hold all photos, each in its own look."""
+    """A copy of a set-up ImageFolder whose training and validation splits both hold all photos, each in its look."""
     both = copy.copy(photos)
     files = [*photos.train.files, *photos.val.files]
     labels = [*photos.train.labels, *photos.val.labels]

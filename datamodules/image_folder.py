@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler, SequentialSampler, Subset
 
 from datamodules.class_folders import class_files, same_classes, stratified_split
 from datamodules.errors import DataError
@@ -133,8 +133,24 @@ class ImageFolder(LightningDataModule):
         return self._loader(self.val, self.eval_batch_size, shuffle=False)
 
     def _loader(self, photos: Photos, batch_size: int, *, shuffle: bool) -> DataLoader[Any]:
+        shown: Dataset[Any] = photos
+        sampler: Sampler[Any] = self._sampler(photos, shuffle=shuffle)
+        if self.trainer and self.trainer.overfit_batches:  # type: ignore[attr-defined]
+            # The same few batches over and over: the Trainer wants to go through them in order, so it is drawn here.
+            shown = Subset(photos, [index for _, index in sampler])
+            sampler = SequentialSampler(shown)
+        return DataLoader(
+            shown,
+            batch_size=batch_size,
+            sampler=sampler,
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+            pin_memory=torch.cuda.is_available(),
+        )
+
+    def _sampler(self, photos: Photos, *, shuffle: bool) -> KeyedSampler:
         trainer = self.trainer
-        sampler = KeyedSampler(
+        return KeyedSampler(
             len(photos),
             seed=self.seed,
             shuffle=shuffle,
@@ -142,14 +158,6 @@ class ImageFolder(LightningDataModule):
             rank=trainer.global_rank if trainer else 0,
             # Lightning makes a resumed run's first iterator before it calls set_epoch.
             epoch=trainer.current_epoch if trainer else 0,
-        )
-        return DataLoader(
-            photos,
-            batch_size=batch_size,
-            sampler=sampler,
-            num_workers=self.num_workers,
-            persistent_workers=self.num_workers > 0,
-            pin_memory=torch.cuda.is_available(),
         )
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
@@ -164,7 +172,7 @@ class ImageFolder(LightningDataModule):
 
     def first_training_batch(self, limit: int) -> tuple[Tensor, Tensor]:
         """At most `limit` photos of the first training batch as the network sees them, in [0, 1], and their labels."""
-        sampler = KeyedSampler(len(self.train), seed=self.seed, shuffle=True, num_replicas=1, rank=0, epoch=0)
+        sampler = self._sampler(self.train, shuffle=True)
         items = [self.train[key] for key, _ in zip(sampler, range(min(limit, self.batch_size)), strict=False)]
         return torch.stack([image for image, _ in items]).float() / 255, torch.tensor([label for _, label in items])
 

@@ -12,9 +12,10 @@ def resampled_interval(scores: Tensor, test_to_train: float, confidence: float) 
     J - 1 degrees of freedom. Plain Student's interval has 1/J alone, as if each score came from fresh data: with ever
     more repeats of a cross-validation on the same data it would shrink to nothing.
 
-    Source: the corrected resampled t of Nadeau & Bengio 2003, "Inference for the generalization error", Machine
-    Learning 52, section 3, for repeated k-fold as in Bouckaert & Frank 2004 (test_to_train = 1 / (k - 1)).
-    ValueError for fewer than two scores.
+    Source: the corrected resampled t-test of Nadeau & Bengio 2003, "Inference for the generalization error", Machine
+    Learning 52, as Bouckaert & Frank 2004, "Evaluating the replicability of significance tests for comparing learning
+    algorithms", apply it to r times k-fold cross-validation: J = k · r, n_test/n_train = 1 / (k - 1). Here it is turned
+    from a test of differences into an interval of the mean. ValueError for fewer than two scores.
     """
     count = scores.numel()
     if count < 2:

@@ -2,7 +2,7 @@ import math
 
 
 def student_t_quantile(probability: float, degrees: int) -> float:
-    """The t > 0 within ±t of which Student's distribution with `degrees` of freedom has the share `probability` in (0, 1).
+    """The t > 0 such that Student's variable with `degrees` of freedom lies within ±t with `probability`, in (0, 1).
 
     Found by halving the range of θ = arctan(t / √degrees), in which the share is a finite sum; exact to 1e-12 or so.
     """
@@ -14,7 +14,7 @@ def student_t_quantile(probability: float, degrees: int) -> float:
 
 
 def _central_share(theta: float, degrees: int) -> float:
-    """P(|T| ≤ √degrees · tan θ) for whole degrees of freedom: Abramowitz & Stegun 1964, 26.7.3 (odd) and 26.7.4 (even)."""
+    """P(|T| ≤ √degrees · tan θ): Abramowitz & Stegun 1964, 26.7.3 (odd degrees of freedom) and 26.7.4 (even)."""
     odd = degrees % 2
     term, total = math.cos(theta) ** odd, 0.0
     for power in range(odd, degrees - 1, 2):

@@ -19,18 +19,17 @@ class Classifier(Procedure):
     def __init__(self, *, num_classes: int, **procedure: Any) -> None:
         super().__init__(**procedure)
         self.num_classes = num_classes
-        self.train_metrics = self.overall_metrics().clone(prefix="train/")
-        self.val_metrics = self.detailed_metrics().clone(prefix="val/")
-        self.test_metrics = self.detailed_metrics().clone(prefix="test/")
+        self.train_metrics = MetricCollection(self.overall_metrics(), prefix="train/")
+        self.val_metrics = MetricCollection(self.overall_metrics() | self.detailed_metrics(), prefix="val/")
+        self.test_metrics = MetricCollection(self.overall_metrics() | self.detailed_metrics(), prefix="test/")
 
-    def overall_metrics(self) -> MetricCollection:
-        """What is kept on training data."""
-        return MetricCollection({"acc": MulticlassAccuracy(self.num_classes, average="micro", validate_args=False)})
+    def overall_metrics(self) -> dict[str, Any]:
+        """What is kept on every split."""
+        return {"acc": MulticlassAccuracy(self.num_classes, average="micro", validate_args=False)}
 
-    def detailed_metrics(self) -> MetricCollection:
-        """What is kept on validation and test data; `name_` gives a value a class, logged as `name_<class>`."""
-        per_class = {"acc_": MulticlassAccuracy(self.num_classes, average=None, validate_args=False)}
-        return MetricCollection({**self.overall_metrics(), **per_class})
+    def detailed_metrics(self) -> dict[str, Any]:
+        """What is kept on validation and test data besides; `name_` gives a value a class, logged as `name_<class>`."""
+        return {"acc_": MulticlassAccuracy(self.num_classes, average=None, validate_args=False)}
 
     def metrics(self, split: str) -> MetricCollection:
         metrics = {"train": self.train_metrics, "val": self.val_metrics, "test": self.test_metrics}[split]

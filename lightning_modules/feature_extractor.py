@@ -32,10 +32,6 @@ class FeatureExtractor(Classifier):
         self.network.backbone.eval()
         return self
 
-    def on_train_start(self) -> None:
-        super().on_train_start()
-        self.train()  # Lightning takes the modes as it finds them
-
     def trainable(self) -> nn.Module:
         return self.network.head
 

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from torchmetrics import MetricCollection
 from torchmetrics.classification import MultilabelAccuracy, MultilabelAveragePrecision, MultilabelF1Score
 
 from lightning_modules.classifier import Classifier
@@ -17,13 +16,12 @@ class MultilabelClassifier(Classifier):
     average precision, the area under the curve of precision over recall. The metrics round the targets.
     """
 
-    def overall_metrics(self) -> MetricCollection:
-        return MetricCollection(self._at_threshold("macro", ""))
+    def overall_metrics(self) -> dict[str, Any]:
+        return self._at_threshold("macro", "")
 
-    def detailed_metrics(self) -> MetricCollection:
+    def detailed_metrics(self) -> dict[str, Any]:
         precision = MultilabelAveragePrecision(self.num_classes, average="macro", validate_args=False)
-        per_label = self._at_threshold(None, "_")
-        return MetricCollection({**self.overall_metrics(), **per_label, "map": precision})
+        return {"map": precision} | self._at_threshold(None, "_")
 
     def _at_threshold(self, average: Any, suffix: str) -> dict[str, Any]:
         kinds = {"acc": MultilabelAccuracy, "f1": MultilabelF1Score}

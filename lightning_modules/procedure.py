@@ -1,15 +1,18 @@
 """What every training procedure shares: one training step, plain or in chunks, and what is logged of it."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import torch
 from pytorch_lightning import LightningModule
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics import MetricCollection
+from typing_extensions import Self
 
 from functional.depthwise import Float32DepthwiseGradients
 from functional.keyed import mix
@@ -43,6 +46,7 @@ class Procedure(LightningModule):
         scheduler: Mapping[str, Any],
         init: str | None,
         param_groups: Sequence[Mapping[str, Any]] | None,
+        freeze_batchnorm: bool,
         channels_last: bool,
         compile: bool | Mapping[str, Any],
         seed: int,
@@ -53,7 +57,9 @@ class Procedure(LightningModule):
         self.optimizer = optimizer
         self.scheduler = scheduler
         self.param_groups = param_groups
+        self.freeze_batchnorm = freeze_batchnorm
         self.channels_last = channels_last
+        self.compiled = bool(compile)
         self.seed = seed
         if init is not None:
             initialize(network, init)
@@ -68,9 +74,17 @@ class Procedure(LightningModule):
     def forward(self, inputs: Tensor) -> Tensor:
         if self.channels_last and inputs.ndim == 4:
             inputs = inputs.contiguous(memory_format=torch.channels_last)
-        with Float32DepthwiseGradients():
+        with nullcontext() if self.compiled else Float32DepthwiseGradients():
             outputs: Tensor = self.network(inputs)
         return outputs
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        if self.freeze_batchnorm:
+            for module in self.network.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
+        return self
 
     def compute(self, batch: Any) -> Outcome:
         """One mini-batch's loss; here of `(inputs, targets)`."""
@@ -144,6 +158,7 @@ class Procedure(LightningModule):
             torch.cuda.manual_seed(key)
 
     def on_train_start(self) -> None:
+        self.train()  # Lightning takes the modes as it finds them
         self._step_before = self.global_step
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:

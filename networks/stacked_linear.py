@@ -6,7 +6,7 @@ from torch.nn.functional import linear
 
 
 class StackedLinear(nn.Module):
-    """L linear layers of one shape, trained side by side: `weight` (L, out, in) and `bias` (L, out), copied from `layers`.
+    """L linear layers of one shape side by side: `weight` (L, out, in) and `bias` (L, out), copied from `layers`.
 
     A loss that is a sum over the layers gives each the gradient of a training of its own.
     """

@@ -89,7 +89,7 @@ def tiny(data_dir: Path) -> tuple[str, ...]:
 
 @pytest.fixture(scope="session")
 def train_here() -> Train:
-    """`train_here(folder, *overrides)` runs `python train.py ...` in this process, in `folder`; gives the run directory.
+    """`train_here(folder, *overrides)` runs `python train.py ...` here, in `folder`, and gives the run directory.
 
     Exceptions come as they are raised: Hydra's own way would be to print them and to exit.
     """
@@ -97,7 +97,10 @@ def train_here() -> Train:
     from runs.resolvers import register_resolvers
     from train import main
 
-    def run(folder: Path, *overrides: str) -> Path:
+    # Without one, Hydra looks for conf/ beside the script, which is another here.
+    conf = ("--config-path", str(ROOT / "conf"))
+
+    def run(folder: Path, *overrides: str, config: tuple[str, ...] = conf) -> Path:
         before = set(folder.glob("logs/*/*"))
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(folder)
@@ -105,7 +108,7 @@ def train_here() -> Train:
             patch.setattr(sys, "argv", ["train.py", *overrides, "hydra/job_logging=none", "hydra/hydra_logging=none"])
             rewrite_arguments()
             if "--config-path" not in sys.argv:
-                sys.argv += ["--config-path", str(ROOT / "conf")]  # Hydra looks beside a script, which this is not
+                sys.argv += config
             register_resolvers()
             main()
         resumed = [Path(o.removeprefix("resume=")) for o in overrides if o.startswith("resume=")]

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ROOT, Compose, Train
 from omegaconf import OmegaConf
 
 from runs.help import question
+from tests.conftest import ROOT, Compose, Train
 
 CONF = ROOT / "conf"
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))

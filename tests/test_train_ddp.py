@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import RunTrain, Train, metrics_of, only_run
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from tests.conftest import RunTrain, Train, metrics_of, only_run
 
 
 @pytest.mark.parametrize("cache", ["true", "false"])

@@ -5,10 +5,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import RunTrain, metrics_of, only_run
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from datamodules import stand_in
+from tests.conftest import RunTrain, metrics_of, only_run
 
 Finished = subprocess.CompletedProcess[str]
 

@@ -33,7 +33,9 @@ class Logger:
 
 
 def trainer(**changes: Any) -> Any:
-    return SimpleNamespace(**{"callback_metrics": {}, "sanity_checking": False, "global_step": 0, "loggers": [Logger()]} | changes)
+    return SimpleNamespace(
+        **{"callback_metrics": {}, "sanity_checking": False, "global_step": 0, "loggers": [Logger()]} | changes
+    )
 
 
 @pytest.mark.parametrize(("mode", "best"), [("max", [0.5, 0.7, 0.7]), ("min", [0.5, 0.5, 0.6 - 0.2])])
@@ -67,10 +69,10 @@ def test_best_survives_a_resume() -> None:
 def test_hparams_tab_has_settings_and_metric(events: EventAccumulator) -> None:
     contents = events.summary_metadata
     start = HParamsPluginData.FromString(contents["_hparams_/session_start_info"].plugin_data.content)
-    settings = {name: value for name, value in start.session_start_info.hparams.items()}
+    settings = start.session_start_info.hparams
     assert settings["seed"].number_value == 5
     assert settings["optimizer.lr"].number_value == 0.01
-    assert settings["network._target_"].string_value == "networks.resnet18.ResNet18"
+    assert settings["network"].string_value == "ResNet18"
     assert settings["trainer.max_epochs"].number_value == 3
     experiment = HParamsPluginData.FromString(contents["_hparams_/experiment"].plugin_data.content).experiment
     assert [info.name.tag for info in experiment.metric_infos] == ["best/val/acc"]

@@ -10,22 +10,36 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import Tensor
 
 from callbacks import image_grids as module
-from callbacks.image_grids import CAPTION, PLAIN, RIGHT, TILE, WRONG, ImageGrids, draw_captions, draw_photos, spread
+from callbacks.image_grids import (
+    CAPTION,
+    COLUMNS,
+    PLAIN,
+    RIGHT,
+    TILE,
+    WRONG,
+    ImageGrids,
+    draw_captions,
+    draw_photos,
+    spread,
+)
 
 
-@pytest.mark.parametrize(("size", "count", "expected"), [(3, 5, [0, 1, 2]), (5, 5, [0, 1, 2, 3, 4]), (10, 4, [0, 2, 5, 7])])
+@pytest.mark.parametrize(
+    ("size", "count", "expected"), [(3, 5, [0, 1, 2]), (5, 5, [0, 1, 2, 3, 4]), (10, 4, [0, 2, 5, 7])]
+)
 def test_spread(size: int, count: int, expected: list[int]) -> None:
     assert spread(size, count) == expected
 
 
-def test_grid_has_rows_of_eight_with_pictures_over_captions() -> None:
-    colours = torch.linspace(0, 1, 10)
-    images = colours.view(10, 1, 1, 1).expand(10, 3, 4, 4)
-    captions = [("", RIGHT if n % 2 else WRONG) for n in range(10)]
+def test_grid_has_rows_of_pictures_over_captions() -> None:
+    count = COLUMNS + 2
+    colours = torch.linspace(0, 1, count)
+    images = colours.view(count, 1, 1, 1).expand(count, 3, 4, 4)
+    captions = [("", RIGHT if n % 2 else WRONG) for n in range(count)]
     sheet = np.asarray(draw_captions(draw_photos(images), captions))
-    assert sheet.shape == (2 * (TILE + CAPTION), 8 * TILE, 3)
-    for n in range(10):
-        row, column = divmod(n, 8)
+    assert sheet.shape == (2 * (TILE + CAPTION), COLUMNS * TILE, 3)
+    for n in range(count):
+        row, column = divmod(n, COLUMNS)
         top, left = row * (TILE + CAPTION), column * TILE
         assert (sheet[top : top + TILE, left : left + TILE] == round(float(colours[n]) * 255)).all()
         assert tuple(sheet[top + TILE + CAPTION - 1, left + TILE - 1]) == captions[n][1]
@@ -106,4 +120,4 @@ def test_what_tensorboard_has(events: EventAccumulator) -> None:
     assert (first.width, first.height) == (4 * TILE, TILE + CAPTION)
     assert Image.open(io.BytesIO(first.encoded_image_string)).size == (first.width, first.height)
     grid = events.Images("val/predictions")[0]
-    assert (grid.width, grid.height) == (8 * TILE, 2 * (TILE + CAPTION))
+    assert (grid.width, grid.height) == (COLUMNS * TILE, -(-12 // COLUMNS) * (TILE + CAPTION))

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import Train
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from datamodules import stand_in
+from tests.conftest import Train
 
 SMALL = (
     "experiment=cifar10_airbench",

@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import Train
+
+from tests.conftest import Train
 
 
 def metrics(directory: Path) -> dict[str, float]:

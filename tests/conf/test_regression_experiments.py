@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import RunTrain, Train
 from torch import Tensor, nn
 
 from functional.keyed import keyed_generator
+from tests.conftest import RunTrain, Train
 
 STEPS, LAST = 500, 50  # LAST: the steps of the last epoch, whose mean loss is train/loss
 Losses = tuple[float, float]  # as train/loss and val/loss

@@ -2,6 +2,7 @@ import copy
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -190,6 +191,15 @@ def test_a_moved_data_set_keeps_its_features(root: Path, tmp_path: Path) -> None
     backbone = Flatten()
     features(photos(shutil.copytree(root, tmp_path / "moved")), tmp_path / "cache", backbone)
     assert backbone.pictures == 0
+
+
+def test_batches_to_overfit_are_the_plain_paths_first(root: Path, tmp_path: Path) -> None:
+    plain = photos(root)
+    cached = features(plain, tmp_path, Flatten(), augmentation_views=1)
+    expected = torch.cat([labels for _, labels in epoch_of(cached, 0)])
+    cached.trainer = SimpleNamespace(overfit_batches=2, world_size=1, global_rank=0)  # type: ignore[assignment]
+    for epoch in range(2):
+        assert torch.equal(torch.cat([labels for _, labels in epoch_of(cached, epoch)]), expected)
 
 
 def test_stands_in_for_the_photos(root: Path, tmp_path: Path) -> None:

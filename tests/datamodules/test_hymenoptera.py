@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_download import PAGE, Server
 
 from datamodules import hymenoptera as module
 from datamodules import stand_in
 from datamodules.errors import DataError
 from datamodules.hymenoptera import Hymenoptera
+from tests.datamodules.test_download import PAGE, Server
 
 
 def hymenoptera(data_dir: Path, *, stand_in: bool = False) -> Hymenoptera:
@@ -128,7 +128,7 @@ def test_wrong_file_stops_even_where_a_stand_in_is_allowed(page: bool, server: S
         server.content, server.kind = PAGE, "text/html"
     else:
         server.content = server.content[:-1] + b"!"
-    with pytest.raises(DataError, match="hymenoptera_data.zip (has|answered with) .* expected: "):
+    with pytest.raises(DataError, match=r"hymenoptera_data\.zip (has|answered with) .* expected: "):
         prepared(tmp_path, stand_in=True)
     assert not list(tmp_path.rglob("*.jpg"))
 

@@ -1,11 +1,13 @@
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from pytorch_lightning import seed_everything
 from torch import Tensor
+from torch.utils.data import SequentialSampler
 from torchvision.transforms import v2
 
 from datamodules.errors import DataError
@@ -107,7 +109,9 @@ def test_unusable_folders_are_named(
 
 
 def test_wrong_number_of_classes(photos: Path) -> None:
-    with pytest.raises(DataError, match=r"holds 2 classes \(ants, bees\), datamodule.num_classes is 3: give .*classes=2"):
+    with pytest.raises(
+        DataError, match=r"holds 2 classes \(ants, bees\), datamodule.num_classes is 3: give .*classes=2"
+    ):
         folder(photos, num_classes=3)
 
 
@@ -137,7 +141,11 @@ def test_training_batches_depend_on_seed_and_epoch_alone(photos: Path) -> None:
     first, second = epoch_of(loader, 0), epoch_of(loader, 1)
     seed_everything(1, verbose=False)
     again = folder(photos).train_dataloader()
-    assert all(torch.equal(a, b) for one, other in zip(second, epoch_of(again, 1), strict=True) for a, b in zip(one, other, strict=True))
+    assert all(
+        torch.equal(a, b)
+        for one, other in zip(second, epoch_of(again, 1), strict=True)
+        for a, b in zip(one, other, strict=True)
+    )
     assert not torch.equal(first[0][0], second[0][0])
     assert not torch.equal(first[0][0], epoch_of(folder(photos, seed=8).train_dataloader(), 0)[0][0])
     assert sorted(torch.cat([labels for _, labels in first]).tolist()) == [0] * 8 + [1] * 8
@@ -185,5 +193,17 @@ def test_two_workers_give_the_same_batches(photos: Path) -> None:
     here, there = (folder(photos, num_workers=workers).train_dataloader() for workers in (0, 2))
     for epoch in (0, 1):
         for one, other in zip(epoch_of(here, epoch), epoch_of(there, epoch), strict=True):
+            assert torch.equal(one[0], other[0])
+            assert torch.equal(one[1], other[1])
+
+
+def test_batches_to_overfit_are_mixed_and_the_same_each_epoch(photos: Path) -> None:
+    datamodule = folder(photos)
+    expected = epoch_of(datamodule.train_dataloader(), 0)
+    datamodule.trainer = SimpleNamespace(overfit_batches=2, world_size=1, global_rank=0, current_epoch=0)  # type: ignore[assignment]
+    loader = datamodule.train_dataloader()
+    assert isinstance(loader.sampler, SequentialSampler), "or the Trainer would put one in its place"
+    for _ in range(2):
+        for one, other in zip(loader, expected, strict=True):
             assert torch.equal(one[0], other[0])
             assert torch.equal(one[1], other[1])

@@ -39,6 +39,7 @@ def classifier(**changes: Any) -> Classifier:
         "init": None,
         "param_groups": None,
         "channels_last": False,
+        "freeze_batchnorm": False,
         "compile": False,
         "seed": 0,
         "num_classes": 3,
@@ -85,7 +86,9 @@ def test_every_parameter_is_trained() -> None:
 def test_parameter_groups_and_scheduler_come_from_the_settings() -> None:
     step = partial(torch.optim.lr_scheduler.StepLR, step_size=2)
     groups = [{"pattern": "bias", "lr": 0.5}]
-    made: Any = classifier(param_groups=groups, scheduler={"scheduler": step, "interval": "step"}).configure_optimizers()
+    made: Any = classifier(
+        param_groups=groups, scheduler={"scheduler": step, "interval": "step"}
+    ).configure_optimizers()
     assert [group["lr"] for group in made["optimizer"].param_groups] == [0.5, 0.0]
     assert made["lr_scheduler"]["interval"] == "step"
     assert made["lr_scheduler"]["scheduler"].optimizer is made["optimizer"]

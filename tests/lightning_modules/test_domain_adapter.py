@@ -37,6 +37,7 @@ def adapter(epoch: int = 3, **changes: Any) -> DomainAdapter:
         "init": None,
         "param_groups": None,
         "channels_last": False,
+        "freeze_batchnorm": False,
         "compile": False,
         "seed": 0,
         "num_classes": 3,

@@ -35,7 +35,9 @@ def images() -> Tensor:
 
 def extractor(**changes: Any) -> FeatureExtractor:
     torch.manual_seed(0)
-    backbone = nn.Sequential(nn.Conv2d(3, 5, 3), nn.BatchNorm2d(5), nn.Dropout(0.5), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    backbone = nn.Sequential(
+        nn.Conv2d(3, 5, 3), nn.BatchNorm2d(5), nn.Dropout(0.5), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    )
     settings = {
         "network": Pretrained(backbone=backbone, num_features=5, num_classes=2, mean=(0.5,) * 3, std=(0.25,) * 3),
         "loss": nn.CrossEntropyLoss(),
@@ -44,6 +46,7 @@ def extractor(**changes: Any) -> FeatureExtractor:
         "init": None,
         "param_groups": None,
         "channels_last": False,
+        "freeze_batchnorm": False,
         "compile": False,
         "seed": 0,
         "num_classes": 2,

@@ -41,6 +41,7 @@ def fitted() -> tuple[MultilabelClassifier, dict[str, Tensor], Points]:
         scheduler={"scheduler": None, "interval": "epoch"},
         init=None,
         param_groups=None,
+        freeze_batchnorm=False,
         channels_last=False,
         compile=False,
         seed=0,

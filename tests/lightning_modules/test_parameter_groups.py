@@ -39,14 +39,16 @@ def test_frozen_parameters_are_in_no_group(network: nn.Module) -> None:
 
 
 def test_pattern_that_matches_nothing(network: nn.Module) -> None:
-    with pytest.raises(ValueError, match=r"'tail' matches no trainable parameter; there are stem.weight, .* and 1 more\.$"):
+    with pytest.raises(
+        ValueError, match=r"'tail' matches no trainable parameter; there are stem.weight, .* and 1 more\.$"
+    ):
         parameter_groups(network, [{"pattern": "tail"}])
 
 
 def test_parameter_that_two_patterns_match(network: nn.Module) -> None:
     with pytest.raises(ValueError, match=r"patterns '\^head' and 'bias\$' both match 'head\.bias'"):
         parameter_groups(network, [{"pattern": "^head"}, {"pattern": "bias$"}])
-    with pytest.raises(ValueError, match="both match 'head.weight'"):
+    with pytest.raises(ValueError, match=r"both match 'head\.weight'"):
         parameter_groups(network, [{"pattern": "^head"}, {"pattern": "^head"}])
 
 

@@ -60,6 +60,7 @@ def classifier(**settings: Any) -> Classifier:
         "init": None,
         "param_groups": None,
         "channels_last": False,
+        "freeze_batchnorm": False,
         "compile": False,
         "seed": 0,
         "num_classes": 3,
@@ -218,3 +219,14 @@ def test_channels_last_is_the_format_of_images_and_weights():
     assert seen
     for tensors in seen:
         assert all(tensor.is_contiguous(memory_format=torch.channels_last) for tensor in tensors)
+
+
+@pytest.mark.parametrize("chunk", [1, 4])
+def test_frozen_batchnorm_keeps_its_statistics_and_trains_its_weights(chunk):
+    module = classifier(freeze_batchnorm=True)
+    before = {name: tensor.clone() for name, tensor in module.network[1].state_dict().items()}
+    fit(chunk, module)
+    after = module.network[1].state_dict()
+    for name in ("running_mean", "running_var", "num_batches_tracked"):
+        assert torch.equal(after[name], before[name])
+    assert not torch.equal(after["weight"], before["weight"])

@@ -23,6 +23,7 @@ def regressor(**changes: Any) -> Regressor:
         "init": None,
         "param_groups": None,
         "channels_last": False,
+        "freeze_batchnorm": False,
         "compile": False,
         "seed": 0,
     }

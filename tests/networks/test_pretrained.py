@@ -17,7 +17,8 @@ def network() -> Pretrained:
 def test_normalises_channel_by_channel_before_the_backbone() -> None:
     images = torch.rand(2, 3, 4, 4)
     expected = torch.stack(
-        [(images[:, c].mean((1, 2)) - m) / s for c, (m, s) in enumerate(zip(IMAGENET_MEAN, IMAGENET_STD, strict=True))], 1
+        [(images[:, c].mean((1, 2)) - m) / s for c, (m, s) in enumerate(zip(IMAGENET_MEAN, IMAGENET_STD, strict=True))],
+        1,
     )
     torch.testing.assert_close(network().features(images), expected)
 

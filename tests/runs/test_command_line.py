@@ -40,8 +40,8 @@ def test_directory_is_taken_from_here(run_dir: Path, monkeypatch: pytest.MonkeyP
 def test_hydra_reads_the_directory_as_it_is(name: str, run_dir: Path) -> None:
     directory = run_dir.rename(run_dir.with_name(name))
     argv = compose_resumed_run_from_its_config([f"resume={directory}"])
-    overrides = [argument for argument in argv[: argv.index("--config-path")]]
-    values = {o.key_or_group: o.value() for o in OverridesParser.create().parse_overrides(overrides)}
+    overrides = OverridesParser.create().parse_overrides(argv[: argv.index("--config-path")])
+    values = {override.key_or_group: override.value() for override in overrides}
     assert values["resume"] == values["hydra.run.dir"] == str(directory)
 
 
@@ -65,5 +65,5 @@ def test_rewrite_arguments(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> No
     rewrite_arguments()
     assert sys.argv == ["train.py", *compose_resumed_run_from_its_config([f"resume={run_dir}"])]
     monkeypatch.setattr(sys, "argv", ["train.py", f"resume={run_dir}/none"])
-    with pytest.raises(SystemExit, match="there is no config.yaml"):
+    with pytest.raises(SystemExit, match=r"there is no config\.yaml"):
         rewrite_arguments()

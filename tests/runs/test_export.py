@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import ROOT, Train
 from safetensors import safe_open
 
 from runs.errors import UserError
 from runs.export import FORMATS, export
 from runs.trained import load_network
+from tests.conftest import ROOT, Train
 
 READ = """
 import torch

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import Compose
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from runs import record as module
 from runs.errors import UserError
 from runs.record import Record, collect_metrics, git_commit, restore_best
+from tests.conftest import Compose
 
 
 @pytest.fixture

@@ -1,0 +1,83 @@
+"""Groups and overrides that change how a run goes, in this process."""
+
+import json
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from tests.conftest import Train, metrics_of, only_run
+
+SMALL = ("network=timm", "network.name=test_resnet", "network.pretrained=false")
+
+
+def test_early_stopping(tiny: tuple[str, ...], train_here: Train, tmp_path: Path) -> None:
+    """A learning rate of 0 improves nothing: the first validation, and `patience` more."""
+    stopping = ("callback=[default,early_stopping]", "callback.early_stopping.patience=2", "optimizer.lr=0")
+    directory = train_here(tmp_path, *tiny, *SMALL, *stopping, "trainer.max_epochs=20")
+    assert metrics_of(directory)["epochs"] == 3
+
+
+def test_debug_overfit(tiny: tuple[str, ...], train_here: Train, tmp_path: Path) -> None:
+    settings = ("experiment=transfer_finetune", "debug=overfit", "optimizer=adam", "trainer.max_epochs=15")
+    directory = train_here(tmp_path, *tiny, *SMALL, *settings)
+    losses = EventAccumulator(str(directory)).Reload().Scalars("train/loss")
+    assert [point.step for point in losses] == list(range(2, 32, 2))
+    assert losses[-1].value < 0.1 * losses[0].value
+
+
+def test_debug_profile(tiny: tuple[str, ...], train_here: Train, tmp_path: Path) -> None:
+    directory = train_here(tmp_path, *tiny, *SMALL, "debug=profile")
+    assert "run_training_epoch" in (directory / "fit-profile.txt").read_text()
+    assert metrics_of(directory)["epochs"] == 3
+
+
+@pytest.mark.parametrize("experiment", ["transfer_feature_extractor", "transfer_finetune"])
+def test_bf16(experiment: str, tiny: tuple[str, ...], train_here: Train, tmp_path: Path) -> None:
+    settings = (f"experiment={experiment}", "trainer.precision=bf16-mixed", "trainer.max_epochs=1")
+    directory = train_here(tmp_path, *tiny, *SMALL, *settings)
+    assert 0 < metrics_of(directory)["train/loss"] < 2
+
+
+def test_any_timm_network_with_a_fixed_size(tiny: tuple[str, ...], train_here: Train, tmp_path: Path) -> None:
+    network = ("network=timm", "network.name=test_vit", "network.pretrained=false", "trainer.max_epochs=1")
+    assert metrics_of(train_here(tmp_path, *tiny, *network))["network"] == {
+        "name": "timm/test_vit",
+        "substitute_for": None,
+    }
+
+
+def test_photos_of_ones_own(data_dir: Path, tiny: tuple[str, ...], train_here: Train, tmp_path: Path) -> None:
+    own = ("datamodule=image_folder", f"datamodule.data_dir={data_dir}/hymenoptera_data/train", "trainer.max_epochs=1")
+    directory = train_here(tmp_path, *tiny, *SMALL, *own)
+    assert metrics_of(directory)["data"] == {"name": "train", "source": "local"}
+
+
+def test_as_many_views_as_epochs_are_the_plain_path(tiny: tuple[str, ...], train_here: Train, tmp_path: Path) -> None:
+    """Up to rounding: BatchNorm is folded into the convolutions that run ahead."""
+    shared = (*tiny, *SMALL, "seed=3", "optimizer.lr=0.1", "trainer.max_epochs=3")
+    views = ("features.augmentation_views=null", "features.view_seed=3", "features.precision=32")
+    ahead, plain = (
+        metrics_of(train_here(tmp_path, *shared, *views)),
+        metrics_of(train_here(tmp_path, *shared, "cache=false")),
+    )
+    for name in ("val/loss", "train/loss", "val/acc", "train/acc", "best/epoch"):
+        assert ahead[name] == pytest.approx(plain[name], rel=1e-3), name
+
+
+def test_metrics_that_are_no_numbers_are_valid_json(tiny: tuple[str, ...], train_here: Train, tmp_path: Path) -> None:
+    """Whether such a run counts as completed is another matter."""
+    with suppress(Exception):
+        train_here(tmp_path, *tiny, *SMALL, "optimizer.lr=1e38", "trainer.max_epochs=2")
+    content = (only_run(tmp_path) / "metrics.json").read_text()
+    assert '"inf"' in content or '"nan"' in content
+    json.loads(content, parse_constant=lambda name: pytest.fail(name))
+
+
+def test_sweep_keeps_every_run(tiny: tuple[str, ...], train_here: Train, tmp_path: Path) -> None:
+    """Hydra's own launcher runs the jobs one after the other in this process."""
+    train_here(tmp_path, "-m", *tiny, *SMALL, "trainer.max_epochs=1", "seed=0,1")
+    directories = sorted(path.parent for path in tmp_path.rglob("metrics.json"))
+    assert [metrics_of(directory)["seed"] for directory in directories] == [0, 1]
+    assert len({path.parent for path in directories}) == 1
