@@ -20,11 +20,17 @@ def test_early_stopping(tiny: tuple[str, ...], train_here: Train, tmp_path: Path
 
 
 def test_debug_overfit(tiny: tuple[str, ...], train_here: Train, tmp_path: Path) -> None:
-    settings = ("experiment=transfer_finetune", "debug=overfit", "optimizer=adam", "trainer.max_epochs=15")
+    settings = (
+        "experiment=transfer_finetune",
+        "debug=overfit",
+        "optimizer=adam",
+        "optimizer.lr=0.005",
+        "trainer.max_epochs=20",
+    )
     directory = train_here(tmp_path, *tiny, *SMALL, *settings)
     losses = EventAccumulator(str(directory)).Reload().Scalars("train/loss")
-    assert [point.step for point in losses] == list(range(2, 32, 2))
-    assert losses[-1].value < 0.1 * losses[0].value
+    assert [point.step for point in losses] == list(range(2, 42, 2))
+    assert losses[-1].value < 0.2 * losses[0].value
 
 
 def test_debug_profile(tiny: tuple[str, ...], train_here: Train, tmp_path: Path) -> None:

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning import LightningModule, Trainer
 
+from callbacks.whitening import Whitening
 from datamodules import stand_in
 from tests.conftest import Train
 
@@ -24,15 +25,10 @@ SMALL = (
 )
 
 
-class Stop(Callback):
-    """Stops the training as a failure would, when an epoch begins."""
-
-    def __init__(self, epoch: int) -> None:
-        self.epoch = epoch
-
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.current_epoch == self.epoch:
-            raise InterruptedError
+def stop(whitening: Whitening, trainer: Trainer, pl_module: LightningModule) -> None:
+    """In the place of a hook: stops the training as a failure would, when the whitening's bias is to be frozen."""
+    if trainer.current_epoch == whitening.bias_epochs:
+        raise InterruptedError
 
 
 @pytest.fixture
@@ -43,13 +39,16 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]
     return (*SMALL, f"datamodule.data_dir={tmp_path / 'data'}")
 
 
-def test_a_stopped_run_ends_with_the_same_bits(tmp_path: Path, train_here: Train, settings: tuple[str, ...]) -> None:
+def test_a_stopped_run_ends_with_the_same_bits(
+    tmp_path: Path, train_here: Train, settings: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = train_here(tmp_path, *settings)
-    stop = ("+callback.stop._target_=test_cifar10_airbench.Stop", "+callback.stop.epoch=3")  # the bias is frozen then
-    with pytest.raises(InterruptedError):
-        train_here(tmp_path, *settings, *stop)
+    with monkeypatch.context() as patch:
+        patch.setattr(Whitening, "on_train_epoch_start", stop)
+        with pytest.raises(InterruptedError):
+            train_here(tmp_path, *settings)
     (stopped,) = set(tmp_path.glob("logs/*/*")) - {whole}
-    resumed = train_here(tmp_path, f"resume={stopped}", "~callback.stop")
+    resumed = train_here(tmp_path, f"resume={stopped}")
     first, second = (
         torch.load(directory / "checkpoints" / "last.ckpt", weights_only=True) for directory in (whole, resumed)
     )
