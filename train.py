@@ -1,4 +1,4 @@
-"""Trains what the config says: `python train.py experiment=transfer_feature_extractor`; see `python train.py --help`."""
+"""Trains what the config says: `python train.py experiment=NAME`; `python train.py --help` lists the names."""
 
 import hydra
 from omegaconf import DictConfig

@@ -38,12 +38,24 @@ class ImageGrids(Callback):
             add_image(logger, "first_batch", draw_captions(draw_photos(images), captions), 0)
 
     def on_validation_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
     ) -> None:
         self._predictions.append(outputs.float().softmax(dim=1).cpu())
 
     def on_test_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
     ) -> None:
         self._predictions.append(outputs.float().softmax(dim=1).cpu())
 
@@ -74,7 +86,11 @@ class ImageGrids(Callback):
 
 def tensorboard_loggers(trainer: Trainer) -> list[TensorBoardLogger]:
     """Those that this process writes: none but in the first."""
-    return [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)] if trainer.is_global_zero else []
+    return (
+        [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
+        if trainer.is_global_zero
+        else []
+    )
 
 
 def describe(probabilities: Tensor, label: int, classes: Sequence[str]) -> str:

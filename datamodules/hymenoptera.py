@@ -1,4 +1,4 @@
-"""Ants and bees: the photos of PyTorch's transfer-learning tutorial (pytorch.org/tutorials, transfer_learning_tutorial)."""
+"""Ants and bees: the photos of PyTorch's tutorial on transfer learning (pytorch.org/tutorials)."""
 
 import hashlib
 import logging
@@ -43,8 +43,8 @@ class Hymenoptera(ImageFolder):
         except (DownloadError, OSError) as error:
             if not self.stand_in:
                 raise DataError(
-                    f"The photos of hymenoptera are neither in {self.data_dir / FOLDER} nor within reach ({error}): put "
-                    f"{archive.name} from {URL} there and unpack it, or give datamodule.data_dir=DIR that holds {FOLDER}/."
+                    f"The photos of hymenoptera are neither in {self.data_dir / FOLDER} nor within reach ({error}): "
+                    f"unpack {archive.name} from {URL} there, or give datamodule.data_dir=DIR that holds {FOLDER}/."
                 ) from error
             logger.warning("No photos in %s and none within reach: %s", self.data_dir / FOLDER, error)
             write_hymenoptera(self._stand_in_dir)

@@ -52,8 +52,8 @@ class Photos(Dataset[tuple[Tensor, int]]):
 class ImageFolder(LightningDataModule):
     """`data_dir/train/<class>/` and `data_dir/val/<class>/`, or `data_dir/<class>/` split by `val_fraction`.
 
-    Batches are images (N, 3, H, W), float in [0, 1] or normalised by `mean` and `std` if given, and labels (N,), indices
-    into `classes`, the sorted names of the folders. Raises DataError for folders and files that cannot be used.
+    Batches are images (N, 3, H, W), float in [0, 1] or normalised by `mean` and `std` if given, and labels (N,),
+    indices into `classes`, the sorted names of the folders. Raises DataError for folders and files that cannot be used.
     """
 
     source = "local"

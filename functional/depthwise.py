@@ -11,31 +11,52 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd import Function
-from torch.autograd.function import FunctionCtx
 from torch.overrides import TorchFunctionMode
 
 
 class DepthwiseConv2d(Function):
-    """conv2d of x (N, C, H, W) with weight (C, 1, kH, kW), groups = C; computed in bfloat16, its gradients in float32."""
+    """conv2d of x (N, C, H, W) with weight (C, 1, kH, kW), in bfloat16, its gradients in float32."""
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, stride: list[int], padding: list[int], dilation: list[int]
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        stride: list[int],
+        padding: list[int],
+        dilation: list[int],
     ) -> Tensor:
         x, low = x.bfloat16(), weight.bfloat16()
         ctx.save_for_backward(x, weight)
         ctx.geometry = (stride, padding, dilation)
         ctx.bias_size = None if bias is None else [len(bias)]
         with torch.autocast("cpu", enabled=False):
-            return torch.conv2d(x, low, None if bias is None else bias.bfloat16(), stride, padding, dilation, len(weight))
+            return torch.conv2d(
+                x, low, None if bias is None else bias.bfloat16(), stride, padding, dilation, len(weight)
+            )
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         stride, padding, dilation = ctx.geometry
-        needed = [ctx.needs_input_grad[0], ctx.needs_input_grad[1], ctx.bias_size is not None and ctx.needs_input_grad[2]]
+        needed = [
+            ctx.needs_input_grad[0],
+            ctx.needs_input_grad[1],
+            ctx.bias_size is not None and ctx.needs_input_grad[2],
+        ]
         grads = torch.ops.aten.convolution_backward(
-            grad.float(), x.float(), weight.float(), ctx.bias_size, stride, padding, dilation, False, [0, 0], len(weight), needed
+            grad.float(),
+            x.float(),
+            weight.float(),
+            ctx.bias_size,
+            stride,
+            padding,
+            dilation,
+            False,
+            [0, 0],
+            len(weight),
+            needed,
         )
         grad_x = None if grads[0] is None else grads[0].bfloat16()
         return grad_x, grads[1], grads[2], None, None, None

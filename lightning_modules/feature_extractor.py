@@ -39,7 +39,7 @@ class FeatureExtractor(Classifier):
         """Logits (N, num_classes) of images (N, 3, H, W), or of their features (N, num_features) from the cache."""
         if inputs.ndim == 4:
             with torch.no_grad():
-                inputs = self.network.features(inputs)
+                inputs = self.network.features(self.laid_out(inputs))
         logits: Tensor = self.network.head(inputs)
         return logits
 

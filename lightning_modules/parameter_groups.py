@@ -23,7 +23,9 @@ def parameter_groups(module: nn.Module, groups: Sequence[Mapping[str, Any]] | No
         pattern = settings.pop("pattern")
         names = [name for name in named if re.search(pattern, name)]
         if not names:
-            raise ValueError(f"param_groups: pattern {pattern!r} matches no trainable parameter; there are {_some(named)}.")
+            raise ValueError(
+                f"param_groups: pattern {pattern!r} matches no trainable parameter; there are {_some(named)}."
+            )
         for name in names:
             if name in taken:
                 raise ValueError(f"param_groups: patterns {taken[name]!r} and {pattern!r} both match {name!r}.")

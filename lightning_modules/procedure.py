@@ -72,11 +72,15 @@ class Procedure(LightningModule):
         self._window: list[Tensor] = []
 
     def forward(self, inputs: Tensor) -> Tensor:
-        if self.channels_last and inputs.ndim == 4:
-            inputs = inputs.contiguous(memory_format=torch.channels_last)
         with nullcontext() if self.compiled else Float32DepthwiseGradients():
-            outputs: Tensor = self.network(inputs)
+            outputs: Tensor = self.network(self.laid_out(inputs))
         return outputs
+
+    def laid_out(self, inputs: Tensor) -> Tensor:
+        """The same values, of images in the memory format that the network is in."""
+        return (
+            inputs.contiguous(memory_format=torch.channels_last) if self.channels_last and inputs.ndim == 4 else inputs
+        )
 
     def train(self, mode: bool = True) -> Self:
         super().train(mode)

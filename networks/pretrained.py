@@ -1,4 +1,4 @@
-"""What the pretrained networks have in common: normalisation, a backbone that ends in pooled features, a new linear head."""
+"""What the pretrained networks have in common: normalisation, a backbone up to its pooled features, a new head."""
 
 import urllib.request
 from collections.abc import Sequence
@@ -15,14 +15,14 @@ class WeightsError(Exception):
 
 
 def require_reachable(url: str) -> None:
-    """Raises OSError within seconds where nothing answers at `url`: the libraries' downloads retry for a minute or more."""
+    """Raises OSError within seconds where nothing answers at `url`; the libraries' downloads try for a minute."""
     urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=5).close()
 
 
 class Pretrained(nn.Module):
-    """Images (N, 3, H, W) in [0, 1] → normalised → backbone → features (N, num_features) → head → logits (N, num_classes).
+    """Images (N, 3, H, W) in [0, 1] → backbone → features (N, num_features) → head → logits (N, num_classes).
 
-    The normalisation is the one that the weights were trained with, so it travels with them and not with the data.
+    The images are normalised first. The normalisation is the one that the weights were trained with, so it travels with them and not with the data.
     """
 
     mean: Tensor

@@ -7,7 +7,7 @@ from runs.errors import UserError
 
 
 def compose_resumed_run_from_its_config(argv: list[str]) -> list[str]:
-    """`resume=DIR key=value` as Hydra's `--config-path DIR --config-name config hydra.run.dir=DIR resume=DIR key=value`.
+    """`resume=DIR key=value` as `--config-path DIR --config-name config hydra.run.dir=DIR resume=DIR key=value`.
 
     So a resumed run needs nothing but its directory, wherever that was moved, and every override that Hydra knows can
     still be given. A command line without `resume=` comes back as it is. Raises UserError where DIR holds no run.
@@ -17,7 +17,9 @@ def compose_resumed_run_from_its_config(argv: list[str]) -> list[str]:
         return argv
     directory = Path(given[-1].removeprefix("resume=")).absolute()
     if not (directory / "config.yaml").is_file():
-        raise UserError(f"resume={directory}: there is no config.yaml; give the directory of a run, logs/<experiment>/<time>.")
+        raise UserError(
+            f"resume={directory}: there is no config.yaml; give the directory of a run, logs/<experiment>/<time>."
+        )
     rest = [argument for argument in argv if argument not in given]
     quoted = '"' + str(directory).replace('"', r"\"") + '"'  # as Hydra's grammar wants it
     return [

@@ -30,7 +30,9 @@ def build_network(cfg: DictConfig, checkpoints: Path | None) -> Any:
     except WeightsError as error:
         wanted, substitute = network_name(cfg.network), cfg.network.get("substitute")
         if substitute is None:
-            raise UserError(f"{error} Give network.substitute=NAME or network.pretrained=false to go on without.") from error
+            raise UserError(
+                f"{error} Give network.substitute=NAME or network.pretrained=false to go on without."
+            ) from error
         logger.warning("%s", error)
         with open_dict(cfg):
             cfg.network = OmegaConf.load(CONF / "network" / f"{substitute}.yaml")

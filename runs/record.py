@@ -27,7 +27,9 @@ class Record:
         self.directory = Path(cfg.run_dir)
         self.metrics: dict[str, Any] = {}
         self.data: dict[str, str] = {}
-        self.is_first_process = int(os.environ.get("LOCAL_RANK", "0")) == 0 and int(os.environ.get("NODE_RANK", "0")) == 0
+        self.is_first_process = (
+            int(os.environ.get("LOCAL_RANK", "0")) == 0 and int(os.environ.get("NODE_RANK", "0")) == 0
+        )
 
     @property
     def resumed_checkpoints(self) -> Path | None:
@@ -57,7 +59,7 @@ class Record:
             self.cfg.run_dir = str(directory.absolute())
 
     def save_config(self) -> dict[str, Any]:
-        """Writes config.yaml, every interpolation resolved but the run directory's own path, and returns it as a dict."""
+        """Writes config.yaml, all interpolations resolved but the run directory's own path, and returns it."""
         with open_dict(self.cfg):
             if "data_dir" in self.cfg.datamodule:
                 self.cfg.datamodule.data_dir = str(Path(self.cfg.datamodule.data_dir).absolute())
@@ -115,7 +117,9 @@ def git_commit() -> str | None:
     """The commit of the project's checkout, `-dirty` behind it where files differ; None outside a checkout."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
-        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True, timeout=10)
+        done = subprocess.run(
+            command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True, timeout=10
+        )
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()

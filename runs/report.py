@@ -17,9 +17,13 @@ def notices(cfg: DictConfig, source: str) -> list[str]:
     """What must not be overlooked about a run: the lack of real data or of the weights that were asked for."""
     lines = []
     if source == "stand-in":
-        lines.append("STAND-IN DATA: drawn by this project, since the real data cannot be had; no figure says anything of it.")
+        lines.append(
+            "STAND-IN DATA: drawn by this project, since the real data cannot be had; no figure says anything of it."
+        )
     if wanted := cfg.network.get("substitute_for"):
-        lines.append(f"SUBSTITUTE WEIGHTS: {network_name(cfg.network)} takes the place of {wanted}, whose weights cannot be had.")
+        lines.append(
+            f"SUBSTITUTE WEIGHTS: {network_name(cfg.network)} takes the place of {wanted}, whose weights cannot be had."
+        )
     return lines
 
 
@@ -29,11 +33,11 @@ def print_start(record: Record, datamodule: Any, module: Any, trainer: Any) -> N
         return
     cfg = record.cfg
     parameters = list(module.network.parameters())
-    trained = sum(p.numel() for p in parameters if p.requires_grad)
+    total, trained = (sum(p.numel() for p in ps) for ps in (parameters, [p for p in parameters if p.requires_grad]))
     counts = ", ".join(f"{count:,} {split}" for split, count in datamodule.counts().items())
     rows = {
         "experiment": f"{cfg.name}, seed {cfg.seed}",
-        "network": f"{network_name(cfg.network)}: {trained:,} of {sum(p.numel() for p in parameters):,} parameters trained",
+        "network": f"{network_name(cfg.network)}: {trained:,} of {total:,} parameters trained",
         "data": f"{datamodule.name} ({datamodule.source}): {counts}",
         "device": f"{trainer.num_devices} × {trainer.strategy.root_device}, {trainer.precision}",
         "look": f"tensorboard --logdir {_typed(record.directory)}",
