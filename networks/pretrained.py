@@ -22,7 +22,8 @@ def require_reachable(url: str) -> None:
 class Pretrained(nn.Module):
     """Images (N, 3, H, W) in [0, 1] → backbone → features (N, num_features) → head → logits (N, num_classes).
 
-    The images are normalised first. The normalisation is the one that the weights were trained with, so it travels with them and not with the data.
+    The images are normalised first, as the weights were trained with, so that it travels with them and not with the
+    data.
     """
 
     mean: Tensor
