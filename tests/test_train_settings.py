@@ -20,13 +20,9 @@ def test_early_stopping(tiny: tuple[str, ...], train_here: Train, tmp_path: Path
 
 
 def test_debug_overfit(tiny: tuple[str, ...], train_here: Train, tmp_path: Path) -> None:
-    settings = (
-        "experiment=transfer_finetune",
-        "debug=overfit",
-        "optimizer=adam",
-        "optimizer.lr=0.005",
-        "trainer.max_epochs=20",
-    )
+    """With BatchNorm as a network of random weights needs it."""
+    learning = ("optimizer=adam", "optimizer.lr=0.005", "scheduler=constant", "lightning_module.freeze_batchnorm=false")
+    settings = ("experiment=transfer_finetune", "debug=overfit", *learning, "trainer.max_epochs=20")
     directory = train_here(tmp_path, *tiny, *SMALL, *settings)
     losses = EventAccumulator(str(directory)).Reload().Scalars("train/loss")
     assert [point.step for point in losses] == list(range(2, 42, 2))
