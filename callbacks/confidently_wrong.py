@@ -3,13 +3,14 @@
 from typing import Any
 
 import torch
-from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning import Trainer
 from torch import Tensor
 
+from callbacks.evaluation import EvaluationCallback
 from callbacks.image_grids import WRONG, add_image, describe, draw_captions, draw_photos, tensorboard_loggers
 
 
-class ConfidentlyWrong(Callback):
+class ConfidentlyWrong(EvaluationCallback):
     """The grids `val/confidently_wrong` and `test/confidently_wrong`: wrong photos, the most probable mistake first.
 
     For a procedure whose steps return scores (N, num_classes) that a softmax turns into probabilities. There is no grid
@@ -20,35 +21,10 @@ class ConfidentlyWrong(Callback):
         self.max_images = max_images
         self._predictions: list[Tensor] = []
 
-    def on_validation_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        self._predictions.append(outputs.float().softmax(dim=1).cpu())
+    def collect(self, scores: Tensor, labels: Tensor) -> None:
+        self._predictions.append(scores.float().softmax(dim=1).cpu())
 
-    def on_test_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        self._predictions.append(outputs.float().softmax(dim=1).cpu())
-
-    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._show(trainer, "val")
-
-    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._show(trainer, "test")
-
-    def _show(self, trainer: Trainer, split: str) -> None:
+    def show(self, trainer: Trainer, split: str) -> None:
         probabilities = torch.cat(self._predictions)
         self._predictions.clear()
         if not (loggers := tensorboard_loggers(trainer)):

@@ -1,13 +1,13 @@
 """Which classes are taken for which."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from PIL import Image, ImageDraw, ImageFont
-from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning import Trainer
 from torch import Tensor
 
+from callbacks.evaluation import EvaluationCallback
 from callbacks.image_grids import add_image, tensorboard_loggers
 
 CELL = 64  # pixels a side
@@ -16,7 +16,7 @@ MAX_SIDE = 2048  # pixels, without words
 SHADE = (24, 70, 140)  # of a row's whole
 
 
-class ConfusionMatrix(Callback):
+class ConfusionMatrix(EvaluationCallback):
     """TensorBoard's images `val/confusion` after each validation and `test/confusion` after a test.
 
     For a procedure whose steps return scores (N, num_classes), on batches of inputs and labels (N,).
@@ -25,39 +25,11 @@ class ConfusionMatrix(Callback):
     def __init__(self) -> None:
         self._counts: Tensor | None = None
 
-    def on_validation_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        self._add(outputs, batch[1])
-
-    def on_test_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        self._add(outputs, batch[1])
-
-    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._show(trainer, "val")
-
-    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._show(trainer, "test")
-
-    def _add(self, scores: Tensor, labels: Tensor) -> None:
+    def collect(self, scores: Tensor, labels: Tensor) -> None:
         counts = count_pairs(labels, scores.argmax(1), scores.shape[1])
         self._counts = counts if self._counts is None else self._counts + counts
 
-    def _show(self, trainer: Trainer, split: str) -> None:
+    def show(self, trainer: Trainer, split: str) -> None:
         counts, self._counts = self._counts, None
         if counts is None:
             return

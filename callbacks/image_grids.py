@@ -6,10 +6,12 @@ from typing import Any
 
 import torch
 from PIL import Image, ImageDraw, ImageFont
-from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.loggers import TensorBoardLogger
 from tensorboard.compat.proto.summary_pb2 import Summary
 from torch import Tensor
+
+from callbacks.evaluation import EvaluationCallback
 
 TILE = 160  # pixels a side
 COLUMNS = 4  # as many as TensorBoard shows at a size that can be read
@@ -17,7 +19,7 @@ CAPTION = 22  # pixels under a tile
 RIGHT, WRONG, PLAIN = (24, 120, 60), (176, 36, 36), (70, 70, 70)
 
 
-class ImageGrids(Callback):
+class ImageGrids(EvaluationCallback):
     """The first training batch as the network sees it; after validation and test photos with predicted and true class.
 
     The photos shown are spread evenly over the split, the same ones each time.
@@ -37,35 +39,10 @@ class ImageGrids(Callback):
         for logger in loggers:
             add_image(logger, "first_batch", draw_captions(draw_photos(images), captions), 0)
 
-    def on_validation_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        self._predictions.append(outputs.float().softmax(dim=1).cpu())
+    def collect(self, scores: Tensor, labels: Tensor) -> None:
+        self._predictions.append(scores.float().softmax(dim=1).cpu())
 
-    def on_test_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        self._predictions.append(outputs.float().softmax(dim=1).cpu())
-
-    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._show(trainer, "val")
-
-    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._show(trainer, "test")
-
-    def _show(self, trainer: Trainer, split: str) -> None:
+    def show(self, trainer: Trainer, split: str) -> None:
         probabilities = torch.cat(self._predictions)
         self._predictions.clear()
         if not (loggers := tensorboard_loggers(trainer)):

@@ -1,23 +1,24 @@
 """CIFAR-10: 60,000 photos of ten kinds of things, 32 × 32 pixels (Krizhevsky 2009, cs.toronto.edu/~kriz/cifar.html)."""
 
-import logging
 from pathlib import Path
 from typing import Any
 
 from datamodules.archive import extract_tar
 from datamodules.cifar10_files import OFFICIAL_MD5S, read_cifar10
-from datamodules.download import DownloadError, download
 from datamodules.errors import DataError
 from datamodules.in_memory import InMemory, Split
+from datamodules.official_data import OfficialData
 from datamodules.stand_in import write_cifar10
 from datamodules.stratified_split import stratified_split
 
-logger = logging.getLogger(__name__)
-
-URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
-SIZE = 170_052_171  # bytes
-SHA256 = "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"
-FOLDER = "cifar-10-batches-bin"
+OFFICIAL = OfficialData(
+    folder="cifar-10-batches-bin",
+    url="https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
+    sha256="c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+    size=170_052_171,
+    extract=extract_tar,
+    draw=write_cifar10,
+)
 OFFICIAL_TRAIN_SIZE = 50_000
 
 
@@ -45,25 +46,11 @@ class CIFAR10(InMemory):
         self.stand_in = stand_in
 
     def prepare_data(self) -> None:
-        if (self.data_dir / FOLDER).is_dir():
-            return
-        archive = self.data_dir / URL.rpartition("/")[2]
-        try:
-            self.data_dir.mkdir(parents=True, exist_ok=True)
-            extract_tar(download(URL, archive, SHA256, SIZE), self.data_dir, FOLDER)
-        except (DownloadError, OSError) as error:
-            if not self.stand_in:
-                raise DataError(
-                    f"The images of CIFAR-10 are neither in {self.data_dir / FOLDER} nor within reach ({error}): put "
-                    f"{archive.name} from {URL} there and unpack it, or give datamodule.data_dir=DIR with {FOLDER}/."
-                ) from error
-            logger.warning("No images in %s and none within reach: %s", self.data_dir / FOLDER, error)
-            write_cifar10(self._stand_in_dir)
+        OFFICIAL.prepare(self.data_dir, stand_in=self.stand_in)
 
     def load(self) -> dict[str, Split]:
-        official = (self.data_dir / FOLDER).is_dir()
-        folder = (self.data_dir if official else self._stand_in_dir) / FOLDER
-        read = read_cifar10(folder, md5s=OFFICIAL_MD5S if official else None)
+        folder, is_stand_in = OFFICIAL.locate(self.data_dir)
+        read = read_cifar10(folder, md5s=None if is_stand_in else OFFICIAL_MD5S)
         self.classes, self.source = list(read.classes), read.source
         images, labels = read.train
         if not 0 <= self.val_size < OFFICIAL_TRAIN_SIZE:
@@ -76,7 +63,3 @@ class CIFAR10(InMemory):
         if read.test is not None:
             splits["test"] = read.test
         return splits
-
-    @property
-    def _stand_in_dir(self) -> Path:
-        return self.data_dir / "stand-in"

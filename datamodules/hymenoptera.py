@@ -1,22 +1,22 @@
 """Ants and bees: the photos of PyTorch's tutorial on transfer learning (pytorch.org/tutorials)."""
 
 import hashlib
-import logging
 from pathlib import Path
 from typing import Any
 
 from datamodules.archive import extract_zip
-from datamodules.download import DownloadError, download
-from datamodules.errors import DataError
 from datamodules.image_folder import ImageFolder
+from datamodules.official_data import OfficialData
 from datamodules.stand_in import write_hymenoptera
 
-logger = logging.getLogger(__name__)
-
-URL = "https://download.pytorch.org/tutorial/hymenoptera_data.zip"
-SIZE = 47_286_322  # bytes
-SHA256 = "fbc41b31d544714d18dd1230b1e2b455e1557766e13e67f9f5a7a23af7c02209"
-FOLDER = "hymenoptera_data"
+OFFICIAL = OfficialData(
+    folder="hymenoptera_data",
+    url="https://download.pytorch.org/tutorial/hymenoptera_data.zip",
+    sha256="fbc41b31d544714d18dd1230b1e2b455e1557766e13e67f9f5a7a23af7c02209",
+    size=47_286_322,
+    extract=extract_zip,
+    draw=write_hymenoptera,
+)
 # Of the official photos' names and bytes, in the order of their names.
 PHOTOS_SHA256 = "5bc906295b603731f0ee7459fe2b19840f0af95d4c8bee8b49f3db8828d8d762"
 
@@ -34,26 +34,12 @@ class Hymenoptera(ImageFolder):
         self.stand_in = stand_in
 
     def prepare_data(self) -> None:
-        if (self.data_dir / FOLDER).is_dir():
-            return
-        archive = self.data_dir / URL.rpartition("/")[2]
-        try:
-            self.data_dir.mkdir(parents=True, exist_ok=True)
-            extract_zip(download(URL, archive, SHA256, SIZE), self.data_dir, FOLDER)
-        except (DownloadError, OSError) as error:
-            if not self.stand_in:
-                raise DataError(
-                    f"The photos of hymenoptera are neither in {self.data_dir / FOLDER} nor within reach ({error}): "
-                    f"unpack {archive.name} from {URL} there, or give datamodule.data_dir=DIR that holds {FOLDER}/."
-                ) from error
-            logger.warning("No photos in %s and none within reach: %s", self.data_dir / FOLDER, error)
-            write_hymenoptera(self._stand_in_dir)
+        OFFICIAL.prepare(self.data_dir, stand_in=self.stand_in)
 
     def setup(self, stage: str) -> None:
-        official = self.data_dir / FOLDER
-        self.root = official if official.is_dir() else self._stand_in_dir / FOLDER
+        self.root, is_stand_in = OFFICIAL.locate(self.data_dir)
         super().setup(stage)
-        if not official.is_dir():
+        if is_stand_in:
             self.source = "stand-in"
         elif self._digest() == PHOTOS_SHA256:
             self.source = "official"
@@ -64,7 +50,3 @@ class Hymenoptera(ImageFolder):
             digest.update(file.relative_to(self.root).as_posix().encode())
             digest.update(file.read_bytes())
         return digest.hexdigest()
-
-    @property
-    def _stand_in_dir(self) -> Path:
-        return self.data_dir / "stand-in"

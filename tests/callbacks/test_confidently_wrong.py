@@ -49,7 +49,7 @@ def validate(callback: ConfidentlyWrong, logits: Tensor, split: str = "validatio
     trainer: Any = SimpleNamespace(datamodule=DataModule(), world_size=world_size, global_step=1, is_global_zero=True)
     pl_module: Any = None
     for number, batch in enumerate(logits.split(3)):
-        getattr(callback, f"on_{split}_batch_end")(trainer, pl_module, batch, None, number)
+        getattr(callback, f"on_{split}_batch_end")(trainer, pl_module, batch, (None, None), number)
     getattr(callback, f"on_{split}_epoch_end")(trainer, pl_module)
 
 

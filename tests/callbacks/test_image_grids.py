@@ -79,7 +79,7 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, list[int], list[tu
 def validate(callback: ImageGrids, logits: Tensor, split: str = "validation", world_size: int = 1) -> None:
     trainer: Any = SimpleNamespace(datamodule=DataModule(), world_size=world_size, global_step=1, is_global_zero=True)
     for number, batch in enumerate(logits.split(4)):
-        getattr(callback, f"on_{split}_batch_end")(trainer, None, batch, None, number)
+        getattr(callback, f"on_{split}_batch_end")(trainer, None, batch, (None, None), number)
     getattr(callback, f"on_{split}_epoch_end")(trainer, None)
 
 

@@ -9,7 +9,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 import datamodules.cifar10 as cifar10
-from datamodules import stand_in
+from datamodules import official_data, stand_in
 from datamodules.cifar10 import CIFAR10
 from datamodules.download import DownloadError
 from datamodules.errors import DataError
@@ -29,7 +29,7 @@ def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any) -> None:
         raise DownloadError("no network")
 
-    monkeypatch.setattr(cifar10, "download", refuse)
+    monkeypatch.setattr(official_data, "download", refuse)
     monkeypatch.setattr(stand_in, "RECORDS", 100)
 
 
@@ -77,7 +77,7 @@ def test_no_validation_images_if_none_are_wanted(drawn, tmp_path):
 
 @pytest.mark.usefixtures("_offline")
 def test_without_a_stand_in_it_stops_with_what_to_do(tmp_path):
-    with pytest.raises(DataError, match=r"neither in .*cifar-10-batches-bin nor within reach \(no network\): put"):
+    with pytest.raises(DataError, match=r"neither in .*cifar-10-batches-bin nor within reach \(no network\): unpack"):
         build(tmp_path, stand_in=False).prepare_data()
     assert not (tmp_path / "stand-in").exists()
 
@@ -93,7 +93,7 @@ def official(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_what_is_in_the_folder_is_taken_without_a_download(official, monkeypatch):
-    monkeypatch.setattr(cifar10, "download", None)
+    monkeypatch.setattr(official_data, "download", None)
     datamodule = build(official.parent)
     datamodule.prepare_data()
     datamodule.setup("fit")
@@ -136,7 +136,7 @@ def test_the_official_archive_is_downloaded_and_extracted(official, tmp_path, mo
         asked.append(wanted)
         return archive
 
-    monkeypatch.setattr(cifar10, "download", give)
+    monkeypatch.setattr(official_data, "download", give)
     datamodule = build(tmp_path / "new")
     datamodule.prepare_data()
     datamodule.setup("fit")

@@ -7,6 +7,7 @@ import threading
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +50,13 @@ def server(archive: bytes, data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> I
         digest.update(photo.relative_to(data_dir / "hymenoptera_data").as_posix().encode() + photo.read_bytes())
     with Server() as server:
         server.content, server.most = archive, len(archive)
-        monkeypatch.setattr(module, "URL", server.url.replace("set.zip", "hymenoptera_data.zip"))
-        monkeypatch.setattr(module, "SIZE", len(archive))
-        monkeypatch.setattr(module, "SHA256", hashlib.sha256(archive).hexdigest())
+        served = replace(
+            module.OFFICIAL,
+            url=server.url.replace("set.zip", "hymenoptera_data.zip"),
+            size=len(archive),
+            sha256=hashlib.sha256(archive).hexdigest(),
+        )
+        monkeypatch.setattr(module, "OFFICIAL", served)
         monkeypatch.setattr(module, "PHOTOS_SHA256", digest.hexdigest())
         monkeypatch.setattr(stand_in, "HYMENOPTERA", dict.fromkeys(stand_in.HYMENOPTERA, 2))
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
@@ -99,7 +104,7 @@ def test_no_download_and_no_stand_in(spoil: Callable[[Server], None], server: Se
         prepared(tmp_path / "data")
     message = str(caught.value)
     assert str(tmp_path / "data" / "hymenoptera_data") in message
-    assert module.URL in message
+    assert module.OFFICIAL.url in message
     assert "datamodule.data_dir=DIR" in message
     assert "\n" not in message
     assert not (tmp_path / "data" / "hymenoptera_data").exists()
