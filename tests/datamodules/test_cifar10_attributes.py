@@ -6,8 +6,7 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-import datamodules.cifar10 as cifar10
-from datamodules import stand_in
+from datamodules import official_data, stand_in
 from datamodules.cifar10 import CIFAR10
 from datamodules.cifar10_attributes import ATTRIBUTES, CIFAR10Attributes
 from datamodules.cifar10_files import OFFICIAL_CLASSES
@@ -23,7 +22,7 @@ def both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[CIFAR10, CIFA
     def refuse(*_: Any) -> None:
         raise DownloadError("no network")
 
-    monkeypatch.setattr(cifar10, "download", refuse)
+    monkeypatch.setattr(official_data, "download", refuse)
     monkeypatch.setattr(stand_in, "RECORDS", 100)
     plain = OmegaConf.load(ROOT / "conf/datamodule/cifar10.yaml")
     attributes = OmegaConf.load(ROOT / "conf/datamodule/cifar10_attributes.yaml")
