@@ -46,10 +46,7 @@ class FeatureExtractor(Classifier):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         backbone = Path(self.trainer.default_root_dir, "checkpoints", "backbone.ckpt")
         if self.global_rank == 0 and not backbone.exists():
-            backbone.parent.mkdir(parents=True, exist_ok=True)
-            partial = backbone.with_suffix(".partial")
-            torch.save(self.network.backbone.state_dict(), partial)
-            partial.replace(backbone)
+            self.trainer.strategy.checkpoint_io.save_checkpoint(self.network.backbone.state_dict(), backbone)
         state = checkpoint["state_dict"]
         checkpoint["state_dict"] = {name: value for name, value in state.items() if not name.startswith(BACKBONE)}
 

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from networks.pretrained import WeightsError
+from runs.checkpoint_io import load_checkpoint
 from runs.errors import UserError
 from runs.help import CONF
 
@@ -45,7 +45,7 @@ def _without_pretrained_weights(node: DictConfig, checkpoints: Path) -> Any:
     network = _instantiate({**node, "pretrained": False} if "pretrained" in node else node)
     backbone = checkpoints / "backbone.ckpt"
     if backbone.is_file():
-        network.backbone.load_state_dict(torch.load(backbone, map_location="cpu", weights_only=True))
+        network.backbone.load_state_dict(load_checkpoint(backbone))
     return network
 
 

@@ -1,7 +1,6 @@
 """What a run leaves in its directory beside checkpoints and curves: config.yaml and metrics.json."""
 
 import json
-import logging
 import math
 import os
 import subprocess
@@ -15,8 +14,6 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from runs.errors import UserError
 from runs.network import network_name
-
-logger = logging.getLogger(__name__)
 
 
 class Record:

@@ -8,6 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 from networks.efficientnet_lite0 import EfficientNetLite0
 from networks.pretrained import WeightsError
 from networks.resnet18 import ResNet18
+from runs.checkpoint_io import AtomicCheckpointIO
 from runs.errors import UserError
 from runs.network import build_features, build_network, network_name
 
@@ -79,7 +80,7 @@ def test_resumed_network_looks_for_no_pretrained_weights(tmp_path: Path) -> None
 def test_resumed_network_has_the_frozen_backbone_of_the_run(tmp_path: Path) -> None:
     torch.manual_seed(1)
     first = ResNet18(num_classes=2, pretrained=False)
-    torch.save(first.backbone.state_dict(), tmp_path / "backbone.ckpt")
+    AtomicCheckpointIO().save_checkpoint(dict(first.backbone.state_dict()), tmp_path / "backbone.ckpt")
     second = build_network(config(), tmp_path)
     assert all(torch.equal(t, second.backbone.state_dict()[name]) for name, t in first.backbone.state_dict().items())
 
