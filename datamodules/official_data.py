@@ -44,8 +44,9 @@ class OfficialData:
             self.extract(download(self.url, archive, self.sha256, self.size), data_dir, self.folder)
         except (DownloadError, OSError) as error:
             if not stand_in:
+                reason = error.__cause__ or error  # without the download's own advice
                 raise DataError(
-                    f"The data is neither in {data_dir / self.folder} nor within reach ({error}): unpack "
+                    f"The data is neither in {data_dir / self.folder} nor within reach ({reason}): unpack "
                     f"{archive.name} from {self.url} there, or give datamodule.data_dir=DIR that holds {self.folder}/."
                 ) from error
             logger.warning("No data in %s, and none within reach: %s", data_dir / self.folder, error)
