@@ -3,9 +3,9 @@
 import hydra
 from omegaconf import DictConfig
 
-from runs.command_line import rewrite_arguments
 from runs.deferred_imports import defer_imports
-from runs.resolvers import register_resolvers
+from runs.start import start
+from runs.sweep_worker import in_sweep, run_apart
 
 
 def train(cfg: DictConfig) -> float | None:
@@ -16,20 +16,25 @@ def train(cfg: DictConfig) -> float | None:
     from pytorch_lightning import seed_everything
 
     from runs.checkpoint_io import AtomicCheckpointIO
+    from runs.data_facts import data_facts
+    from runs.interruption import interruptible
     from runs.network import build_features, build_network
+    from runs.preflight import preflight
     from runs.quiet import silence_idle_messages
     from runs.record import Record, collect_metrics, restore_best
-    from runs.report import notices, print_end, print_start
+    from runs.report import print_end, print_start
 
     silence_idle_messages()
-    with Record(cfg) as record:
+    preflight(cfg)
+    with interruptible(cfg), Record(cfg) as record:
+        checkpoint = record.find_checkpoint()
         datamodule = instantiate(cfg.datamodule)
         datamodule.prepare_data()
         datamodule.setup("fit")
         record.name_data(datamodule.name, datamodule.source)
 
         seed_everything(cfg.seed, verbose=False)
-        network = build_network(cfg, record.resumed_checkpoints)
+        network = build_network(cfg, checkpoint and checkpoint.parent)
         config = record.save_config()
         module = instantiate(
             cfg.lightning_module,
@@ -38,21 +43,21 @@ def train(cfg: DictConfig) -> float | None:
             optimizer=instantiate(cfg.optimizer),
             scheduler=instantiate(cfg.scheduler),
         )
-        module.save_hyperparameters({**config, "notices": notices(cfg, datamodule.source)}, logger=False)
+        module.save_hyperparameters(config | data_facts(cfg, datamodule), logger=False)
         if cfg.cache and "features" in cfg:
             datamodule = build_features(cfg, datamodule, network)
 
         trainer = instantiate(
             cfg.trainer,
-            logger=[instantiate(logger) for logger in (cfg.logger or {}).values()],
+            logger=[instantiate(logger) for logger in (cfg.get("logger") or {}).values()],
             callbacks=[instantiate(callback) for callback in cfg.callback.values()],
             plugins=[AtomicCheckpointIO()],
         )
+        record.trainer = trainer
         print_start(record, datamodule, module, trainer)
-        resumed = record.resumed_checkpoints and record.resumed_checkpoints / "last.ckpt"
-        trainer.fit(module, datamodule, ckpt_path=resumed, weights_only=True)
-        record.metrics = collect_metrics(trainer) | restore_best(trainer, module, cfg.monitor)
-        if datamodule.has_test:
+        trainer.fit(module, datamodule, ckpt_path=checkpoint, weights_only=True)
+        record.metrics = collect_metrics(trainer, module.logged_before) | restore_best(trainer, module, cfg.monitor)
+        if datamodule.has_test and not record.pruned:
             trainer.test(module, datamodule, verbose=False)
             record.metrics |= collect_metrics(trainer)
         print_end(record)
@@ -62,13 +67,13 @@ def train(cfg: DictConfig) -> float | None:
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
 def main(cfg: DictConfig) -> float | None:
+    if in_sweep():  # each job in a process that it alone can end; this one stays free of torch
+        return run_apart(cfg)
     from runs.failure import for_the_user
 
-    with for_the_user():
+    with for_the_user(cfg):
         return train(cfg)
 
 
 if __name__ == "__main__":
-    rewrite_arguments()
-    register_resolvers()
-    main()
+    start(main)

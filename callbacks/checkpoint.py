@@ -23,6 +23,7 @@ class Checkpoint(ModelCheckpoint):
                 "best_k_models": {self._here(path): score for path, score in state_dict["best_k_models"].items()},
             }
         )
+        self.current_score = state_dict["current_score"]  # Lightning leaves it out
 
     def _here(self, path: str) -> str:
         return str(Path(str(self.dirpath), Path(path).name)) if path else path

@@ -2,9 +2,10 @@
 
 import io
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from annotated_types import Ge
 from PIL import Image, ImageDraw, ImageFont
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.loggers import TensorBoardLogger
@@ -25,13 +26,13 @@ class ImageGrids(EvaluationCallback):
     The photos shown are spread evenly over the split, the same ones each time.
     """
 
-    def __init__(self, *, max_images: int) -> None:
+    def __init__(self, *, max_images: Annotated[int, Ge(1)]) -> None:
         self.max_images = max_images
         self._predictions: list[Tensor] = []
         self._sheets: dict[str, Image.Image] = {}  # of each split, the photos that are shown
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.current_epoch or not (loggers := tensorboard_loggers(trainer)):
+        if trainer.global_step or not (loggers := tensorboard_loggers(trainer)):
             return
         datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
         images, labels = datamodule.first_training_batch(self.max_images)

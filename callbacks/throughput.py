@@ -19,6 +19,9 @@ class Throughput(Callback):
         """Over all epochs so far."""
         return self.examples / self.seconds if self.seconds else None
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.on_train_epoch_start(trainer, pl_module)  # a resumed training may start amid an epoch
+
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._started = time.monotonic()
         self._validation_seconds = 0.0
@@ -35,4 +38,5 @@ class Throughput(Callback):
         seconds = time.monotonic() - self._started - self._validation_seconds
         self.examples += examples
         self.seconds += seconds
-        pl_module.log("train/images_per_second", examples / seconds)
+        log_now: Any = pl_module.log_now
+        log_now({"train/images_per_second": examples / seconds})

@@ -1,5 +1,6 @@
-from typing import Any
+from typing import Annotated, Any
 
+from annotated_types import Ge
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 
@@ -13,7 +14,7 @@ class Whitening(Callback):
     Source: Jordan 2024, arXiv 2404.00498, section 3.2 (there 5,000 images and 3 epochs).
     """
 
-    def __init__(self, *, max_images: int, bias_epochs: int) -> None:
+    def __init__(self, *, max_images: Annotated[int, Ge(1)], bias_epochs: Annotated[int, Ge(0)]) -> None:
         self.max_images = max_images
         self.bias_epochs = bias_epochs
 
@@ -22,6 +23,9 @@ class Whitening(Callback):
             datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
             network: Any = pl_module.network
             network.whiten(datamodule.normalized_training_images(self.max_images).to(pl_module.device))
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.on_train_epoch_start(trainer, pl_module)  # a resumed training may start amid an epoch
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         network: Any = pl_module.network

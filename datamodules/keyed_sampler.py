@@ -19,9 +19,10 @@ class KeyedSampler(DistributedSampler[tuple[int, int]]):
         super().__init__(range(size), num_replicas=num_replicas, rank=rank, shuffle=shuffle, seed=seed)  # type: ignore[arg-type]
         self.size = size
         self.epoch = epoch
+        self.skip = 0  # items to leave out at the beginning of the next iteration
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        for index in self._share().tolist():
+        for index in self._share()[self.skip :].tolist():
             yield self.epoch, index
 
     def __len__(self) -> int:

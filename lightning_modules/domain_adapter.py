@@ -1,9 +1,10 @@
 """Unsupervised domain adaptation."""
 
 import math
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from annotated_types import Ge
 from torch import nn
 
 from lightning_modules.classifier import Classifier
@@ -31,8 +32,10 @@ class DomainAdapter(Classifier):
 
     network: Any
 
-    def __init__(self, *, discrepancy: nn.Module, weight: float, **classifier: Any) -> None:
+    def __init__(self, *, discrepancy: nn.Module, weight: Annotated[float, Ge(0)], **classifier: Any) -> None:
         super().__init__(**classifier)
+        if not (hasattr(self.network, "features") and hasattr(self.network, "head")):
+            raise TypeError(f"network: {type(self.network).__name__} has no features and head to align.")
         self.discrepancy = discrepancy
         self.weight = weight
 

@@ -25,6 +25,10 @@ class FeatureExtractor(Classifier):
 
     def __init__(self, **classifier: Any) -> None:
         super().__init__(**classifier)
+        if not hasattr(self.network, "backbone"):
+            raise TypeError(
+                f"network: {type(self.network).__name__} has no backbone to freeze (networks/pretrained.py)."
+            )
         self.network.backbone.requires_grad_(False)
 
     def train(self, mode: bool = True) -> "FeatureExtractor":
@@ -44,6 +48,7 @@ class FeatureExtractor(Classifier):
         return logits
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_save_checkpoint(checkpoint)
         backbone = Path(self.trainer.default_root_dir, "checkpoints", "backbone.ckpt")
         if self.global_rank == 0 and not backbone.exists():
             self.trainer.strategy.checkpoint_io.save_checkpoint(self.network.backbone.state_dict(), backbone)
@@ -51,5 +56,6 @@ class FeatureExtractor(Classifier):
         checkpoint["state_dict"] = {name: value for name, value in state.items() if not name.startswith(BACKBONE)}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_load_checkpoint(checkpoint)
         frozen = {name: value for name, value in self.state_dict().items() if name.startswith(BACKBONE)}
         checkpoint["state_dict"] = frozen | checkpoint["state_dict"]

@@ -17,6 +17,7 @@ class FoldAccuracy(Metric):
 
     higher_is_better = True
     full_state_update = False
+    names = ("acc", "acc_std", "acc_low", "acc_high", "acc_")
     answers: Tensor
     right: Tensor
 

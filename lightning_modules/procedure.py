@@ -1,11 +1,12 @@
 """What every training procedure shares: one training step, plain or in chunks, and what is logged of it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import nullcontext
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypedDict
 
 import torch
 from pytorch_lightning import LightningModule
+from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -17,6 +18,8 @@ from typing_extensions import Self
 from functional.depthwise import Float32DepthwiseGradients
 from functional.keyed import mix
 from functional.threads import one_thread_an_operation
+from lightning_modules.divergence import DivergenceError
+from lightning_modules.exact_resume import go_on, load_metric_states, metric_states, settle, validation_is_due
 from lightning_modules.parameter_groups import parameter_groups
 from networks.initialization import initialize
 
@@ -27,6 +30,13 @@ class Outcome(NamedTuple):
     loss: Tensor
     predictions: Tensor
     targets: Tensor
+
+
+class Schedule(TypedDict):
+    """How the learning rate goes: `scheduler(optimizer)`, stepped after each `interval`; None: it stays as it is."""
+
+    interval: Literal["epoch", "step"]
+    scheduler: Callable[..., LRScheduler] | None
 
 
 class Procedure(LightningModule):
@@ -43,7 +53,7 @@ class Procedure(LightningModule):
         network: nn.Module,
         loss: nn.Module,
         optimizer: Callable[..., Optimizer],
-        scheduler: Mapping[str, Any],
+        scheduler: Schedule,
         init: str | None,
         param_groups: Sequence[Mapping[str, Any]] | None,
         freeze_batchnorm: bool,
@@ -68,11 +78,16 @@ class Procedure(LightningModule):
         if compile:
             network.compile(**({} if compile is True else compile))
         self.examples_seen = 0  # in training, by this process
+        self.losses: list[Tensor] = []  # of the mini-batches since the last point of their curve
+        self.logged_before: dict[str, float] = {}  # the metrics of the training that this one continues
         self._sums: dict[str, Tensor] = {}
-        self._window: list[Tensor] = []
+        self._gradients: dict[str, Tensor] = {}  # that were accumulated before a restart
+        self._validated = False
 
     def forward(self, inputs: Tensor) -> Tensor:
-        with nullcontext() if self.compiled else Float32DepthwiseGradients():
+        # Only where there are such gradients: a mode looks at every operation.
+        low = not self.compiled and torch.is_autocast_enabled("cpu") and torch.is_grad_enabled()
+        with Float32DepthwiseGradients() if low else nullcontext():
             outputs: Tensor = self.network(self.laid_out(inputs))
         return outputs
 
@@ -134,6 +149,7 @@ class Procedure(LightningModule):
         optimizer = self.optimizers(use_pl_optimizer=False)
         assert isinstance(optimizer, Optimizer)
         first_step = self.global_step
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         stepped = [s.scheduler for s in self.trainer.lr_scheduler_configs if s.interval == "step"]
         if self.trainer.max_steps >= 0:
             chunk = chunk[: self.trainer.max_steps - first_step]
@@ -141,7 +157,8 @@ class Procedure(LightningModule):
         for offset, batch in enumerate(chunk):
             self._key_random_layers(first_step + offset)
             outcome = self.compute(batch)
-            optimizer.zero_grad(set_to_none=True)
+            for parameter in parameters:  # optimizer.zero_grad(), without what it does around it
+                parameter.grad = None
             outcome.loss.backward()
             optimizer.step()
             torch.clear_autocast_cache()  # of the weights as they were: autocast lasts for the whole chunk
@@ -163,24 +180,17 @@ class Procedure(LightningModule):
 
     def on_train_start(self) -> None:
         self.train()  # Lightning takes the modes as it finds them
-        self._step_before = self.global_step
+        go_on(self.trainer)
+        self._sums = {split: sums.to(self.device) for split, sums in self._sums.items()}
+        self.losses = [losses.to(self.device) for losses in self.losses]
+        if (metrics := self.metrics("train")) is not None:
+            metrics.to(self.device)
+        for name, gradient in self._gradients.items():
+            self.get_parameter(name).grad = gradient.to(self.device)
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         if 0 <= self.trainer.max_steps <= self.global_step:
             self.trainer.should_stop = True  # without it, an epoch that max_steps cuts short is not validated
-        every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
-        before, self._step_before = self._step_before, self.global_step
-        if self._window and self.global_step // every > before // every:
-            mean = torch.cat([losses.reshape(-1) for losses in self._window]).mean().item()
-            self._window.clear()
-            for logger in self.loggers:
-                logger.log_metrics({"train/loss_step": mean, **self._learning_rates()}, step=self.global_step)
-
-    def _learning_rates(self) -> dict[str, float]:
-        """`train/lr` that comes next, or `train/lr_<number>` of each of several parameter groups."""
-        (optimizer,) = self.trainer.optimizers
-        rates = [float(group["lr"]) for group in optimizer.param_groups]
-        return {f"train/lr{f'_{i}' if len(rates) > 1 else ''}": rate for i, rate in enumerate(rates)}
 
     def on_train_epoch_end(self) -> None:
         self._log_epoch("train")
@@ -202,8 +212,12 @@ class Procedure(LightningModule):
         self._account(split, [outcome])
         return outcome.predictions
 
+    def on_validation_start(self) -> None:
+        self._validated = False
+
     def on_validation_epoch_end(self) -> None:
         self._log_epoch("val")
+        self._validated = True
 
     def on_test_epoch_end(self) -> None:
         self._log_epoch("test")
@@ -219,27 +233,77 @@ class Procedure(LightningModule):
         self._sums[split] = self._sums[split] + sums if split in self._sums else sums
         if split == "train":
             self.examples_seen += sum(counts)
-            self._window.append(losses)
+            self.losses.append(losses)
+            if losses.device.type == "cpu":  # elsewhere it would wait for the device
+                # Lightning's own optimizer has not made its step yet, a chunk has made all of its steps.
+                self.check_losses(losses, self.global_step + self.automatic_optimization)
         if (metrics := self.metrics(split)) is not None:
             predictions = torch.cat([outcome.predictions.detach() for outcome in outcomes])
             metrics.update(predictions, torch.cat([outcome.targets for outcome in outcomes]))
 
+    def check_losses(self, losses: Tensor, last_step: int) -> None:
+        """DivergenceError if one of the losses (N,) of the N steps up to the `last_step`-th is not finite."""
+        if not losses.isfinite().all():
+            rates = [group["lr"] for optimizer in self.trainer.optimizers for group in optimizer.param_groups]
+            raise DivergenceError(losses, last_step, rates)
+
     def _log_epoch(self, split: str) -> None:
         if split not in self._sums:
             return
-        total, count = self._sums.pop(split)
-        self.log(f"{split}/loss", total / count, sync_dist=True, prog_bar=True)
+        total, count = self.trainer.strategy.reduce(self._sums.pop(split), reduce_op="sum")
+        values, main = {f"{split}/loss": total / count}, {f"{split}/loss"}
         if (metrics := self.metrics(split)) is not None:
             computed = metrics.compute()
-            for name, value in self.named_metrics(computed).items():
-                self.log(name, value, prog_bar=name in computed)
+            values |= self.named_metrics(computed)
+            main |= computed.keys()
             metrics.reset()
-        # Curves over optimizer steps: Lightning would count batches, and a chunk is one batch.
-        self.log("step", float(self.global_step))
+        self.log_now(values, main)
+
+    def log_now(self, values: Mapping[str, Tensor | float], main: Collection[str] = ()) -> None:
+        """Makes scalars known to callbacks, those of `main` to the progress bar too, and writes them to the loggers.
+
+        While training at once, so that what a checkpoint's curves end with is what came before it. Always over
+        optimizer steps: Lightning would count batches, and a chunk is one batch.
+        """
+        fitting = self.trainer.state.fn == TrainerFn.FITTING
+        for name, value in values.items():
+            self.log(name, value, prog_bar=name in main, logger=False if fitting else None)
+        if not fitting:
+            self.log("step", float(self.global_step))
+            return
+        scalars = {name: float(value) for name, value in values.items()}
+        for logger in self.loggers:
+            logger.log_metrics(scalars, step=self.global_step)
 
     def named_metrics(self, computed: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The scalars to log out of what the metrics computed; here the same."""
         return dict(computed)
+
+    # Checkpoints -----------------------------------------------------------------------------------------------------
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        settle(checkpoint["loops"]["fit_loop"], validation_due=validation_is_due(self.trainer, self._validated))
+        metrics = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
+        losses = torch.cat(self.losses) if self.losses else None
+        if losses is not None:
+            self.check_losses(losses, self.global_step)
+        unfinished = self.trainer.fit_loop._should_accumulate()
+        checkpoint["procedure"] = {
+            "gradients": {n: p.grad for n, p in self.named_parameters() if p.grad is not None} if unfinished else {},
+            "examples_seen": self.examples_seen,
+            "losses": losses,
+            "sums": self._sums.get("train"),
+            "metrics": metric_states(self.metrics("train")),
+            "logged": self.logged_before | metrics,
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        state = checkpoint["procedure"]
+        self.examples_seen, self.logged_before = state["examples_seen"], state["logged"]
+        self.losses = [] if state["losses"] is None else [state["losses"]]
+        self._sums = {} if state["sums"] is None else {"train": state["sums"]}
+        self._gradients = state["gradients"]
+        load_metric_states(self.metrics("train"), state["metrics"])
 
     # Optimization ----------------------------------------------------------------------------------------------------
 
@@ -249,7 +313,7 @@ class Procedure(LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = self.optimizer(parameter_groups(self.trainable(), self.param_groups))
-        factory: Callable[..., LRScheduler] | None = self.scheduler["scheduler"]
+        factory = self.scheduler["scheduler"]
         if factory is None:
             return optimizer
         spans_training = getattr(factory, "keywords", {}).get("total_steps", 0) is None

@@ -5,6 +5,7 @@ import math
 import os
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -12,8 +13,14 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
+from runs.continuation import continue_from
+from runs.directory import replace_text
 from runs.errors import UserError
+from runs.failure import sentence
 from runs.network import network_name
+
+RANKS = ("LOCAL_RANK", "NODE_RANK", "RANK", "SLURM_PROCID")
+"""Where Lightning, torchrun and SLURM write which of several processes this one is; the first is 0 in all of them."""
 
 
 class Record:
@@ -24,21 +31,28 @@ class Record:
         self.directory = Path(cfg.run_dir)
         self.metrics: dict[str, Any] = {}
         self.data: dict[str, str] = {}
-        self.is_first_process = (
-            int(os.environ.get("LOCAL_RANK", "0")) == 0 and int(os.environ.get("NODE_RANK", "0")) == 0
-        )
+        self.checkpoint: Path | None = None
+        self.trainer: Any = None
+        self.is_first_process = not any(int(os.environ.get(name, "0")) for name in RANKS)
+
+    def find_checkpoint(self) -> Path | None:
+        """The checkpoint that this run goes on from, if it is one that goes on and had saved one."""
+        if self.cfg.resume:
+            last = self.directory / "checkpoints" / "last.ckpt"
+            self.checkpoint = continue_from(self.directory) if self.is_first_process else last
+        return self.checkpoint
 
     @property
-    def resumed_checkpoints(self) -> Path | None:
-        """The folder of checkpoints that this run continues from, if it continues."""
-        return self.directory / "checkpoints" if self.cfg.resume else None
+    def pruned(self) -> bool:
+        """Whether a search gave the run up early (callbacks/pruning.py)."""
+        return any(getattr(callback, "pruned", False) for callback in getattr(self.trainer, "callbacks", ()))
 
     def name_data(self, name: str, source: str) -> None:
         """Notes which data the run is on; a stand-in's run directory says so in its name from here on."""
         self.data = {"name": name, "source": source}
         if source != "stand-in" or self.directory.name.endswith("_stand-in"):
             return
-        if self.cfg.resume:
+        if self.checkpoint:
             raise UserError(
                 f"resume={self.directory}: the run was not on stand-in data, but its own data is no longer in "
                 f"{self.cfg.datamodule.data_dir}: give datamodule.data_dir=DIR."
@@ -60,17 +74,17 @@ class Record:
         with open_dict(self.cfg):
             if "data_dir" in self.cfg.datamodule:
                 self.cfg.datamodule.data_dir = str(Path(self.cfg.datamodule.data_dir).absolute())
-        OmegaConf.resolve(self.cfg)
-        config = OmegaConf.to_container(self.cfg)
+        config = OmegaConf.to_container(self.cfg, resolve=True)
         assert isinstance(config, dict)
         if self.is_first_process:
             movable = _replaced(config, str(config["run_dir"]), "${run_dir}")
             movable |= {"resume": None, "run_dir": "${hydra:runtime.output_dir}"}
-            (self.directory / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(movable)), encoding="utf-8")
+            replace_text(self.directory / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(movable)))
         return {str(key): value for key, value in config.items()}
 
     def __enter__(self) -> "Record":
         self.started = time.monotonic()
+        self.save_config()  # at once: a run that is killed early can be resumed too
         return self
 
     def __exit__(
@@ -79,12 +93,19 @@ class Record:
         if not self.is_first_process:
             return
         if error is None:
-            outcome: dict[str, Any] = {"status": "completed"}
+            outcome: dict[str, Any] = {"status": "pruned" if self.pruned else "completed"}
         else:
-            status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-            outcome = {"status": status, "error": f"{type(error).__name__}: {error}"}
-        path = self.directory / "metrics.json"
-        path.write_text(json.dumps(outcome | self.metrics | self._circumstances(), indent=2) + "\n", encoding="utf-8")
+            from callbacks.last_checkpoint import Interrupted
+
+            status = "interrupted" if isinstance(error, KeyboardInterrupt | Interrupted) else "failed"
+            outcome = {"status": status, "error": f"{type(error).__name__}: {sentence(error, self.cfg) or error}"}
+            if self.trainer is not None and not self.metrics:
+                before = self.trainer.lightning_module.logged_before
+                self.metrics = collect_metrics(self.trainer, before) | best_so_far(
+                    self.trainer, self.cfg.monitor.metric
+                )
+        content = json.dumps(outcome | self.metrics | self._circumstances(), indent=2)
+        replace_text(self.directory / "metrics.json", content + "\n")
 
     def _circumstances(self) -> dict[str, Any]:
         from importlib.metadata import version
@@ -122,25 +143,39 @@ def git_commit() -> str | None:
     return done.stdout.strip()
 
 
+def best_checkpoint(trainer: Any, metric: str) -> Any:
+    """The callback that keeps the best epoch by `metric`."""
+    return next(c for c in trainer.checkpoint_callbacks if getattr(c, "monitor", None) == metric)
+
+
+def best_so_far(trainer: Any, metric: str) -> dict[str, float | None]:
+    """The best value of `metric` by its name in metrics.json; None before the first."""
+    score = best_checkpoint(trainer, metric).best_model_score
+    return {f"best/{metric}": None if score is None else float(score)}
+
+
 def restore_best(trainer: Any, module: Any, monitor: DictConfig) -> dict[str, Any]:
     """Loads the weights of the best epoch into `module`; its number and the monitored metric's value there."""
     from runs.checkpoint_io import load_checkpoint
 
-    best = next(c for c in trainer.checkpoint_callbacks if c.monitor == monitor.metric)
-    if not best.best_model_path:
+    path = best_checkpoint(trainer, monitor.metric).best_model_path
+    if not path:
         return {f"best/{monitor.metric}": None, "best/epoch": None}
-    checkpoint = load_checkpoint(Path(best.best_model_path), module.device)
+    checkpoint = load_checkpoint(Path(path), module.device)
     module.on_load_checkpoint(checkpoint)
     module.load_state_dict(checkpoint["state_dict"])
-    return {f"best/{monitor.metric}": float(best.best_model_score), "best/epoch": checkpoint["epoch"]}
+    return {**best_so_far(trainer, monitor.metric), "best/epoch": checkpoint["epoch"]}
 
 
-def collect_metrics(trainer: Any) -> dict[str, Any]:
-    """Every metric of the last epoch by its TensorBoard name, the number of epochs, and the throughput."""
+def collect_metrics(trainer: Any, before: Mapping[str, float] | None = None) -> dict[str, Any]:
+    """Every metric of the last epoch by its TensorBoard name, the number of epochs, and the throughput.
+
+    `before` are those that were logged before the training was resumed.
+    """
     from callbacks.throughput import Throughput
 
     metrics: dict[str, Any] = {}
-    for name, value in trainer.callback_metrics.items():
+    for name, value in {**(before or {}), **trainer.callback_metrics}.items():
         number = float(value)
         if "/" in name:
             metrics[name] = number if math.isfinite(number) else str(number)

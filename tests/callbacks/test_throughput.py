@@ -12,8 +12,8 @@ class Module(SimpleNamespace):
     def __init__(self) -> None:
         super().__init__(examples_seen=0, logged=[])
 
-    def log(self, name: str, value: float) -> None:
-        self.logged.append((name, value))
+    def log_now(self, values: dict[str, float]) -> None:
+        self.logged += values.items()
 
 
 def test_counts_training_alone(monkeypatch: pytest.MonkeyPatch) -> None:

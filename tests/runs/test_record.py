@@ -11,6 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from runs import record as module
+from runs.checkpoint_io import AtomicCheckpointIO
 from runs.errors import UserError
 from runs.record import Record, collect_metrics, git_commit, restore_best
 from tests.conftest import Compose
@@ -86,16 +87,29 @@ def test_stand_in_run_is_renamed_and_hydra_knows(cfg: DictConfig, tmp_path: Path
 
 def test_resumed_run_does_not_go_over_to_stand_in_data(cfg: DictConfig) -> None:
     cfg.resume = cfg.run_dir
+    last = Path(cfg.run_dir, "checkpoints", "last.ckpt")
+    AtomicCheckpointIO().save_checkpoint({"curves": {}}, last)
+    record = Record(cfg)
+    assert record.find_checkpoint() == last
     with pytest.raises(
         UserError, match=r"resume=.*: the run was not on stand-in data, .* give datamodule.data_dir=DIR"
     ):
-        Record(cfg).name_data("hymenoptera", "stand-in")
+        record.name_data("hymenoptera", "stand-in")
 
 
-def test_resumed_checkpoints(cfg: DictConfig) -> None:
-    assert Record(cfg).resumed_checkpoints is None
+def test_only_a_resumed_run_with_a_checkpoint_goes_on_from_one(cfg: DictConfig) -> None:
+    assert Record(cfg).find_checkpoint() is None
     cfg.resume = cfg.run_dir
-    assert Record(cfg).resumed_checkpoints == Path(cfg.run_dir, "checkpoints")
+    record = Record(cfg)
+    assert record.find_checkpoint() is None
+    record.name_data("hymenoptera", "stand-in")
+    assert record.directory.name == "2030_stand-in"
+
+
+def test_the_config_is_there_from_the_beginning(cfg: DictConfig) -> None:
+    with Record(cfg) as record:
+        assert (record.directory / "config.yaml").is_file()
+        assert OmegaConf.is_interpolation(cfg.trainer, "default_root_dir")  # the directory may still be renamed
 
 
 def test_saved_config_is_resolved_but_for_the_directory(cfg: DictConfig, tmp_path: Path) -> None:
@@ -112,7 +126,7 @@ def test_saved_config_is_resolved_but_for_the_directory(cfg: DictConfig, tmp_pat
         "save_dir: ${run_dir}",
         "dirpath: ${run_dir}/checkpoints",
     }
-    assert returned == OmegaConf.to_container(cfg)
+    assert returned == OmegaConf.to_container(cfg, resolve=True)
     assert returned["run_dir"] == str(tmp_path / "logs" / "2030")
 
 
@@ -179,3 +193,30 @@ def test_restore_best_loads_the_best_epochs_weights(run_dir: Path) -> None:
     assert torch.equal(network.weight, saved["state_dict"]["network.head.weight"])
     best.best_model_path = ""
     assert restore_best(trainer, network, monitor) == {"best/val/acc": None, "best/epoch": None}
+
+
+@pytest.mark.parametrize(
+    ("environment", "is_first"),
+    [
+        ({}, True),
+        ({"LOCAL_RANK": "0", "NODE_RANK": "0", "RANK": "0"}, True),
+        ({"LOCAL_RANK": "1"}, False),
+        ({"LOCAL_RANK": "0", "NODE_RANK": "1"}, False),  # Lightning, on a second machine
+        ({"LOCAL_RANK": "0", "RANK": "8"}, False),  # torchrun, on a second machine
+        ({"SLURM_PROCID": "3"}, False),
+    ],
+)
+def test_one_process_of_several_writes(
+    environment: dict[str, str], is_first: bool, cfg: DictConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert Record(cfg).is_first_process is is_first
+
+
+def test_a_run_that_its_search_gave_up_is_pruned(cfg: DictConfig, tmp_path: Path) -> None:
+    for pruned in (False, True):
+        with Record(cfg) as record:
+            record.trainer = SimpleNamespace(callbacks=[SimpleNamespace(), SimpleNamespace(pruned=pruned)])
+        content = json.loads((record.directory / "metrics.json").read_text())
+        assert content["status"] == ("pruned" if pruned else "completed")

@@ -1,0 +1,128 @@
+"""The checkpoint that a run goes on from, and the signals that make one at once."""
+
+import signal
+import threading
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any
+
+from annotated_types import Ge
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.callbacks import Checkpoint
+from pytorch_lightning.loggers import TensorBoardLogger
+
+STOPPING = (signal.SIGTERM, signal.SIGINT)
+
+
+class Interrupted(BaseException):
+    """A signal asked the run to stop. Not an Exception: nothing that deals with failures shall take it for one."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+
+
+class LastCheckpoint(Checkpoint):
+    """Saves `<dirpath>/last.ckpt` where a resumed training can go on to the same bits.
+
+    That is after an epoch, after every `every_n_train_steps`-th optimizer step, and when SIGTERM or Ctrl-C came: those
+    are noted while training and obeyed after the batch that is being worked on, with Interrupted. A second one is
+    obeyed at once. Nothing is saved on other failures: an exception may have come amid an update of the weights.
+
+    Not a ModelCheckpoint: that one saves on exceptions wherever they came, and counts chunks of steps as steps.
+
+    Args:
+        dirpath: where the checkpoints lie.
+        every_n_epochs: save after each of so many epochs.
+        every_n_train_steps: save also within an epoch, after so many optimizer steps (in chunks of them: after the
+            first chunk that makes so many); null: not.
+    """
+
+    def __init__(
+        self, *, dirpath: str, every_n_epochs: Annotated[int, Ge(1)], every_n_train_steps: Annotated[int, Ge(1)] | None
+    ) -> None:
+        self.path = Path(dirpath, "last.ckpt")
+        self.every_n_epochs, self.every_n_train_steps = every_n_epochs, every_n_train_steps
+        self._signal: int | None = None
+        self._handlers: dict[int, Any] = {}
+
+    # Signals ---------------------------------------------------------------------------------------------------------
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._step_before = self._saved_step = trainer.global_step
+        if threading.current_thread() is threading.main_thread():
+            self._handlers = {number: signal.signal(number, self._note) for number in STOPPING}
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self._signal is not None:
+            raise Interrupted(number)
+        self._signal = number
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.global_step != self._saved_step:
+            self._save(trainer)
+        self._give_back_signals()
+        if self._signal is not None:
+            raise Interrupted(self._signal)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        self._give_back_signals()
+
+    def _give_back_signals(self) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        self._handlers = {}
+
+    def _obey(self, trainer: Trainer) -> None:
+        """Saves and stops, if any process was asked to."""
+        asked = self._signal is not None
+        if trainer.world_size > 1:
+            asked = trainer.strategy.reduce_boolean_decision(asked, all=False)
+        if asked:
+            self._save(trainer)
+            raise Interrupted(self._signal or signal.SIGTERM)
+
+    # Where to save ---------------------------------------------------------------------------------------------------
+
+    def _save(self, trainer: Trainer) -> None:
+        trainer.save_checkpoint(self.path, weights_only=False)
+        self._saved_step = trainer.global_step
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Notes how far the curves are written, so that a resumed run neither repeats nor leaves out a point."""
+        sizes: dict[str, int] = {}
+        for logger in trainer.loggers if trainer.is_global_zero else ():
+            if isinstance(logger, TensorBoardLogger):
+                logger.experiment.flush()
+                files = Path(logger.log_dir).glob("events.out.tfevents.*")
+                sizes |= {file.name: file.stat().st_size for file in files}
+        checkpoint["curves"] = sizes
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if 0 <= trainer.max_steps <= trainer.global_step:
+            return  # from here Lightning would not go on: the last validation would be missing
+        self._obey(trainer)
+        before, self._step_before = self._step_before, trainer.global_step
+        every = self.every_n_train_steps
+        if every is not None and trainer.global_step // every > before // every:
+            self._save(trainer)
+
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        in_training = bool(self._handlers)
+        if in_training and not 0 <= trainer.max_steps <= trainer.global_step:
+            self._obey(trainer)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._obey(trainer)
+        if (trainer.current_epoch + 1) % self.every_n_epochs == 0:
+            self._save(trainer)

@@ -1,0 +1,40 @@
+import math
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+
+class StepCurves(Callback):
+    """Logs `train/loss_step` and the learning rates every `trainer.log_every_n_steps` optimizer steps.
+
+    The loss is the mean over the mini-batches since the last point. The rate is the one that comes next: `train/lr`, or
+    `train/lr_<number>` of each of several parameter groups. Steps are counted, not batches, since a training step may
+    work through a chunk of them.
+    """
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._step_before = trainer.global_step
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
+        before, self._step_before = self._step_before, trainer.global_step
+        losses: Any = pl_module.losses
+        if not losses or trainer.global_step // every == before // every:
+            return
+        window = torch.cat(losses)
+        mean = window.mean().item()
+        if not math.isfinite(mean):
+            check_losses: Any = pl_module.check_losses
+            check_losses(window, trainer.global_step)
+        losses.clear()
+        for logger in trainer.loggers:
+            logger.log_metrics({"train/loss_step": mean, **learning_rates(trainer)}, step=trainer.global_step)
+
+
+def learning_rates(trainer: Trainer) -> dict[str, float]:
+    (optimizer,) = trainer.optimizers
+    rates = [float(group["lr"]) for group in optimizer.param_groups]
+    return {f"train/lr{f'_{i}' if len(rates) > 1 else ''}": rate for i, rate in enumerate(rates)}

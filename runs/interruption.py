@@ -1,0 +1,38 @@
+"""What a signal does to a run."""
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from omegaconf import DictConfig
+
+from callbacks.last_checkpoint import STOPPING, Interrupted
+
+
+@contextmanager
+def interruptible(cfg: DictConfig) -> Iterator[None]:
+    """SIGTERM and Ctrl-C raise Interrupted here, and end the process with 128 + their number (143, 130).
+
+    While training, callbacks/last_checkpoint.py takes them instead, and raises it when it has saved.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handlers = {number: signal.signal(number, _raise) for number in STOPPING}
+    try:
+        yield
+    except Interrupted as stop:
+        directory = Path(cfg.run_dir)
+        print(f"Stopped by {stop}. To go on: python train.py resume={directory}", file=sys.stderr)
+        sys.exit(128 + stop.number)
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def _raise(number: int, frame: FrameType | None) -> None:
+    raise Interrupted(number)

@@ -1,0 +1,172 @@
+"""Runs of train.py in processes of their own that can be killed, and what they leave, compared to the last bit.
+
+The processes are forked from one that has imported everything, so that a run takes a second instead of ten.
+"""
+
+import json
+import math
+import multiprocessing
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from multiprocessing.context import ForkServerContext, ForkServerProcess
+from pathlib import Path
+from typing import Any
+
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from runs.checkpoint_io import load_checkpoint
+
+ROOT = Path(__file__).parent.parent
+TIMEOUT = 120  # seconds
+# What says how long something took, or where it lies.
+OF_THE_CLOCK = {"seconds", "images_per_second", "train/images_per_second", "git"}
+OF_THE_PLACE = {"dirpath", "best_model_path", "kth_best_model_path", "last_model_path", "best_k_models"}
+
+
+def forkserver() -> ForkServerContext:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.preloaded"])
+    return context
+
+
+def train(folder: Path, overrides: Sequence[str]) -> None:
+    """`python train.py ...` in `folder`, as the body of a process; its output goes to `folder`/output.txt."""
+    from runs.command_line import rewrite_arguments
+    from runs.resolvers import register_resolvers
+    from train import main
+
+    os.chdir(folder)
+    output = os.open(folder / "output.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for stream in (1, 2):
+        os.dup2(output, stream)
+    sys.argv = ["train.py", *overrides]
+    rewrite_arguments()
+    if "--config-path" not in sys.argv:
+        sys.argv += ["--config-path", str(ROOT / "conf")]
+    register_resolvers()
+    torch.set_num_threads(1)
+    main()
+
+
+def start(folder: Path, *overrides: str) -> ForkServerProcess:
+    folder.mkdir(exist_ok=True)
+    process: ForkServerProcess = forkserver().Process(target=train, args=(folder, overrides))
+    process.start()
+    return process
+
+
+def finish(process: ForkServerProcess) -> int:
+    """Waits for its end, and gives its exit code, that of a signal negative."""
+    process.join(TIMEOUT)
+    if process.is_alive():
+        process.kill()
+        raise TimeoutError(f"the run did not end in {TIMEOUT} s")
+    assert process.exitcode is not None
+    return process.exitcode
+
+
+def run_directory(folder: Path) -> Path | None:
+    found = [file.parent for file in folder.glob("logs/*/*/config.yaml")]
+    return found[0] if found else None
+
+
+def kill_once_begun(
+    folder: Path,
+    process: ForkServerProcess,
+    delay: float,
+    number: int,
+    begun: Callable[[Path], bool] = lambda directory: True,
+) -> None:
+    """Sends the signal `delay` seconds after the run has a directory that can be resumed, and that has `begun`."""
+    deadline = time.monotonic() + TIMEOUT
+    while process.is_alive() and time.monotonic() < deadline:
+        directory = run_directory(folder)
+        if directory is not None and begun(directory):
+            break
+        time.sleep(0.005)
+    process.join(delay)
+    if process.is_alive() and process.pid is not None:
+        os.kill(process.pid, number)
+
+
+def run_through(folder: Path, overrides: Sequence[str]) -> tuple[Path, float]:
+    """An undisturbed run: its directory, and its seconds from the first to the last trace."""
+    process = start(folder, *overrides)
+    while process.is_alive() and run_directory(folder) is None:
+        time.sleep(0.005)
+    began = time.monotonic()
+    assert finish(process) == 0, (folder / "output.txt").read_text()
+    directory = run_directory(folder)
+    assert directory is not None
+    return directory, time.monotonic() - began
+
+
+def run_with_kills(
+    folder: Path,
+    overrides: Sequence[str],
+    *,
+    draw: random.Random,
+    seconds: float,
+    kills: int = 1,
+    number: int = signal.SIGKILL,
+    resumed_with: Sequence[str] = (),
+) -> tuple[Path, list[int]]:
+    """A run that is killed at random moments of the `seconds` that it takes, and resumed to its end.
+
+    Returns its directory, and the exit codes of the killed processes.
+    """
+    codes = []
+    process = start(folder, *overrides)
+    for _ in range(kills):
+        kill_once_begun(folder, process, draw.uniform(0, seconds), number)
+        codes.append(finish(process))
+        directory = run_directory(folder)
+        assert directory is not None, (folder / "output.txt").read_text()
+        process = start(folder, f"resume={directory}", *resumed_with)
+    assert finish(process) == 0, (folder / "output.txt").read_text()
+    directory = run_directory(folder)
+    assert directory is not None
+    return directory, codes
+
+
+def differences(first: Path, second: Path) -> list[str]:
+    """Where two runs differ in weights, optimizer, scheduler and callback states, metrics, best epoch or curves."""
+    found = []
+    for name in ("best.ckpt", "last.ckpt"):
+        one, other = (load_checkpoint(directory / "checkpoints" / name) for directory in (first, second))
+        for part in ("state_dict", "optimizer_states", "lr_schedulers", "callbacks", "epoch", "global_step"):
+            found += _unequal(f"{name}:{part}", one.get(part), other.get(part))
+    metrics = [json.loads((directory / "metrics.json").read_text()) for directory in (first, second)]
+    found += _unequal("metrics.json", *({k: v for k, v in m.items() if k not in OF_THE_CLOCK} for m in metrics))
+    return found + _unequal("curves", curves(first), curves(second))
+
+
+def curves(directory: Path) -> dict[str, list[tuple[int, float]]]:
+    """Every point of every scalar, as it stands in the event files, purged of nothing."""
+    events = EventAccumulator(str(directory), size_guidance={"scalars": 0}, purge_orphaned_data=False).Reload()
+    tags = [tag for tag in events.Tags()["scalars"] if tag not in OF_THE_CLOCK]
+    return {tag: [(point.step, point.value) for point in events.Scalars(tag)] for tag in tags}
+
+
+def _unequal(name: str, one: Any, other: Any) -> list[str]:
+    if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
+        same = one.dtype == other.dtype and one.shape == other.shape and bool(torch.equal(one, other))
+    elif isinstance(one, dict) and isinstance(other, dict):
+        one, other = ({k: v for k, v in side.items() if k not in OF_THE_PLACE} for side in (one, other))
+        if set(map(str, one)) != set(map(str, other)):
+            # A callback's key holds its settings, and so its folder.
+            return [] if len(one) == len(other) and "callbacks" in name else [f"{name}: {set(one) ^ set(other)}"]
+        return [line for key in one for line in _unequal(f"{name}.{key}", one[key], other[key])]
+    elif isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        if len(one) != len(other):
+            return [f"{name}: {one} and {other}"]
+        return [line for i, (a, b) in enumerate(zip(one, other, strict=True)) for line in _unequal(f"{name}.{i}", a, b)]
+    else:
+        both_nan = isinstance(one, float) and isinstance(other, float) and math.isnan(one) and math.isnan(other)
+        same = both_nan or one == other
+    return [] if same else [f"{name}: {one} and {other}"]
