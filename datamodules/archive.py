@@ -2,6 +2,7 @@
 
 import gzip
 import lzma
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -22,8 +23,11 @@ MAX_ENTRIES = 100_000
 BLOCK = 1 << 20
 """Bytes copied at a time."""
 
-# NotImplementedError stands for an unknown compression, RuntimeError, which it is one of, for encryption.
-DAMAGE = (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError)
+DAMAGE = (
+    *(zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError),
+    *(RuntimeError, NotImplementedError),  # encrypted; compressed in a way that Python does not know
+    *(ValueError, OverflowError, LookupError, struct.error),  # names and numbers that make no sense
+)
 """What the standard library raises on a file that is cut short, altered, or no archive."""
 
 
@@ -42,7 +46,8 @@ def extract_zip(archive: Path, dest: Path, folder: str) -> Path:
 
     Raises:
         DataError: damaged or encrypted, no such folder in it, more than MAX_BYTES or MAX_ENTRIES, an absolute path,
-            one with .. in it, or anything but files and folders: links and devices have no place in a data set.
+            one with .. in it, two entries of one name, or anything but files and folders: links and devices have no
+            place in a data set.
     """
     return new_folder(dest / folder, partial(_fill, archive=archive, folder=folder, entries=_zip_entries))
 
@@ -82,14 +87,11 @@ def _fill(target: Path, archive: Path, folder: str, entries: Callable[[Path], It
             top, *inner = _safe_parts(entry, archive)
             if top != folder:
                 continue
-            path = target.joinpath(*inner)
-            if entry.kind == "folder":
-                path.mkdir(parents=True, exist_ok=True)
-            else:
-                budget -= _copy(entry, path, budget, archive)
+            budget -= _write(entry, target.joinpath(*inner), budget, archive)
     except DAMAGE as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(":")
         raise DataError(
-            f"{archive} cannot be read as an archive ({error}): remove it and download it again."
+            f"{archive} cannot be read as an archive ({reason}): remove it and download it again."
         ) from error
     if not any(target.iterdir()):
         raise DataError(f"{archive} holds no folder {folder} with something in it among its {count:,} entries.")
@@ -106,13 +108,26 @@ def _safe_parts(entry: Entry, archive: Path) -> list[str]:
     return list(path.parts) or ["."]
 
 
-def _copy(entry: Entry, path: Path, budget: int, archive: Path) -> int:
-    """Writes one file and returns its size, which is counted, not believed; DataError above `budget` bytes."""
+def _write(entry: Entry, path: Path, budget: int, archive: Path) -> int:
+    """Makes a folder or writes a file. Its size, which is counted, not believed; DataError above `budget` bytes."""
+    try:
+        if entry.kind == "folder":
+            path.mkdir(parents=True, exist_ok=True)
+            return 0
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("xb") as file:
+            return _copy(entry, file, budget, archive)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise DataError(
+            f"{archive} holds {entry.name!r} twice, or as a file and as a folder: it is not extracted."
+        ) from error
+
+
+def _copy(entry: Entry, file: IO[bytes], budget: int, archive: Path) -> int:
     written = 0
-    path.parent.mkdir(parents=True, exist_ok=True)
     source = entry.open()
     assert source is not None  # tarfile's answer for what is neither a file nor a link
-    with source, path.open("xb") as file:
+    with source:
         while block := source.read(BLOCK):
             written += len(block)
             if written > budget:

@@ -1,7 +1,9 @@
 """CIFAR-10: 60,000 photos of ten kinds of things, 32 × 32 pixels (Krizhevsky 2009, cs.toronto.edu/~kriz/cifar.html)."""
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from annotated_types import Ge
 
 from datamodules.archive import extract_tar
 from datamodules.cifar10_files import OFFICIAL_MD5S, read_cifar10
@@ -39,7 +41,7 @@ class CIFAR10(InMemory):
 
     name = "cifar10"
 
-    def __init__(self, *, data_dir: str, val_size: int, stand_in: bool, **in_memory: Any) -> None:
+    def __init__(self, *, data_dir: str, val_size: Annotated[int, Ge(0)], stand_in: bool, **in_memory: Any) -> None:
         super().__init__(**in_memory)
         self.data_dir = Path(data_dir)
         self.val_size = val_size

@@ -1,4 +1,5 @@
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -45,8 +46,8 @@ def read_cifar10(folder: Path, *, md5s: Mapping[str, str] | None = OFFICIAL_MD5S
         folder: where the files lie.
         md5s: what the files must hash to, by name; None for a stand-in, of any size, written in this format.
 
-    Raises DataError, which names the file, for a training file that is missing, cut off or altered, and for a test file
-    that is not in the format.
+    Raises DataError, which names the file, for a training file that is missing, cut off or altered, for a file that
+    cannot be read or is not in the format, and for a label above 9.
 
     Source: https://www.cs.toronto.edu/~kriz/cifar.html, "Binary version".
     """
@@ -56,11 +57,11 @@ def read_cifar10(folder: Path, *, md5s: Mapping[str, str] | None = OFFICIAL_MD5S
         if md5s is not None and (md5 := _md5(content)) != md5s[name]:
             raise DataError(
                 f"{folder / name} is cut off or altered: its {len(content)} bytes have the md5 {md5}, not the official "
-                f"{md5s[name]}; delete it to have it fetched again."
+                f"{md5s[name]}; remove {folder} to have it fetched again."
             )
         batches.append(_records(content, folder / name))
     train, test = _tensors(batches), None
-    if (folder / TEST_FILE).exists():
+    if os.path.lexists(folder / TEST_FILE):  # a link to nothing is a mistake, not a missing file
         content = _read(folder / TEST_FILE)
         test = _tensors([_records(content, folder / TEST_FILE)])
         if md5s is not None and _md5(content) != md5s[TEST_FILE]:
@@ -72,9 +73,14 @@ def read_cifar10(folder: Path, *, md5s: Mapping[str, str] | None = OFFICIAL_MD5S
 
 def _read(path: Path) -> NDArray[np.uint8]:
     try:
+        if path.exists() and not path.is_file():  # reading a pipe might never end
+            raise DataError(f"{path} is a folder, pipe or device where a file of CIFAR-10 was expected: remove it.")
         return np.fromfile(path, dtype=np.uint8)
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
+        raise DataError(
+            f"{path} cannot be read ({error.strerror or error}): put the file there, mend its permissions, or remove "
+            f"{path.parent} to have it fetched again."
+        ) from error
 
 
 def _md5(content: NDArray[np.uint8]) -> str:
@@ -84,10 +90,16 @@ def _md5(content: NDArray[np.uint8]) -> str:
 def _records(content: NDArray[np.uint8], path: Path) -> NDArray[np.uint8]:
     """The file's records (N, 3073)."""
     if len(content) == 0 or len(content) % RECORD_BYTES:
-        raise DataError(f"{path} is cut off: its {len(content)} bytes are not whole records of {RECORD_BYTES}.")
+        raise DataError(
+            f"{path} is cut off: its {len(content)} bytes are not whole records of {RECORD_BYTES}; "
+            "remove it, or put the right file there."
+        )
     records = content.reshape(-1, RECORD_BYTES)
     if (label := int(records[:, 0].max())) >= len(OFFICIAL_CLASSES):
-        raise DataError(f"{path} is not in CIFAR-10's binary format: it has a label {label}, above 9.")
+        raise DataError(
+            f"{path} is not in CIFAR-10's binary format: it has a label {label}, above 9; "
+            "remove it, or put the right file there."
+        )
     return records
 
 
@@ -98,9 +110,11 @@ def _tensors(files: Sequence[NDArray[np.uint8]]) -> tuple[Tensor, Tensor]:
 
 def _classes(path: Path) -> tuple[str, ...]:
     """The names that the file lists, the official ones where it is missing."""
-    if not path.exists():
+    if not os.path.lexists(path):
         return OFFICIAL_CLASSES
-    names = tuple(path.read_text(encoding="utf-8").split())
+    names = tuple(_read(path).tobytes().decode(errors="replace").split())
     if len(names) != len(OFFICIAL_CLASSES):
-        raise DataError(f"{path} names {len(names)} classes, not {len(OFFICIAL_CLASSES)}.")
+        raise DataError(
+            f"{path} names {len(names)} classes, not {len(OFFICIAL_CLASSES)}: remove it, and the official names hold."
+        )
     return names

@@ -1,8 +1,9 @@
 """Real handwritten digits that need no download: scikit-learn carries them."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from annotated_types import Ge
 from sklearn.datasets import load_digits
 from torch import Tensor
 from torch.nn import functional as F
@@ -40,7 +41,7 @@ class Digits(InMemory):
     source = "official"
     classes = tuple("0123456789")
 
-    def __init__(self, *, val_size: int, test_size: int, **in_memory: Any) -> None:
+    def __init__(self, *, val_size: Annotated[int, Ge(0)], test_size: Annotated[int, Ge(0)], **in_memory: Any) -> None:
         super().__init__(**in_memory)
         self.val_size = val_size
         self.test_size = test_size

@@ -1,8 +1,9 @@
 """Two domains of digits, for domain adaptation: plain ones, and the same blended over coloured textures."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from annotated_types import Ge, Le
 from torch import Tensor
 
 from datamodules.digits import SIDE, Digits, read_digits
@@ -34,7 +35,7 @@ class DigitsShift(Digits):
     name = "digits_shift"
     source = "local"
 
-    def __init__(self, *, strength: float, **digits: Any) -> None:
+    def __init__(self, *, strength: Annotated[float, Ge(0), Le(1)], **digits: Any) -> None:
         super().__init__(**digits)
         self.strength = strength
         self.target = torch.empty(0)

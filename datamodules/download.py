@@ -46,6 +46,8 @@ def download(url: str, dest: Path, sha256: str, size: int) -> Path:
     try:
         dest.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(dest.with_name(dest.name + ".lock")):
+            if dest.is_dir():
+                raise DataError(f"{dest} is a folder where a file of {size:,} bytes was expected: remove it.")
             if dest.exists():
                 _check(dest, str(dest), "remove it, or put the right file there", sha256, size)
             else:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -32,14 +33,10 @@ def cached_arrays(
     several processes that ask at once one computes. Arrays whose bytes are not those that were written (damaged, cut
     short) are thrown away and computed again.
     """
-    text = json.dumps(key, sort_keys=True)
-    target = folder / hashlib.sha256(text.encode()).hexdigest()[:24]
+    target = entry(folder, key)
 
     def fill(aside: Path) -> None:
-        arrays = {
-            name: np.lib.format.open_memmap(aside / f"{name}.npy", mode="w+", dtype=np.float32, shape=shape)
-            for name, shape in shapes.items()
-        }
+        arrays = {name: _new_array(aside / f"{name}.npy", shape) for name, shape in shapes.items()}
         compute({name: torch.from_numpy(array) for name, array in arrays.items()})
         for array in arrays.values():
             array.flush()
@@ -55,6 +52,21 @@ def cached_arrays(
     new_folder(target, fill)
     # Copy on write: a caller cannot change the file.
     return {name: torch.from_numpy(np.load(target / f"{name}.npy", mmap_mode="c")) for name in shapes}
+
+
+def entry(folder: Path, key: Mapping[str, Any]) -> Path:
+    """Where the arrays under `key` lie."""
+    return folder / hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def _new_array(file: Path, shape: tuple[int, ...]) -> np.memmap:
+    """Zeros in a new file. All its room is taken at once: where a full disk has none for a page that is mapped, writing
+    to it ends the process with a bus error, and no exception."""
+    array = np.lib.format.open_memmap(file, mode="w+", dtype=np.float32, shape=shape)
+    if hasattr(os, "posix_fallocate"):
+        with file.open("r+b") as stream:
+            os.posix_fallocate(stream.fileno(), 0, file.stat().st_size)
+    return array
 
 
 def _is_sound(folder: Path, shapes: Mapping[str, tuple[int, ...]]) -> bool:
@@ -78,6 +90,13 @@ def files_digest(files: Iterable[Path], root: Path) -> str:
     digest = hashlib.sha256()
     for file in files:
         content = file.read_bytes()
-        digest.update(f"{file.relative_to(root).as_posix()}\0{len(content)}\0".encode())
+        # As bytes, which a name that is no valid UTF-8 has, too.
+        digest.update(os.fsencode(file.relative_to(root).as_posix()) + f"\0{len(content)}\0".encode())
         digest.update(content)
     return digest.hexdigest()
+
+
+def names_digest(files: Iterable[Path], root: Path) -> str:
+    """One hash of the names (below `root`) of files, in their order."""
+    names = [os.fsencode(file.relative_to(root).as_posix()) for file in files]
+    return hashlib.sha256(b"\0".join(names)).hexdigest()

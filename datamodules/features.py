@@ -4,14 +4,16 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from annotated_types import Ge
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Subset
 
-from datamodules.feature_cache import cached_arrays, files_digest
+from datamodules.feature_cache import names_digest
+from datamodules.feature_shares import arrays_in_shares
 from datamodules.image_folder import ImageFolder, Photos
 from datamodules.normalization import normalize
 from datamodules.tensor_loader import TensorDataLoader
@@ -56,10 +58,10 @@ class Features(LightningDataModule):
         num_features: int,
         key: Mapping[str, Any],
         cache_dir: str,
-        augmentation_views: int | None,
+        augmentation_views: Annotated[int, Ge(1)] | None,
         max_epochs: int,
         view_seed: int,
-        chunk: int,
+        chunk: Annotated[int, Ge(1)],
     ) -> None:
         super().__init__()
         self.photos = photos
@@ -81,9 +83,9 @@ class Features(LightningDataModule):
         train, val = self.photos.train, self.photos.val
         key = {
             **self.key,
-            "files": files_digest([*train.files, *val.files], self.photos.root),
-            "train": [len(train), repr(train.transform), self.views, self.view_seed],
-            "val": [len(val), repr(val.transform)],
+            "files": self.photos.digest,
+            "train": [names_digest(train.files, self.photos.root), repr(train.transform), self.views, self.view_seed],
+            "val": [names_digest(val.files, self.photos.root), repr(val.transform)],
             "mean": list(self.photos.mean or ()),
             "std": list(self.photos.std or ()),
         }
@@ -91,25 +93,24 @@ class Features(LightningDataModule):
             "train": (len(train), self.views, self.num_features),
             "val": (len(val), 1, self.num_features),
         }
-        self.features = cached_arrays(self.cache_dir, key, shapes, self._compute)
+        self.features = arrays_in_shares(self.cache_dir, key, shapes, self._compute)
 
-    def _compute(self, arrays: dict[str, Tensor]) -> None:
+    def _compute(self, arrays: dict[str, Tensor], share: int, num_shares: int) -> None:
         started = time.monotonic()
         for split, array in arrays.items():
-            self._compute_split(getattr(self.photos, split), array)
+            photos: Photos = getattr(self.photos, split)
+            rows = range(share, len(photos), num_shares)
+            self._compute_rows(Subset(Views(photos, array.shape[1], self.view_seed), rows), array)
         pictures = sum(array.shape[0] * array.shape[1] for array in arrays.values())
         seconds = time.monotonic() - started
         logger.info("Features of %d pictures: %.1f s, %.0f a second.", pictures, seconds, pictures / seconds)
 
-    def _compute_split(self, photos: Photos, array: Tensor) -> None:
-        views = array.shape[1]
-        loader = DataLoader(
-            Views(photos, views, self.view_seed), batch_size=READ_AT_ONCE, num_workers=self.photos.num_workers
-        )
+    def _compute_rows(self, views: Dataset[Tensor], array: Tensor) -> None:
+        loader = DataLoader(views, batch_size=READ_AT_ONCE, num_workers=self.photos.num_workers)
         position = 0
         for pictures in loader:
             flat = normalize(pictures.flatten(0, 1), self.photos.mean, self.photos.std)
-            features = self.backbone(flat).view(len(pictures), views, -1)
+            features = self.backbone(flat).view(*pictures.shape[:2], -1)
             array[position : position + len(pictures)] = features
             position += len(pictures)
 

@@ -2,9 +2,10 @@
 
 import copy
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from annotated_types import Ge
 from torch import Tensor
 
 from datamodules.features import EVAL_BATCH_SIZE, Features, view_of_epoch
@@ -23,7 +24,14 @@ class Folds(Features):
     (N, num_repeats) that each was held out from.
     """
 
-    def __init__(self, *, photos: ImageFolder, num_folds: int, num_repeats: int, **features: Any) -> None:
+    def __init__(
+        self,
+        *,
+        photos: ImageFolder,
+        num_folds: Annotated[int, Ge(2)],
+        num_repeats: Annotated[int, Ge(1)],
+        **features: Any,
+    ) -> None:
         super().__init__(photos=pooled(photos), **features)
         self.num_folds = num_folds
         self.num_repeats = num_repeats

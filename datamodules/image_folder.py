@@ -1,19 +1,23 @@
 """Photos in class folders."""
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from annotated_types import Ge, Gt, Lt
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler, SequentialSampler, Subset
+from torch.utils.data import DataLoader, Dataset, Subset
 
-from datamodules.class_folders import class_files, same_classes, stratified_split
+from datamodules.class_folders import train_and_val
 from datamodules.errors import DataError
-from datamodules.images import read_image
+from datamodules.feature_cache import files_digest
+from datamodules.images import check_images, read_image
 from datamodules.keyed_sampler import KeyedSampler
 from datamodules.normalization import normalize
+from datamodules.photo_loader import PhotoLoader
 from functional.keyed import keyed_rng
 
 Transform = Callable[[Tensor], Tensor]
@@ -65,16 +69,16 @@ class ImageFolder(LightningDataModule):
         *,
         data_dir: str,
         num_classes: int,
-        val_fraction: float,
+        val_fraction: Annotated[float, Gt(0), Lt(1)],
         train_transform: Transform,
         eval_transform: Transform,
-        image_size: int,
+        image_size: Annotated[int, Ge(1)],
         mean: Sequence[float] | None,
         std: Sequence[float] | None,
-        batch_size: int,
-        eval_batch_size: int,
-        num_workers: int,
-        max_pixels: int,
+        batch_size: Annotated[int, Ge(1)],
+        eval_batch_size: Annotated[int, Ge(1)],
+        num_workers: Annotated[int, Ge(0)],
+        max_pixels: Annotated[int, Ge(1)],
         seed: int,
     ) -> None:
         super().__init__()
@@ -97,11 +101,7 @@ class ImageFolder(LightningDataModule):
     def setup(self, stage: str) -> None:
         if self.classes:
             return
-        if (self.root / "train").is_dir():
-            train, val = class_files(self.root / "train"), class_files(self.root / "val")
-            same_classes(train, val)
-        else:
-            train, val = self._split(class_files(self.root))
+        train, val = train_and_val(self.root, self.val_fraction, self.seed)
         classes = sorted(train)
         if len(classes) != self.num_classes:
             raise DataError(
@@ -110,16 +110,8 @@ class ImageFolder(LightningDataModule):
             )
         self.train = self._photos(train, classes, self.train_transform)
         self.val = self._photos(val, classes, self.eval_transform)
+        check_images([*self.train.files, *self.val.files], self.max_pixels)
         self.classes = classes
-
-    def _split(self, folders: dict[str, list[Path]]) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:
-        files = [file for name in folders for file in folders[name]]
-        labels = [label for label, name in enumerate(folders) for _ in folders[name]]
-        train, val = (
-            {name: [files[i] for i in indices if labels[i] == label] for label, name in enumerate(folders)}
-            for indices in stratified_split(labels, self.val_fraction, self.seed)
-        )
-        return train, val
 
     def _photos(self, folders: dict[str, list[Path]], classes: list[str], transform: Transform) -> Photos:
         files = [file for name in classes for file in folders[name]]
@@ -133,20 +125,17 @@ class ImageFolder(LightningDataModule):
         return self._loader(self.val, self.eval_batch_size, shuffle=False)
 
     def _loader(self, photos: Photos, batch_size: int, *, shuffle: bool) -> DataLoader[Any]:
-        shown: Dataset[Any] = photos
-        sampler: Sampler[Any] = self._sampler(photos, shuffle=shuffle)
+        sampler = self._sampler(photos, shuffle=shuffle)
+        settings: dict[str, Any] = {
+            "batch_size": batch_size,
+            "num_workers": self.num_workers,
+            "persistent_workers": self.num_workers > 0,
+            "pin_memory": torch.cuda.is_available(),
+        }
         if self.trainer and self.trainer.overfit_batches:  # type: ignore[attr-defined]
             # The same few batches over and over: the Trainer wants to go through them in order, so it is drawn here.
-            shown = Subset(photos, [index for _, index in sampler])
-            sampler = SequentialSampler(shown)
-        return DataLoader(
-            shown,
-            batch_size=batch_size,
-            sampler=sampler,
-            num_workers=self.num_workers,
-            persistent_workers=self.num_workers > 0,
-            pin_memory=torch.cuda.is_available(),
-        )
+            return DataLoader(Subset(photos, [index for _, index in sampler]), **settings)
+        return PhotoLoader(photos, sampler=sampler, **settings)
 
     def _sampler(self, photos: Photos, *, shuffle: bool) -> KeyedSampler:
         trainer = self.trainer
@@ -165,6 +154,11 @@ class ImageFolder(LightningDataModule):
         return normalize(images, self.mean, self.std), labels
 
     has_test = False
+
+    @cached_property
+    def digest(self) -> str:
+        """One hash of all photos' names and bytes, whichever split they are in."""
+        return files_digest(sorted({*self.train.files, *self.val.files}), self.root)
 
     def counts(self) -> dict[str, int]:
         """How many photos each split has."""

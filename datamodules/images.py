@@ -1,6 +1,9 @@
 """Image files of any kind to tensors of one kind."""
 
 import io
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +17,12 @@ from datamodules.errors import DataError
 # What else Pillow can open stays shut: of those formats, EPS would start Ghostscript on a stranger's program.
 FORMATS = ("JPEG", "PNG", "PPM", "BMP", "GIF", "TIFF", "WEBP")
 
+CHECKED = 10_000
+"""How many images are looked at before training: some 0.2 ms each if the disk has them at hand."""
+
+BYTES_A_PIXEL = 16
+"""No sound file takes more: four channels of 32 bits, uncompressed."""
+
 ORIENTATION = 0x0112
 """The EXIF tag. Its value v says what to do with the stored image: transpose it from 5 on, then flip _FLIPS[v]."""
 
@@ -25,32 +34,103 @@ def read_image(path: Path, max_pixels: int) -> Tensor:
 
     EXIF orientation is applied. Transparency is composited on white. 16-bit grey is rescaled to 8 bits, v · 255 /
     65535 rounded, and so are 32-bit integers, whose values must lie in that range; 16-bit colour keeps its high byte.
-    CMYK is converted without its colour profile.
+    CMYK is converted without its colour profile. Wrong bits amid a JPEG's picture go unseen: it has no check sum.
 
     Raises:
-        DataError: the file cannot be read, is no image, is cut short, holds more than `max_pixels` (which is known
-            before it is decoded; Pillow's own limit of 179 million holds beside it), or values without a known range.
+        DataError: the file cannot be read, is empty, no image or cut short, holds more than `max_pixels` (which is
+            known before it is decoded, and is the only limit), or values without a known range.
     """
+    with _opened(path, max_pixels) as (image, stream):
+        return _upright(_decode(image, stream.getvalue()), _orientation(image))
+
+
+def check_images(files: Sequence[Path], max_pixels: int) -> None:
+    """Finds before training what would end it later: looks at image files without decoding them.
+
+    Of more than CHECKED files it looks at about as many, evenly spread. What only decoding shows is left to read_image.
+
+    Raises:
+        DataError: a file cannot be read, is empty, no image or above `max_pixels`, or is a JPEG or PNG that is cut
+            short; it names the first such files.
+    """
+    bad: list[tuple[Path, DataError]] = []
+    for path in files[:: max(1, len(files) // CHECKED)]:
+        try:
+            with _opened(path, max_pixels) as (image, stream):
+                if _is_cut(image, stream):
+                    raise ValueError("it is cut short")
+        except DataError as error:
+            bad.append((path, error))
+    if len(bad) == 1:
+        raise bad[0][1]
+    if bad:
+        names = ", ".join(str(path) for path, _ in bad[1:4])
+        raise DataError(f"{str(bad[0][1])[:-1]}; of the other images {len(bad) - 1} cannot be used either: {names}.")
+
+
+@contextmanager
+def _opened(path: Path, max_pixels: int) -> Iterator[tuple[Image.Image, io.BytesIO]]:
+    """An image and its file's bytes, of which the header has been read; DataError for all that goes wrong with it."""
+    stream = io.BytesIO(_read(path, max_pixels))
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}): check its permissions, or remove it.") from error
-    try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        with _without_pillows_limit(), Image.open(stream, formats=FORMATS) as image:
             width, height = image.size
             if width * height <= max_pixels:
-                return _upright(_decode(image, data), _orientation(image))
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise DataError(f"{path} is too large to decode ({error}): scale it down, or remove it.") from error
+                if image.mode == "F":
+                    raise ValueError("floating-point values have no known range")
+                yield image, stream
+                return
     except UnidentifiedImageError as error:
         raise DataError(f"{path} is not an image of a known format: repair it, or remove it.") from error
+    except MemoryError as error:
+        raise DataError(
+            f"{path} takes more memory than there is: scale it down, remove it, or lower datamodule.num_workers."
+        ) from error
     except Exception as error:  # on rubbish, Pillow's plug-ins raise nearly anything
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise DataError(f"{path} cannot be decoded as an image ({reason}): repair it, or remove it.") from error
     raise DataError(
         f"{path} has {width} × {height} pixels where at most {max_pixels:,} are allowed: "
-        "scale it down, remove it, or raise max_pixels."
+        "scale it down, remove it, or raise datamodule.max_pixels."
     )
+
+
+def _read(path: Path, max_pixels: int) -> bytes:
+    """The bytes of an image file, of which only so many are believed to be one; DataError if they cannot be read."""
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # reading a pipe or a device might never end
+            raise DataError(f"{path} is a folder, pipe or device where an image file was expected: remove it.")
+        if not status.st_size:
+            raise DataError(f"{path} is empty: repair it, or remove it.")
+        if status.st_size > BYTES_A_PIXEL * max(max_pixels, 1 << 16):
+            raise DataError(
+                f"{path} has {status.st_size:,} bytes, too many for an image of at most {max_pixels:,} pixels: "
+                "scale it down, remove it, or raise datamodule.max_pixels."
+            )
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be read ({error.strerror}): mend its link or its permissions, or remove it."
+        ) from error
+
+
+@contextmanager
+def _without_pillows_limit() -> Iterator[None]:
+    """Pillow itself warns of more than 89 million pixels and refuses twice as many, whatever max_pixels allows."""
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
+
+
+def _is_cut(image: Image.Image, stream: io.BytesIO) -> bool:
+    """Whether a JPEG or PNG, of which the header has been read, lacks its end mark."""
+    if image.format == "JPEG":
+        # Not in the header, where a preview has one, too; and not at the very end, where some cameras write more.
+        return stream.getvalue().rfind(b"\xff\xd9") < stream.tell()
+    return image.format == "PNG" and stream.getvalue().rfind(b"IEND") < 0
 
 
 def _decode(image: Image.Image, data: bytes) -> Tensor:
@@ -61,8 +141,6 @@ def _decode(image: Image.Image, data: bytes) -> Tensor:
         encoded = torch.frombuffer(bytearray(data), dtype=torch.uint8)
         rgb: Tensor = torch.ops.image.decode_jpeg(encoded, torchvision.io.ImageReadMode.RGB.value, False)
         return rgb
-    if image.mode == "F":
-        raise ValueError("floating-point values have no known range")
     if image.mode.startswith("I"):
         return _rescaled(np.asarray(image).astype(np.int64))
     if image.has_transparency_data:

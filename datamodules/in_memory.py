@@ -1,9 +1,10 @@
 """Sets of small images that are held whole, as uint8 tensors."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import torch
+from annotated_types import Ge
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
 
@@ -41,15 +42,15 @@ class InMemory(LightningDataModule):
         self,
         *,
         num_classes: int,
-        flip: str,
-        translate: int,
-        cutout: int,
+        flip: Literal["none", "random", "alternating"],
+        translate: Annotated[int, Ge(0)],
+        cutout: Annotated[int, Ge(0)],
         mean: Sequence[float] | None,
         std: Sequence[float] | None,
-        batch_size: int,
-        eval_batch_size: int,
+        batch_size: Annotated[int, Ge(1)],
+        eval_batch_size: Annotated[int, Ge(1)],
         drop_last: bool,
-        chunk: int,
+        chunk: Annotated[int, Ge(1)],
         seed: int,
     ) -> None:
         super().__init__()
@@ -82,6 +83,8 @@ class InMemory(LightningDataModule):
                 f"{self.name} has {len(self.classes)} classes, datamodule.num_classes is {self.num_classes}: "
                 f"give datamodule.num_classes={len(self.classes)}."
             )
+        for split, (_, targets) in self.splits.items():
+            check_labels(targets, self.num_classes, f"{self.name}'s {split} split")
         size = len(self.splits["train"][0])
         if self.drop_last and size < self.batch_size:
             raise DataError(
@@ -190,6 +193,17 @@ class InMemory(LightningDataModule):
     def images(self, split: str, indices: Sequence[int]) -> Tensor:
         """Images of `split` (train, val, test), not augmented: (N, 3, H, W) in [0, 1]."""
         return coloured(self.splits[split][0][list(indices)].cpu().float() / 255)
+
+
+def check_labels(targets: Tensor, num_classes: int, name: str) -> None:
+    """DataError for labels (N,) int64 that do not lie in [0, num_classes); other targets pass."""
+    if targets.dtype == torch.int64 and targets.dim() == 1 and len(targets):
+        low, high = int(targets.min()), int(targets.max())
+        if low < 0 or high >= num_classes:
+            raise DataError(
+                f"{name} has labels from {low} to {high}, where {num_classes} classes have 0 to {num_classes - 1}: "
+                "mend the labels, or name every class."
+            )
 
 
 def coloured(images: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """Data that is found in a folder, else downloaded, else drawn."""
 
 import logging
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,10 +35,14 @@ class OfficialData:
     def prepare(self, data_dir: Path, *, stand_in: bool) -> None:
         """Sees to it that the folder is in `data_dir`, or the stand-in below it if `stand_in`.
 
-        Raises DataError where neither can be had, and for an archive that is not the official one.
+        Raises DataError where neither can be had, for an archive that is not the official one, and for a file or a
+        link to nothing in the folder's place: whoever put it there meant other data than a stand-in.
         """
-        if (data_dir / self.folder).is_dir():
+        real = data_dir / self.folder
+        if real.is_dir():
             return
+        if os.path.lexists(real):
+            raise DataError(f"{real} is a file, or a link to nothing, where a folder was expected: mend or remove it.")
         archive = data_dir / self.url.rpartition("/")[2]
         try:
             data_dir.mkdir(parents=True, exist_ok=True)
@@ -46,10 +51,10 @@ class OfficialData:
             if not stand_in:
                 reason = error.__cause__ or error  # without the download's own advice
                 raise DataError(
-                    f"The data is neither in {data_dir / self.folder} nor within reach ({reason}): unpack "
+                    f"The data is neither in {real} nor within reach ({reason}): unpack "
                     f"{archive.name} from {self.url} there, or give datamodule.data_dir=DIR that holds {self.folder}/."
                 ) from error
-            logger.warning("No data in %s, and none within reach: %s", data_dir / self.folder, error)
+            logger.warning("No data in %s, and none within reach: %s", real, error)
             self.draw(data_dir / "stand-in")
 
     def locate(self, data_dir: Path) -> tuple[Path, bool]:

@@ -1,6 +1,9 @@
 """Random inputs with random outputs, as PyTorch's first programs fit them."""
 
+from typing import Annotated
+
 import torch
+from annotated_types import Ge
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
 
@@ -28,7 +31,16 @@ class Regression(LightningDataModule):
     source = "official"
     has_test = False
 
-    def __init__(self, *, batch_size: int, d_in: int, d_out: int, steps_per_epoch: int, chunk: int, seed: int) -> None:
+    def __init__(
+        self,
+        *,
+        batch_size: Annotated[int, Ge(1)],
+        d_in: Annotated[int, Ge(1)],
+        d_out: Annotated[int, Ge(1)],
+        steps_per_epoch: Annotated[int, Ge(1)],
+        chunk: Annotated[int, Ge(1)],
+        seed: int,
+    ) -> None:
         super().__init__()
         generator = keyed_generator(seed)
         self.x = torch.randn(batch_size, d_in, generator=generator)

@@ -44,6 +44,9 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             if target.exists():
                 _keep(target)
             aside.replace(target)
+        except OSError as error:
+            error.filename = str(target)  # write() and fsync() do not say which file had no room
+            raise
         finally:
             aside.unlink(missing_ok=True)
 
@@ -60,9 +63,21 @@ def load_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
         if trailer == MARK + hashlib.sha256(archive).digest():
             if candidate != path:
                 logger.warning("%s is damaged or missing: going on from %s.", path, candidate.name)
-            checkpoint: dict[str, Any] = torch.load(io.BytesIO(archive), map_location=map_location, weights_only=True)
-            return checkpoint
+            return _read(io.BytesIO(archive), candidate, map_location)
     raise UserError(f"{path} is damaged or missing, and so is {previous(path).name}: there is no checkpoint to load.")
+
+
+def _read(archive: io.BytesIO, path: Path, map_location: Any) -> dict[str, Any]:
+    """Tensors and plain values alone. Not even the environment can ask for more: the argument has the last word."""
+    try:
+        checkpoint = torch.load(archive, map_location=map_location, weights_only=True)
+    except (MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # pickle's, zip's or torch's own: a good checksum stands on a file that is none of ours
+        raise UserError(f"{path} is refused: it holds something else than tensors and plain values.") from error
+    if not isinstance(checkpoint, dict):
+        raise UserError(f"{path} is refused: it is no checkpoint.")
+    return checkpoint
 
 
 def previous(path: Path) -> Path:

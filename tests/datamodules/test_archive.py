@@ -1,5 +1,6 @@
 import io
 import os
+import random
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -132,6 +133,41 @@ def test_altered_archive_is_refused(tmp_path: Path, write: Write, extract: Extra
     data[25_000] ^= 255
     archive.write_bytes(data)
     assert_refused(extract, archive, "cannot be read as an archive")
+
+
+@both
+@pytest.mark.parametrize("first", ["set/a", "set/a/b"])
+def test_file_and_folder_of_one_name_are_refused(tmp_path: Path, write: Write, extract: Extract, first: str) -> None:
+    names = [first, *({"set/a", "set/a/b"} - {first})]
+    assert_refused(extract, write(tmp_path / "archive", dict.fromkeys(names, b"")), "twice, or as a file and as a f")
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_two_files_of_one_name_are_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "archive", "w") as file:
+        for content in ("harmless", "other"):
+            file.writestr("set/a", content)
+    assert_refused(extract_zip, tmp_path / "archive", "'set/a' twice")
+
+
+@both
+def test_archive_of_wrong_bytes_gives_the_files_or_one_sentence(tmp_path: Path, write: Write, extract: Extract) -> None:
+    """Whatever the standard library makes of them; 120 archives, each with a few bytes changed."""
+    sound = write(tmp_path / "archive", {f"set/{index}": os.urandom(50) for index in range(4)}).read_bytes()
+    rng = random.Random(0)
+    refused = 0
+    for attempt in range(120):
+        data = bytearray(sound)
+        for _ in range(rng.randint(1, 4)):
+            data[rng.randrange(len(data))] = rng.randrange(256)
+        (tmp_path / "archive").write_bytes(data)
+        try:
+            extract(tmp_path / "archive", tmp_path / str(attempt), "set")
+        except DataError as error:
+            refused += "\n" not in str(error)
+        else:
+            assert all(path.stat().st_size <= 50 for path in (tmp_path / str(attempt)).rglob("*") if path.is_file())
+    assert refused > 40
 
 
 @both

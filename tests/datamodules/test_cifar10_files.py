@@ -1,4 +1,5 @@
 import hashlib
+import os
 
 import numpy as np
 import pytest
@@ -64,7 +65,7 @@ def test_a_harmed_training_file_is_refused_by_name(folder, md5s, harm):
 
 def test_a_missing_training_file_is_refused_by_name(folder, md5s):
     (folder / "data_batch_5.bin").unlink()
-    with pytest.raises(DataError, match=r"data_batch_5\.bin cannot be read: No such file"):
+    with pytest.raises(DataError, match=r"data_batch_5\.bin cannot be read \(No such file.*\): put the file there"):
         read_cifar10(folder, md5s=md5s)
 
 
@@ -73,6 +74,35 @@ def test_a_test_batch_that_is_none_is_refused_by_name(folder, md5s, content, mes
     (folder / TEST_FILE).write_bytes(content)
     with pytest.raises(DataError, match=rf"test_batch\.bin .*{message}"):
         read_cifar10(folder, md5s=md5s)
+
+
+@pytest.mark.parametrize("name", ["data_batch_2.bin", TEST_FILE, "batches.meta.txt"])
+@pytest.mark.parametrize("instead", ["folder", "pipe", "link to nothing"])
+def test_what_is_no_file_is_refused_by_name(folder, md5s, name, instead):
+    (folder / name).unlink(missing_ok=True)
+    if instead == "folder":
+        (folder / name).mkdir()
+    elif instead == "pipe":
+        os.mkfifo(folder / name)  # reading it would wait for ever
+    else:
+        (folder / name).symlink_to("nowhere")
+    match = "cannot be read" if instead == "link to nothing" else "is a folder, pipe or device"
+    with pytest.raises(DataError, match=f"{name.replace('.', '[.]')} {match}"):
+        read_cifar10(folder, md5s=md5s)
+
+
+def test_a_label_of_a_stand_in_above_9_is_refused(folder):
+    content = bytearray((folder / "data_batch_4.bin").read_bytes())
+    content[3073] = 10
+    (folder / "data_batch_4.bin").write_bytes(content)
+    with pytest.raises(DataError, match=r"data_batch_4\.bin .*a label 10, above 9"):
+        read_cifar10(folder, md5s=None)
+
+
+def test_class_names_that_are_no_text_are_refused(folder):
+    (folder / "batches.meta.txt").write_bytes(b"\xff\xfe\x00 \xff")
+    with pytest.raises(DataError, match=r"batches\.meta\.txt names 2 classes"):
+        read_cifar10(folder, md5s=None)
 
 
 def test_a_stand_in_is_read_as_it_is_with_its_own_classes(folder):

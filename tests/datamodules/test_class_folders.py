@@ -2,9 +2,8 @@ import os
 from pathlib import Path
 
 import pytest
-import torch
 
-from datamodules.class_folders import class_files, same_classes, stratified_split
+from datamodules.class_folders import class_files, same_classes, train_and_val
 from datamodules.errors import DataError
 
 
@@ -38,6 +37,34 @@ def test_linked_class_folder_is_followed(tmp_path: Path) -> None:
     assert names_of(tmp_path / "root") == {"ants": ["ants/1.jpg"]}
 
 
+def test_how_much_is_left_out_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    put(tmp_path, "ants/1.jpg", "ants/.DS_Store", "ants/._1.jpg", ".git/config")
+    with caplog.at_level("INFO"):
+        class_files(tmp_path)
+        assert not caplog.records
+        class_files(put(tmp_path, "ants/1.heic", "ants/b/2.heic", "logo.png"))
+    assert "no images of a class: 3, such as" in caplog.text
+    assert "logo.png" in caplog.text
+
+
+def test_linked_folder_is_met_once(tmp_path: Path) -> None:
+    put(tmp_path, "ants/1.jpg", "bees/1.jpg")
+    (tmp_path / "bees" / "up").symlink_to(tmp_path / "bees", target_is_directory=True)
+    with pytest.raises(DataError, match=r"bees and .*bees/up are one folder"):
+        class_files(tmp_path)
+    (tmp_path / "bees" / "up").unlink()
+    (tmp_path / "wasps").symlink_to(tmp_path / "ants", target_is_directory=True)
+    with pytest.raises(DataError, match=r"ants and .*wasps are one folder"):
+        class_files(tmp_path)
+
+
+def test_link_to_nothing_is_named(tmp_path: Path) -> None:
+    put(tmp_path, "ants/1.jpg", "bees/1.jpg")
+    (tmp_path / "wasps").symlink_to("/nowhere/wasps")
+    with pytest.raises(DataError, match="wasps is a link to nothing"):
+        class_files(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("files", "match"),
     [
@@ -46,6 +73,9 @@ def test_linked_class_folder_is_followed(tmp_path: Path) -> None:
         (["ants/1.jpg", "bees/1.gif"], "bees holds no image"),
         (["ants/1.jpg", ".ipynb_checkpoints/1.jpg"], r"\.ipynb_checkpoints is a hidden folder with 1 images"),
         (["ants/1.jpg", "ants/.ipynb_checkpoints/1.jpg"], r"ants/\.ipynb_checkpoints is a hidden folder"),
+        (["ants/1.jpg", "ants/2.jpg/readme.txt"], r"2\.jpg is a folder where an image was expected"),
+        (["ants/1.jpg", "a\nb/1.jpg"], r"cannot be shown, 'a\\nb'"),
+        (["ants/1.jpg", os.fsdecode(b"\xff/1.jpg")], r"cannot be shown, '\\udcff'"),
     ],
 )
 def test_folder_at_fault_is_named(tmp_path: Path, files: list[str], match: str) -> None:
@@ -83,40 +113,43 @@ def test_different_classes_are_named(tmp_path: Path) -> None:
         same_classes(train, val)
 
 
-@pytest.mark.parametrize("fraction", [0.01, 0.2, 0.5, 0.99])
-def test_split_is_stratified_and_complete(fraction: float) -> None:
-    labels = [0] * 50 + [2] * 2 + [1] * 11
-    train, val = stratified_split(labels, fraction, 3)
-    assert sorted(train + val) == list(range(63))
-    assert (train, val) == (sorted(train), sorted(val))
-    for label, count in ((0, 50), (1, 11), (2, 2)):
-        held_out = sum(labels[index] == label for index in val)
-        assert 1 <= held_out <= count - 1
-        assert abs(held_out - fraction * count) <= 0.5 or held_out in (1, count - 1)
+@pytest.fixture
+def split_root(tmp_path: Path) -> Path:
+    return put(tmp_path, *(f"{name}/{index}.jpg" for name in ("ants", "bees") for index in range(10)))
 
 
-def test_split_depends_on_its_seed_alone() -> None:
-    labels = [0, 1] * 50
-    torch.manual_seed(0)
-    first, state = stratified_split(labels, 0.3, 0), torch.get_rng_state()
-    torch.manual_seed(1)
-    assert stratified_split(labels, 0.3, 0) == first
-    assert stratified_split(labels, 0.3, 1) != first
-    torch.manual_seed(0)
-    assert torch.equal(torch.get_rng_state(), state)
+def test_a_folder_without_train_and_val_is_split_by_class(split_root: Path) -> None:
+    train, val = train_and_val(split_root, 0.3, 0)
+    for name, files in class_files(split_root).items():
+        assert (len(train[name]), len(val[name])) == (7, 3)
+        assert sorted(train[name] + val[name]) == files
+        assert val[name] == sorted(val[name])
+    assert (train, val) == train_and_val(split_root, 0.3, 0)
+    assert any(train_and_val(split_root, 0.3, seed)[1] != val for seed in (1, 2))
 
 
-def test_split_is_drawn_from_the_whole_class() -> None:
-    drawn = {index for seed in range(60) for index in stratified_split([0] * 10, 0.3, seed)[1]}
-    assert drawn == set(range(10))
+def test_a_folder_with_train_and_val_is_taken_as_it_is(tmp_path: Path) -> None:
+    put(tmp_path, "train/ants/1.jpg", "train/bees/1.jpg", "val/ants/2.jpg", "val/bees/2.jpg", "readme/1.jpg")
+    train, val = train_and_val(tmp_path, 0.3, 0)
+    assert train == {name: [tmp_path / "train" / name / "1.jpg"] for name in ("ants", "bees")}
+    assert val == {name: [tmp_path / "val" / name / "2.jpg"] for name in ("ants", "bees")}
 
 
-@pytest.mark.parametrize("fraction", [0.0, 1.0, -0.1, float("nan")])
-def test_impossible_fraction_is_refused(fraction: float) -> None:
-    with pytest.raises(DataError, match="val_fraction"):
-        stratified_split([0, 0], fraction, 0)
+@pytest.mark.parametrize(
+    ("files", "match"),
+    [
+        (["train/ants/1.jpg", "train/bees/1.jpg"], "val is no folder"),
+        (["val/ants/1.jpg", "val/bees/1.jpg"], "train is no folder"),
+        (["ants/1.jpg", "ants/2.jpg"], r"images of one class alone \(as in .*ants\)"),
+        (["set/train/1.jpg", "set/val/1.jpg"], "images of one class alone"),
+        (["ants/1.jpg", "ants/2.jpg", "bees/1.jpg"], r"bees/1\.jpg is alone in its class"),
+    ],
+)
+def test_what_cannot_be_split_is_named(files: list[str], match: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=match):
+        train_and_val(put(tmp_path, *files), 0.5, 0)
 
 
-def test_class_of_one_cannot_be_split() -> None:
-    with pytest.raises(DataError, match="Class 7"):
-        stratified_split([0, 0, 7], 0.5, 0)
+def test_a_fraction_that_is_no_share_is_refused(split_root: Path) -> None:
+    with pytest.raises(DataError, match="A share of 3"):
+        train_and_val(split_root, 3, 0)

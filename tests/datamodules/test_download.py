@@ -14,6 +14,7 @@ import pytest
 from datamodules import download as module
 from datamodules.download import DownloadError, download
 from datamodules.errors import DataError
+from tests.datamodules.test_full_disk import full_disk
 
 CONTENT = bytes(range(256)) * 1000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -37,6 +38,9 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.requests: list[str | None] = []  # the Range of each
         self.url = f"http://127.0.0.1:{self.server_port}/set.zip"
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that hangs up amid an answer is part of the tests."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -251,11 +255,34 @@ def test_wrong_file_in_the_place_is_named_and_kept(server: Server, dest: Path) -
     assert server.requests == []
 
 
+def test_folder_in_the_place_is_named(server: Server, dest: Path) -> None:
+    dest.mkdir(parents=True)
+    with pytest.raises(DataError, match=r"set\.zip is a folder where a file of 256,000 bytes was expected"):
+        fetch(server, dest)
+    assert server.requests == []
+
+
+def test_folder_in_the_place_of_the_part_is_named(server: Server, dest: Path) -> None:
+    part_of(dest).mkdir(parents=True)
+    with pytest.raises(DataError, match=r"cannot be written \(.*Is a directory: .*set\.zip\.part"):
+        fetch(server, dest)
+
+
 def test_unwritable_place_is_named(server: Server, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match=r"file/set\.zip cannot be written") as caught:
         fetch(server, tmp_path / "file" / "set.zip")
     assert not isinstance(caught.value, DownloadError)
+
+
+def test_full_disk_is_told_and_the_download_goes_on_when_there_is_room(server: Server, dest: Path) -> None:
+    with pytest.raises(DataError, match=rf"{dest} cannot be written \(.*File too large.*\): .* with room"), full_disk():
+        fetch(server, dest)
+    assert not dest.exists()
+    have = part_of(dest).stat().st_size
+    assert 0 < have < len(CONTENT)
+    assert fetch(server, dest).read_bytes() == CONTENT
+    assert server.requests == [None, f"bytes={have}-"]
 
 
 def test_several_processes_download_once(server: Server, dest: Path) -> None:

@@ -1,4 +1,5 @@
 import multiprocessing
+import os
 import time
 import warnings
 from collections.abc import Callable
@@ -9,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from datamodules.feature_cache import cached_arrays, files_digest
+from datamodules.feature_cache import cached_arrays, files_digest, names_digest
 
 KEY = {"weights": "abc", "views": 2}
 SHAPES = {"train": (4, 2, 3), "val": (2, 1, 3)}
@@ -159,6 +160,33 @@ def test_processes_that_ask_at_once_compute_once(damaged: bool, tmp_path: Path) 
 
     assert in_processes(4, ask) == [0] * 4
     assert compute.calls == 1
+
+
+def test_room_is_taken_before_the_first_feature(tmp_path: Path) -> None:
+    """Or a full disk would end the process by a bus error, amid the computation."""
+    taken: dict[str, int] = {}
+
+    def look(arrays: dict[str, Tensor]) -> None:
+        for file in tmp_path.rglob("*.npy"):
+            taken[file.stem] = file.stat().st_blocks * 512
+
+    shapes = {"train": (1000, 1, 512), "val": (10, 1, 512)}
+    cached_arrays(tmp_path, KEY, shapes, look)
+    assert taken["train"] >= 1000 * 512 * 4
+    assert taken["val"] >= 10 * 512 * 4
+
+
+def test_names_of_any_bytes_have_a_digest(tmp_path: Path) -> None:
+    file = tmp_path / os.fsdecode(b"\xff.jpg")
+    file.write_bytes(b"1")
+    assert files_digest([file], tmp_path) != names_digest([file], tmp_path)
+
+
+def test_digest_of_names_depends_on_their_order() -> None:
+    files = [Path("a/b"), Path("a/c")]
+    assert names_digest(files, Path("a")) == names_digest([Path("x/b"), Path("x/c")], Path("x"))
+    assert names_digest(files, Path("a")) != names_digest(files[::-1], Path("a"))
+    assert names_digest(files, Path("a")) != names_digest(files, Path())
 
 
 def test_digest_depends_on_names_and_bytes(tmp_path: Path) -> None:

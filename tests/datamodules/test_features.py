@@ -170,6 +170,17 @@ def test_key_changes_with_the(change: str, root: Path, tmp_path: Path) -> None:
     assert backbone.pictures > 0
 
 
+def test_key_changes_with_the_split(root: Path, tmp_path: Path) -> None:
+    """Of the same photos."""
+    flat = root / "train"
+    first, second = (photos(flat, val_fraction=0.5, seed=seed) for seed in (0, 1))
+    assert first.digest == second.digest
+    features(first, tmp_path, Flatten(), view_seed=0)
+    backbone = Flatten()
+    features(second, tmp_path, backbone, view_seed=0)
+    assert backbone.pictures > 0
+
+
 @pytest.mark.parametrize("change", ["bytes", "name", "gone"])
 def test_key_changes_with_the_files(change: str, root: Path, tmp_path: Path) -> None:
     mine = shutil.copytree(root, tmp_path / "photos")

@@ -47,7 +47,8 @@ def archive(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
 def server(archive: bytes, data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     digest = hashlib.sha256()
     for photo in sorted(data_dir.rglob("*.jpg")):
-        digest.update(photo.relative_to(data_dir / "hymenoptera_data").as_posix().encode() + photo.read_bytes())
+        content, name = photo.read_bytes(), photo.relative_to(data_dir / "hymenoptera_data").as_posix()
+        digest.update(b"%s\0%d\0%s" % (name.encode(), len(content), content))
     with Server() as server:
         server.content, server.most = archive, len(archive)
         served = replace(

@@ -11,6 +11,7 @@ from torch.utils.data import SequentialSampler
 from torchvision.transforms import v2
 
 from datamodules.errors import DataError
+from datamodules.feature_cache import files_digest
 from datamodules.image_folder import ImageFolder
 from datamodules.images import read_image
 
@@ -119,10 +120,26 @@ def test_wrong_number_of_classes(photos: Path) -> None:
 def test_undecodable_photo_is_named_in_one_sentence(workers: int, photos: Path, tmp_path: Path) -> None:
     """A worker process sends its traceback along with what it raised."""
     root = shutil.copytree(photos, tmp_path / "photos")
-    cut = root / "val" / "ants" / "0002.jpg"
-    cut.write_bytes(cut.read_bytes()[:500])
-    with pytest.raises(DataError, match=rf"^{cut} cannot be decoded as an image \(.*\): repair it, or remove it\.$"):
+    odd = root / "val" / "ants" / "0002.jpg"
+    # Its quantisation tables are gone, as only decoding shows.
+    odd.write_bytes(odd.read_bytes().replace(b"\xff\xdb", b"\xff\xec"))
+    with pytest.raises(DataError, match=rf"^{odd} cannot be decoded as an image \(.*\): repair it, or remove it\.$"):
         list(folder(root, num_workers=workers).val_dataloader())
+
+
+def test_cut_photo_is_named_before_training(photos: Path, tmp_path: Path) -> None:
+    root = shutil.copytree(photos, tmp_path / "photos")
+    cut = root / "val" / "ants" / "0002.jpg"
+    cut.write_bytes(cut.read_bytes()[:-1000])
+    with pytest.raises(DataError, match=rf"^{cut} cannot be decoded as an image \(it is cut short\)"):
+        folder(root)
+
+
+def test_digest_is_of_all_photos_whichever_split_they_are_in(flat: Path) -> None:
+    first, second = (folder(flat, seed=seed, val_fraction=0.5) for seed in (0, 1))
+    assert first.val.files != second.val.files
+    assert first.digest == second.digest
+    assert folder(flat, val_fraction=0.5).digest == files_digest(sorted(flat.glob("*/*.jpg")), flat)
 
 
 def test_validation_batches_hold_each_photo_once_in_order(photos: Path) -> None:

@@ -178,6 +178,21 @@ def test_impossible_settings_are_refused():
         noise(drop_last=True, batch_size=23)
 
 
+@pytest.mark.parametrize(("split", "label"), [("train", 3), ("train", -1), ("val", 10), ("test", 255)])
+def test_a_label_out_of_range_is_refused_before_training(split, label):
+    datamodule = Noise()
+    datamodule.made[split][1][2] = label
+    with pytest.raises(DataError, match=rf"noise's {split} split has labels from .*{label}.* 3 classes have 0 to 2"):
+        datamodule.setup("fit")
+
+
+def test_targets_that_are_no_labels_may_have_any_value():
+    datamodule = Noise()
+    images, labels = datamodule.made["train"]
+    datamodule.made["train"] = images, labels.float() * 100
+    datamodule.setup("fit")
+
+
 def test_batches_that_are_on_the_device_are_not_moved():
     batch = next(iter(noise(chunk=2).train_dataloader()))
     assert noise().transfer_batch_to_device(batch, torch.device("cpu"), 0) is batch

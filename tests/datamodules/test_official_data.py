@@ -39,6 +39,17 @@ def test_found_then_downloaded_then_drawn(tmp_path: Path, monkeypatch: pytest.Mo
     OFFICIAL.prepare(tmp_path / "fetched", stand_in=False)  # there already: nothing is asked for
 
 
+@pytest.mark.parametrize("link", [False, True])
+def test_what_is_no_folder_is_no_reason_for_a_stand_in(link: bool, tmp_path: Path) -> None:
+    if link:
+        (tmp_path / "set").symlink_to("/nowhere/set")  # a disk that is not mounted
+    else:
+        (tmp_path / "set").write_text("")
+    with pytest.raises(DataError, match="set is a file, or a link to nothing, where a folder was expected"):
+        OFFICIAL.prepare(tmp_path, stand_in=True)
+    assert not (tmp_path / "stand-in").exists()
+
+
 def test_an_archive_that_is_not_the_official_one_is_no_reason_for_a_stand_in(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
