@@ -2,6 +2,7 @@
 
 import signal
 import threading
+import time
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
@@ -10,6 +11,8 @@ from annotated_types import Ge
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.loggers import TensorBoardLogger
+
+from callbacks.csv_logger import CSVLogger
 
 STOPPING = (signal.SIGTERM, signal.SIGINT)
 
@@ -25,24 +28,31 @@ class Interrupted(BaseException):
 class LastCheckpoint(Checkpoint):
     """Saves `<dirpath>/last.ckpt` where a resumed training can go on to the same bits.
 
-    That is after an epoch, after every `every_n_train_steps`-th optimizer step, and when SIGTERM or Ctrl-C came: those
-    are noted while training and obeyed after the batch that is being worked on, with Interrupted. A second one is
-    obeyed at once. Nothing is saved on other failures: an exception may have come amid an update of the weights.
+    That is after an epoch, after every `every_n_train_steps`-th optimizer step, at the end, and when SIGTERM or Ctrl-C
+    came: those are noted while training and obeyed after the batch that is being worked on, with Interrupted. A second
+    one is obeyed at once. Nothing is saved on other failures: an exception may have come amid an update of the weights.
 
     Not a ModelCheckpoint: that one saves on exceptions wherever they came, and counts chunks of steps as steps.
 
     Args:
         dirpath: where the checkpoints lie.
-        every_n_epochs: save after each of so many epochs.
+        every_n_epochs: save after each of so many epochs,
+        min_seconds: unless the last save is not so long ago: where epochs are short, saving takes longer than they do.
         every_n_train_steps: save also within an epoch, after so many optimizer steps (in chunks of them: after the
             first chunk that makes so many); null: not.
     """
 
     def __init__(
-        self, *, dirpath: str, every_n_epochs: Annotated[int, Ge(1)], every_n_train_steps: Annotated[int, Ge(1)] | None
+        self,
+        *,
+        dirpath: str,
+        every_n_epochs: Annotated[int, Ge(1)],
+        min_seconds: Annotated[float, Ge(0)],
+        every_n_train_steps: Annotated[int, Ge(1)] | None,
     ) -> None:
         self.path = Path(dirpath, "last.ckpt")
-        self.every_n_epochs, self.every_n_train_steps = every_n_epochs, every_n_train_steps
+        self.every_n_epochs, self.min_seconds = every_n_epochs, min_seconds
+        self.every_n_train_steps = every_n_train_steps
         self._signal: int | None = None
         self._handlers: dict[int, Any] = {}
 
@@ -50,6 +60,7 @@ class LastCheckpoint(Checkpoint):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._step_before = self._saved_step = trainer.global_step
+        self._saved_at = time.monotonic()
         if threading.current_thread() is threading.main_thread():
             self._handlers = {number: signal.signal(number, self._note) for number in STOPPING}
 
@@ -86,7 +97,7 @@ class LastCheckpoint(Checkpoint):
 
     def _save(self, trainer: Trainer) -> None:
         trainer.save_checkpoint(self.path, weights_only=False)
-        self._saved_step = trainer.global_step
+        self._saved_step, self._saved_at = trainer.global_step, time.monotonic()
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Notes how far the curves are written, so that a resumed run neither repeats nor leaves out a point."""
@@ -96,6 +107,9 @@ class LastCheckpoint(Checkpoint):
                 logger.experiment.flush()
                 files = Path(logger.log_dir).glob("events.out.tfevents.*")
                 sizes |= {file.name: file.stat().st_size for file in files}
+            elif isinstance(logger, CSVLogger):
+                logger.save()
+                sizes |= {file.name: file.stat().st_size for file in (logger.file,) if file.exists()}
         checkpoint["curves"] = sizes
 
     def on_train_batch_end(
@@ -124,5 +138,8 @@ class LastCheckpoint(Checkpoint):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._obey(trainer)
-        if (trainer.current_epoch + 1) % self.every_n_epochs == 0:
+        epochs = trainer.current_epoch + 1
+        is_long_ago = trainer.strategy.broadcast(time.monotonic() >= self._saved_at + self.min_seconds)
+        is_over = epochs == trainer.max_epochs or trainer.should_stop
+        if is_over or (epochs % self.every_n_epochs == 0 and is_long_ago):
             self._save(trainer)

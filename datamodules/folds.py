@@ -11,7 +11,8 @@ from torch import Tensor
 from datamodules.features import EVAL_BATCH_SIZE, Features, view_of_epoch
 from datamodules.image_folder import ImageFolder, Photos
 from datamodules.stratified_folds import stratified_folds
-from datamodules.tensor_loader import Batch, TensorDataLoader
+from datamodules.chunk import Batch
+from datamodules.tensor_loader import TensorDataLoader
 from functional.keyed import keyed_generator
 
 

@@ -7,6 +7,7 @@ import torch
 from annotated_types import Ge
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from datamodules.errors import DataError
 from datamodules.image_transform import ImageTransform
@@ -153,13 +154,6 @@ class InMemory(LightningDataModule):
             self.splits[split] = images.to(device), targets.to(device)
         return self.splits[split]
 
-    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        # Lightning's own walk through a chunk's tensors would cost more than some networks' step.
-        first = batch
-        while not isinstance(first, Tensor):
-            first = first[0]
-        return batch if first.device == device else super().transfer_batch_to_device(batch, device, dataloader_idx)
-
     # What is shown ---------------------------------------------------------------------------------------------------
 
     def counts(self) -> dict[str, int]:
@@ -173,7 +167,7 @@ class InMemory(LightningDataModule):
         loader = TensorDataLoader(
             indices, batch_size=min(limit, self.batch_size), shuffle=self._shuffle, seed=self.seed
         )
-        (chosen,) = next(iter(loader))
+        chosen: Any = next(iter(loader))[0]
         images = transform(every[chosen], chosen, 0).cpu()
         if self.mean is not None and self.std is not None:
             images = images * torch.tensor(self.std).view(-1, 1, 1) + torch.tensor(self.mean).view(-1, 1, 1)
@@ -193,6 +187,11 @@ class InMemory(LightningDataModule):
     def images(self, split: str, indices: Sequence[int]) -> Tensor:
         """Images of `split` (train, val, test), not augmented: (N, 3, H, W) in [0, 1]."""
         return coloured(self.splits[split][0][list(indices)].cpu().float() / 255)
+
+    def thumbnails(self, split: str, indices: Sequence[int], side: int) -> Tensor:
+        """Images of `split` (train, val, test), not augmented, scaled to (N, 3, side, side) uint8."""
+        images = interpolate(self.images(split, indices), size=(side, side), mode="bilinear", antialias=True)
+        return (images * 255).round().to(torch.uint8)
 
 
 def check_labels(targets: Tensor, num_classes: int, name: str) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from datamodules.keyed_sampler import KeyedSampler
 
@@ -15,13 +15,13 @@ class PhotoLoader(DataLoader[Any]):
     the number of workers.
     """
 
-    def __init__(self, *args: Any, sampler: KeyedSampler, **settings: Any) -> None:
-        super().__init__(*args, sampler=sampler, **settings)
+    def __init__(self, dataset: Dataset[Any], sampler: KeyedSampler, *, batch_size: int, **settings: Any) -> None:
+        super().__init__(dataset, batch_size, sampler=sampler, **settings)
         self.keyed_sampler = sampler
         self._position = {"epoch": 0, "batch": 0}
         self._resuming = False
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         # A generator, so nothing is fetched before the first `next`: Lightning calls iter() first, set_epoch() after.
         epoch = self.keyed_sampler.epoch
         start = self._position["batch"] if self._resuming and self._position["epoch"] == epoch else 0

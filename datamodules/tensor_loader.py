@@ -5,10 +5,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from datamodules.chunk import Chunk
+from datamodules.chunk import Batch, Chunk
 from functional.keyed import keyed_generator
 
-Batch = tuple[Tensor, ...]
 Transform = Callable[[Tensor, Tensor, int], Tensor]
 
 # Inputs are gathered and transformed in blocks of this size, and mini-batches are views of a block, so that neither

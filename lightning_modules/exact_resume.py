@@ -8,7 +8,6 @@ had been one. Here the counters are brought into one of two forms before they ar
 from typing import Any
 
 from pytorch_lightning import Trainer
-from pytorch_lightning.loops.progress import _Progress
 from torch import Tensor
 from torchmetrics import MetricCollection
 
@@ -47,7 +46,7 @@ def validation_is_due(trainer: Trainer, validated: bool) -> bool:
     if trainer.validating:
         return not validated
     loop = trainer.fit_loop
-    batches: _Progress = loop.epoch_loop.batch_progress
+    batches: Any = loop.epoch_loop.batch_progress
     at_its_end = batches.current.processed > batches.current.completed
     fetcher = loop._data_fetcher
     return at_its_end and fetcher is not None and loop.epoch_loop._should_check_val_fx(fetcher)

@@ -24,6 +24,7 @@ FINETUNE = ("experiment=transfer_finetune", *SMALL, "trainer.max_epochs=3")
 DIGITS = ("experiment=lenet_nll", "trainer=cpu", "trainer.max_epochs=3")
 FEATURES = ("experiment=transfer_feature_extractor", *SMALL, "trainer.max_epochs=6")
 STEPS = "callback.last_checkpoint.every_n_train_steps"
+EACH_EPOCH = "callback.last_checkpoint.min_seconds=0"
 
 # Of each kind: the experiment, and what may be another way when it is resumed.
 KINDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -48,7 +49,7 @@ KINDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 
 def overrides_of(kind: str, tiny: tuple[str, ...]) -> tuple[str, ...]:
     of_photos = any("transfer" in override for override in KINDS[kind][0])
-    return (*tiny, *KINDS[kind][0]) if of_photos else KINDS[kind][0]
+    return (*(tiny if of_photos else ()), *KINDS[kind][0], EACH_EPOCH)
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +118,7 @@ def test_asked_to_stop(
 
 def test_a_second_signal_is_obeyed_at_once(tmp_path: Path) -> None:
     """In the middle of a batch: here of one that does not end."""
-    process = start(tmp_path, *DIGITS, "trainer.max_epochs=1000", "datamodule.chunk=100000")
+    process = start(tmp_path, *DIGITS, EACH_EPOCH, "trainer.max_epochs=1000", "datamodule.chunk=100000")
     for delay in (1.0, 0.2):
         kill_once_begun(tmp_path, process, delay, signal.SIGINT, lambda found: any(found.glob("checkpoints/last.ckpt")))
     assert finish(process) == 130

@@ -12,8 +12,8 @@ from callbacks.last_checkpoint import Interrupted, LastCheckpoint
 from tests.noise import fit
 
 
-def last(folder: Path, every_n_epochs: int = 1, every_n_train_steps: int | None = None) -> LastCheckpoint:
-    return LastCheckpoint(dirpath=str(folder), every_n_epochs=every_n_epochs, every_n_train_steps=every_n_train_steps)
+def settings(folder: Path, **others: Any) -> dict[str, Any]:
+    return {"dirpath": str(folder), "every_n_epochs": 1, "min_seconds": 0, "every_n_train_steps": None, **others}
 
 
 class Watched(LastCheckpoint):
@@ -41,7 +41,8 @@ def test_where_it_saves(
     tmp_path: Path, chunk: int, epochs: int, every_n_epochs: int, every_n_train_steps: int | None, saved: list[int]
 ) -> None:
     """There are 11 steps an epoch; what was saved last is always the end of the training."""
-    callback = Watched(dirpath=str(tmp_path), every_n_epochs=every_n_epochs, every_n_train_steps=every_n_train_steps)
+    every = {"every_n_epochs": every_n_epochs, "every_n_train_steps": every_n_train_steps}
+    callback = Watched(**settings(tmp_path, **every))
     fit(chunk, callbacks=[callback], max_epochs=epochs)
     assert callback.saved == saved
     assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 11 * epochs
@@ -68,9 +69,7 @@ class Kill(LastCheckpoint):
 @pytest.mark.parametrize(("step", "validating", "at"), [(3, False, 4), (11, True, 11)])
 def test_a_signal_is_obeyed_after_its_batch(tmp_path: Path, number: int, step: int, validating: bool, at: int) -> None:
     before = signal.getsignal(number)
-    callback = Kill(
-        number, step=step, validating=validating, dirpath=str(tmp_path), every_n_epochs=1, every_n_train_steps=None
-    )
+    callback = Kill(number, step=step, validating=validating, **settings(tmp_path))
     with pytest.raises(Interrupted, match=signal.Signals(number).name) as caught:
         fit(1, callbacks=[callback])
     assert caught.value.number == number
@@ -79,9 +78,15 @@ def test_a_signal_is_obeyed_after_its_batch(tmp_path: Path, number: int, step: i
     assert signal.getsignal(number) is before
 
 
+def test_epochs_that_follow_too_soon_are_not_saved_but_for_the_last(tmp_path: Path) -> None:
+    callback = Watched(**settings(tmp_path, min_seconds=1000))
+    fit(1, callbacks=[callback], max_epochs=3)
+    assert callback.saved == [33]
+
+
 def test_signals_are_given_back_at_the_end(tmp_path: Path) -> None:
     before = signal.getsignal(signal.SIGTERM)
-    fit(1, callbacks=[last(tmp_path)])
+    fit(1, callbacks=[LastCheckpoint(**settings(tmp_path))])
     assert signal.getsignal(signal.SIGTERM) is before
 
 
@@ -92,13 +97,13 @@ def test_nothing_is_saved_on_a_failure(tmp_path: Path) -> None:
                 raise RuntimeError("it broke")
 
     with pytest.raises(RuntimeError, match="it broke"):
-        fit(1, callbacks=[Fail(dirpath=str(tmp_path), every_n_epochs=1, every_n_train_steps=None)])
+        fit(1, callbacks=[Fail(**settings(tmp_path))])
     assert not (tmp_path / "last.ckpt").exists()
 
 
 def test_it_notes_how_far_the_curves_are_written(tmp_path: Path) -> None:
     logger = TensorBoardLogger(tmp_path, "", "")
-    fit(1, callbacks=[last(tmp_path)], logger=logger, max_epochs=1)
+    fit(1, callbacks=[LastCheckpoint(**settings(tmp_path))], logger=logger, max_epochs=1)
     (events,) = tmp_path.glob("events.out.tfevents.*")
     sizes = torch.load(tmp_path / "last.ckpt", weights_only=True)["curves"]
     assert sizes == {events.name: events.stat().st_size}

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from datamodules.chunk import Chunk
 from datamodules.errors import DataError
 from datamodules.in_memory import InMemory, Split
 
@@ -54,7 +55,7 @@ def noise(**settings: Any) -> Noise:
 
 
 def joined(loader: Any) -> tuple[Tensor, Tensor]:
-    batches = [batch for item in loader for batch in (item if isinstance(item, list) else [item])]
+    batches = [batch for item in loader for batch in (item if isinstance(item, Chunk) else [item])]
     return torch.cat([images for images, _ in batches]), torch.cat([labels for _, labels in batches])
 
 

@@ -31,7 +31,7 @@ def run(folder: Path, chunk: int, checkpoint: Path | None, settings: dict[str, A
         def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
             points.append((trainer.global_step, float(trainer.callback_metrics["val/loss"])))
 
-    keep = Keep(dirpath=str(folder / "kept"), every_n_epochs=1, every_n_train_steps=1)
+    keep = Keep(dirpath=str(folder / "kept"), every_n_epochs=1, min_seconds=0, every_n_train_steps=1)
     fitted = trainer(callbacks=[Points(), keep], **settings)
     fitted.fit(module, datamodule=noise(chunk), ckpt_path=checkpoint, weights_only=True)
     return {
