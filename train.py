@@ -1,8 +1,12 @@
 """Trains what the config says: `python train.py experiment=NAME`; `python train.py --help` lists the names."""
 
+from contextlib import suppress
+
 import hydra
 from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 
+from runs.config_file import save_config
 from runs.deferred_imports import defer_imports
 from runs.start import start
 from runs.sweep_worker import in_sweep, run_apart
@@ -10,6 +14,8 @@ from runs.sweep_worker import in_sweep, run_apart
 
 def train(cfg: DictConfig) -> float | None:
     """One run, from its config to its run directory. Returns the best value of the monitored metric."""
+    with suppress(OmegaConfBaseException):  # at once, for a run that is killed early; preflight tells what is wrong
+        save_config(cfg)
     # Only here: --help, --cfg and tab completion need none of it.
     defer_imports()
     from hydra.utils import instantiate
@@ -35,14 +41,9 @@ def train(cfg: DictConfig) -> float | None:
 
         seed_everything(cfg.seed, verbose=False)
         network = build_network(cfg, checkpoint and checkpoint.parent)
-        config = record.save_config()
-        module = instantiate(
-            cfg.lightning_module,
-            network=network,
-            loss=instantiate(cfg.loss),
-            optimizer=instantiate(cfg.optimizer),
-            scheduler=instantiate(cfg.scheduler),
-        )
+        config = save_config(cfg)
+        rooms = {room: instantiate(cfg[room]) for room in ("loss", "optimizer", "scheduler")}
+        module = instantiate(cfg.lightning_module, network=network, **rooms)
         module.save_hyperparameters(config | data_facts(cfg, datamodule), logger=False)
         if cfg.cache and "features" in cfg:
             datamodule = build_features(cfg, datamodule, network)

@@ -1,26 +1,32 @@
 """TensorBoard's HPARAMS tab."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Collection, Mapping
+from typing import Any, Literal
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import TensorBoardLogger
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch.utils.tensorboard.summary import hparams
 
 GROUPS = ("seed", "datamodule", "network", "loss", "lightning_module", "optimizer", "scheduler", "features")
 # How the data comes in, and what it looks like, which a table of figures has no room for; config.yaml has it all.
 LEFT_OUT = ("_partial_", "data_dir", "cache_dir", "num_workers", "max_pixels", "train_transform", "eval_transform")
 
+# Where nothing is swept.
+SHOWN = ("network", "datamodule", "optimizer", "optimizer.lr", "seed")
+
 
 class HyperParameters(Callback):
     """Shows a run's settings with the best value so far of `metric`, as the scalar `best/<metric>`.
 
     The settings are written when training starts and the metric after each validation, so an interrupted run is there
-    as well.
+    as well. What a sweep varies, `swept`, has a column under its own key, whatever it is; else the keys SHOWN have one.
     """
 
-    def __init__(self, *, metric: str, mode: str) -> None:
+    def __init__(self, *, metric: str, mode: Literal["max", "min"], swept: Mapping[str, Any]) -> None:
         self.metric = metric
+        self.swept = swept
         self.better = max if mode == "max" else min
         self.best: float | None = None
 
@@ -33,10 +39,12 @@ class HyperParameters(Callback):
             return
         settings = flatten({group: pl_module.hparams[group] for group in GROUPS if group in pl_module.hparams})
         settings |= {f"trainer.{key}": pl_module.hparams["trainer"][key] for key in ("precision", "max_epochs")}
+        settings |= {key: "null" if value is None else value for key, value in self.swept.items()}
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 # Without a value here: the scalar of the same tag gives it. A value would be the run's first point.
-                for summary in hparams(settings, {self.tag: 0.0}):
+                experiment, *session = hparams(settings, {self.tag: 0.0})
+                for summary in (put_first(experiment, self.swept or SHOWN), *session):
                     logger.experiment._get_file_writer().add_summary(summary)
             else:
                 logger.log_hyperparams(settings)
@@ -54,6 +62,16 @@ class HyperParameters(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.best = state_dict["best"]
+
+
+def put_first(experiment: Summary, keys: Collection[str]) -> Summary:
+    """Marks these settings as differing between runs: TensorBoard shows those first, and the others where asked."""
+    metadata = experiment.value[0].metadata.plugin_data
+    content = HParamsPluginData.FromString(metadata.content)
+    for info in content.experiment.hparam_infos:
+        info.differs = info.name in keys
+    metadata.content = content.SerializeToString()
+    return experiment
 
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, bool | int | float | str]:

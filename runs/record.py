@@ -1,8 +1,7 @@
-"""What a run leaves in its directory beside checkpoints and curves: config.yaml and metrics.json."""
+"""What a run leaves in its directory beside config, checkpoints and curves: metrics.json."""
 
 import json
 import math
-import os
 import subprocess
 import time
 from collections.abc import Mapping
@@ -11,16 +10,14 @@ from types import TracebackType
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf import DictConfig, open_dict, read_write
 
+from runs.config_file import is_first_process
 from runs.continuation import continue_from
 from runs.directory import replace_text
 from runs.errors import UserError
 from runs.failure import sentence
 from runs.network import network_name
-
-RANKS = ("LOCAL_RANK", "NODE_RANK", "RANK", "SLURM_PROCID")
-"""Where Lightning, torchrun and SLURM write which of several processes this one is; the first is 0 in all of them."""
 
 
 class Record:
@@ -33,7 +30,7 @@ class Record:
         self.data: dict[str, str] = {}
         self.checkpoint: Path | None = None
         self.trainer: Any = None
-        self.is_first_process = not any(int(os.environ.get(name, "0")) for name in RANKS)
+        self.is_first_process = is_first_process()
 
     def find_checkpoint(self) -> Path | None:
         """The checkpoint that this run goes on from, if it is one that goes on and had saved one."""
@@ -69,22 +66,8 @@ class Record:
             hydra.run.dir = str(directory)
             self.cfg.run_dir = str(directory.absolute())
 
-    def save_config(self) -> dict[str, Any]:
-        """Writes config.yaml, all interpolations resolved but the run directory's own path, and returns it."""
-        with open_dict(self.cfg):
-            if "data_dir" in self.cfg.datamodule:
-                self.cfg.datamodule.data_dir = str(Path(self.cfg.datamodule.data_dir).absolute())
-        config = OmegaConf.to_container(self.cfg, resolve=True)
-        assert isinstance(config, dict)
-        if self.is_first_process:
-            movable = _replaced(config, str(config["run_dir"]), "${run_dir}")
-            movable |= {"resume": None, "run_dir": "${hydra:runtime.output_dir}"}
-            replace_text(self.directory / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(movable)))
-        return {str(key): value for key, value in config.items()}
-
     def __enter__(self) -> "Record":
         self.started = time.monotonic()
-        self.save_config()  # at once: a run that is killed early can be resumed too
         return self
 
     def __exit__(
@@ -120,15 +103,6 @@ class Record:
             "torch": version("torch"),
             "lightning": version("pytorch-lightning"),
         }
-
-
-def _replaced(node: Any, old: str, new: str) -> Any:
-    """A config's containers with `new` for `old` in each of their texts."""
-    if isinstance(node, dict):
-        return {key: _replaced(value, old, new) for key, value in node.items()}
-    if isinstance(node, list):
-        return [_replaced(value, old, new) for value in node]
-    return node.replace(old, new) if isinstance(node, str) else node
 
 
 def git_commit() -> str | None:

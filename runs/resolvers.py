@@ -6,7 +6,7 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from runs.directory import new_run_directory
-from runs.help import train_help
+from runs.sweep_job import job_name, sweep_name, swept_settings
 
 
 def register_resolvers() -> None:
@@ -14,7 +14,9 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("new_run_directory", new_run_directory, use_cache=True, replace=True)
     OmegaConf.register_new_resolver("count_classes", count_classes, replace=True)
     OmegaConf.register_new_resolver("usable_cores", usable_cores, replace=True)
-    OmegaConf.register_new_resolver("train_help", train_help, replace=True)
+    OmegaConf.register_new_resolver("sweep_name", sweep_name, replace=True)
+    OmegaConf.register_new_resolver("job_name", job_name, replace=True)
+    OmegaConf.register_new_resolver("swept_settings", lambda: OmegaConf.create(swept_settings()), replace=True)
 
 
 def count_classes(data_dir: str) -> int:

@@ -40,7 +40,7 @@ def trainer(**changes: Any) -> Any:
 
 @pytest.mark.parametrize(("mode", "best"), [("max", [0.5, 0.7, 0.7]), ("min", [0.5, 0.5, 0.6 - 0.2])])
 def test_best_so_far_is_logged_after_each_validation(mode: str, best: list[float]) -> None:
-    callback, fake, module = HyperParameters(metric="val/acc", mode=mode), trainer(), None
+    callback, fake, module = HyperParameters(metric="val/acc", mode=mode, swept={}), trainer(), None
     for step, value in enumerate([0.5, 0.7, 0.4]):
         fake.callback_metrics, fake.global_step = {"val/acc": value}, step
         callback.on_validation_end(fake, module)  # type: ignore[arg-type]
@@ -50,7 +50,7 @@ def test_best_so_far_is_logged_after_each_validation(mode: str, best: list[float
 
 
 def test_sanity_check_and_missing_metric_are_passed_over() -> None:
-    callback, module = HyperParameters(metric="val/acc", mode="max"), None
+    callback, module = HyperParameters(metric="val/acc", mode="max", swept={}), None
     for fake in (trainer(), trainer(callback_metrics={"val/acc": 0.9}, sanity_checking=True)):
         callback.on_validation_end(fake, module)  # type: ignore[arg-type]
         assert not fake.loggers[0].metrics
@@ -58,7 +58,8 @@ def test_sanity_check_and_missing_metric_are_passed_over() -> None:
 
 
 def test_best_survives_a_resume() -> None:
-    first, second, module = HyperParameters(metric="a", mode="max"), HyperParameters(metric="a", mode="max"), None
+    first, second = (HyperParameters(metric="a", mode="max", swept={}) for _ in range(2))
+    module = None
     first.on_validation_end(trainer(callback_metrics={"a": 0.8}), module)  # type: ignore[arg-type]
     second.load_state_dict(first.state_dict())
     fake = trainer(callback_metrics={"a": 0.6})
@@ -85,3 +86,18 @@ def test_metric_is_the_runs_best_and_not_a_placeholder(events: EventAccumulator)
     assert [scalar.value for scalar in best] == [max(accuracies[: n + 1]) for n in range(3)]
     assert [scalar.step for scalar in best] == [4, 8, 12]
     assert "hp_metric" not in events.Tags()["scalars"]
+
+
+def test_what_a_sweep_varies_has_a_column_whatever_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    swept = {"trainer.gradient_clip_val": 0.5, "network": "resnet18", "cache": None}
+    callback, logger = HyperParameters(metric="a", mode="max", swept=swept), Logger()
+    hparams = {"network": {"_target_": "networks.resnet18.ResNet18"}, "trainer": {"precision": "32", "max_epochs": 1}}
+    module = SimpleNamespace(hparams=hparams)
+    callback.on_fit_start(trainer(is_global_zero=True, loggers=[logger]), module)  # type: ignore[arg-type]
+    assert logger.settings == {
+        "network": "resnet18",
+        "trainer.precision": "32",
+        "trainer.max_epochs": 1,
+        "trainer.gradient_clip_val": 0.5,
+        "cache": "null",
+    }

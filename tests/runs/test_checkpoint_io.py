@@ -10,7 +10,9 @@ import pytest
 import torch
 
 from runs.checkpoint_io import AtomicCheckpointIO, load_checkpoint, previous
+from runs.continuation import continue_from
 from runs.errors import UserError
+from tests.killing import forkserver
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -34,12 +36,15 @@ def test_the_one_before_is_kept(tmp_path: Path) -> None:
     assert (load_checkpoint(path)["epoch"], load_checkpoint(previous(path))["epoch"]) == (2, 1)
 
 
-def test_every_truncation_and_flipped_bit_is_detected(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("trials", [200, pytest.param(1000, marks=pytest.mark.slow)])
+def test_every_truncation_and_flipped_bit_is_detected(
+    trials: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     path, draw = tmp_path / "last.ckpt", random.Random(0)
     save(path, 1)
     save(path, 2)
     whole = path.read_bytes()
-    for trial in range(200):
+    for trial in range(trials):
         damaged = bytearray(whole)
         if trial % 2:
             del damaged[draw.randrange(len(whole)) :]
@@ -96,3 +101,33 @@ def test_a_killed_save_leaves_a_whole_file(tmp_path: Path) -> None:
         checkpoint = load_checkpoint(path)
         assert checkpoint["epoch"] >= (done[-1] if done else 0)
         assert (checkpoint["w"] == checkpoint["epoch"]).all()
+
+
+def save_forever(path: Path) -> None:
+    for epoch in range(1, 10**9):
+        checkpoint = {"curves": {}, "epoch": epoch, "w": torch.full((500_000,), epoch)}
+        AtomicCheckpointIO().save_checkpoint(checkpoint, path)
+
+
+@pytest.mark.slow
+def test_two_hundred_killed_saves_leave_whole_files_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the folder for temporary files in another file system, where Lightning stages its checkpoints."""
+    monkeypatch.setenv("TMPDIR", "/dev/shm")
+    path, draw, epoch = tmp_path / "checkpoints" / "last.ckpt", random.Random(0), 0
+    before = set(Path("/dev/shm").iterdir())
+    for _ in range(200):
+        process = forkserver().Process(target=save_forever, args=(path,))
+        process.start()
+        process.join(draw.uniform(0.2, 0.5))
+        process.kill()
+        process.join()
+        if path.exists():
+            found = load_checkpoint(path)
+            epoch = found["epoch"]
+            assert (found["w"] == epoch).all()
+            continue_from(tmp_path)
+            assert {file.name for file in path.parent.iterdir()} <= {"last.ckpt", "last.ckpt.prev"}
+    assert epoch > 1
+    assert set(Path("/dev/shm").iterdir()) <= before

@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from runs import record as module
 from runs.checkpoint_io import AtomicCheckpointIO
+from runs.config_file import save_config
 from runs.errors import UserError
 from runs.record import Record, collect_metrics, git_commit, restore_best
 from tests.conftest import Compose
@@ -67,14 +68,14 @@ def test_only_the_first_process_writes(cfg: DictConfig, monkeypatch: pytest.Monk
         with monkeypatch.context() as patch:
             patch.setenv(name, "1")
             with Record(cfg) as record:
-                record.save_config()
+                save_config(cfg)
         assert not list(record.directory.iterdir())
 
 
 def test_stand_in_run_is_renamed_and_hydra_knows(cfg: DictConfig, tmp_path: Path) -> None:
     with Record(cfg) as record:
         record.name_data("hymenoptera", "stand-in")
-        record.save_config()
+        save_config(cfg)
     renamed = tmp_path / "logs" / "2030_stand-in"
     assert record.directory == renamed
     assert not (tmp_path / "logs" / "2030").exists()
@@ -104,52 +105,6 @@ def test_only_a_resumed_run_with_a_checkpoint_goes_on_from_one(cfg: DictConfig) 
     assert record.find_checkpoint() is None
     record.name_data("hymenoptera", "stand-in")
     assert record.directory.name == "2030_stand-in"
-
-
-def test_the_config_is_there_from_the_beginning(cfg: DictConfig) -> None:
-    with Record(cfg) as record:
-        assert (record.directory / "config.yaml").is_file()
-        assert OmegaConf.is_interpolation(cfg.trainer, "default_root_dir")  # the directory may still be renamed
-
-
-def test_saved_config_is_resolved_but_for_the_directory(cfg: DictConfig, tmp_path: Path) -> None:
-    record = Record(cfg)
-    returned = record.save_config()
-    text = (record.directory / "config.yaml").read_text()
-    saved = OmegaConf.create(text)
-    assert saved.optimizer.lr == cfg.optimizer.lr
-    assert saved.network.num_classes == 2
-    assert saved.resume is None
-    assert {line.strip() for line in text.splitlines() if "${" in line} == {
-        "run_dir: ${hydra:runtime.output_dir}",
-        "default_root_dir: ${run_dir}",
-        "save_dir: ${run_dir}",
-        "dirpath: ${run_dir}/checkpoints",
-    }
-    assert returned == OmegaConf.to_container(cfg, resolve=True)
-    assert returned["run_dir"] == str(tmp_path / "logs" / "2030")
-
-
-@pytest.mark.parametrize("name", ["2030", "with space", "it's: so", "a long name " * 10])
-def test_saved_config_can_be_moved(name: str, compose: Compose, tmp_path: Path) -> None:
-    directory = tmp_path / name.strip()
-    directory.mkdir()
-    cfg = compose("experiment=transfer_finetune", run_dir=tmp_path)
-    cfg.run_dir = str(directory)
-    Record(cfg).save_config()
-    moved = OmegaConf.load(directory / "config.yaml")
-    moved.run_dir = "/elsewhere"
-    assert moved.trainer.default_root_dir == "/elsewhere"
-    assert moved.callback.best_checkpoint.dirpath == "/elsewhere/checkpoints"
-
-
-def test_data_dir_is_saved_as_an_absolute_path(
-    compose: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    cfg = compose("datamodule.data_dir=here", run_dir=tmp_path)
-    Record(cfg).save_config()
-    assert OmegaConf.load(tmp_path / "config.yaml").datamodule.data_dir == str(tmp_path / "here")
 
 
 def test_git_commit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -33,11 +33,9 @@ def test_configs_know_them(tmp_path: Path) -> None:
             "classes": "${count_classes:${root}}",
             "cores": "${usable_cores:}",
             "dir": "${new_run_directory:${root}/logs}",
-            "help": "${train_help:}",
         }
     )
     assert cfg.classes == 1
     assert cfg.cores == usable_cores()
-    assert "Experiments:" in cfg.help
     assert cfg.dir == cfg.dir, "one directory for a run, however often its name is asked for"
     assert [str(path) for path in (tmp_path / "logs").iterdir()] == [cfg.dir]

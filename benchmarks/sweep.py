@@ -1,0 +1,87 @@
+"""What a sweep costs beside its trainings: `python benchmarks/sweep.py --data-dir DIR`.
+
+100 feature-extractor runs (25 seeds × 4 learning rates, EfficientNet-Lite0) from a warm feature cache, in one worker
+process. Hydra's callbacks are timed in the sweep's own process: the ledger's share must stay below 5 %. The rest is
+the trainings (`seconds` in their metrics.json), Hydra's composing of configs, and the worker's imports.
+Prints the figures, and writes them to a JSON file.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+
+def timed(method: Callable[..., Any], name: str, seconds: "Counter[str]") -> Callable[..., Any]:
+    """The method, its time added to `seconds[name]`."""
+
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        started = time.perf_counter()
+        try:
+            return method(*args, **kwargs)
+        finally:
+            seconds[name] += time.perf_counter() - started
+
+    return wrapper
+
+
+def sweep(arguments: list[str]) -> dict[str, float]:
+    """Runs `python train.py <arguments>` in this process, and tells where its seconds went."""
+    from runs.ledger import Ledger
+    from runs.resolvers import register_resolvers
+    from train import main
+
+    seconds: Counter[str] = Counter()
+    for name in ("on_multirun_start", "on_job_start", "on_job_end", "on_multirun_end"):
+        setattr(Ledger, name, timed(getattr(Ledger, name), name, seconds))
+    sys.argv[1:] = ["--config-path", str(ROOT / "conf"), *arguments]
+    register_resolvers()
+    started = time.perf_counter()
+    main()
+    seconds["sweep"] = time.perf_counter() - started
+    return dict(seconds)
+
+
+def measure(data_dir: Path, seeds: int) -> dict[str, Any]:
+    settings = [
+        "experiment=transfer_feature_extractor",
+        "network=efficientnet_lite0",
+        f"datamodule.data_dir={data_dir}",
+    ]
+    subprocess.run([sys.executable, str(ROOT / "train.py"), *settings, "trainer.max_epochs=1"], check=True)
+    rates = "optimizer.lr=0.0003,0.001,0.003,0.01"
+    figures = sweep(["-m", *settings, f"seed=range({seeds})", rates, "hydra.sweep.dir=sweep"])
+    jobs = json.loads(Path("sweep/sweep.json").read_text(encoding="utf-8"))["jobs"]
+    figures["trainings"] = sum(job["seconds"] for job in jobs)
+    figures["ledger"] = sum(value for name, value in figures.items() if name.startswith("on_"))
+    figures["ledger, %"] = 100 * figures["ledger"] / figures["sweep"]
+    return {"jobs": len(jobs), "completed": sum(job["status"] == "completed" for job in jobs)} | figures
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data-dir", type=Path, required=True, help="holds hymenoptera_data/")
+    parser.add_argument("--seeds", type=int, default=25, help="times four learning rates")
+    parser.add_argument("--output", type=Path, default=Path("sweep_benchmark.json"))
+    options = parser.parse_args()
+    data_dir, output = options.data_dir.absolute(), options.output.absolute()
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        report = measure(data_dir, options.seeds)
+    output.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    for name, value in report.items():
+        print(f"{name:<20}{value:>10.4g}")
+
+
+if __name__ == "__main__":
+    main()

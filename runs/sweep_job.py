@@ -1,0 +1,121 @@
+"""One job of a sweep: its own settings, where it lies, and how it ended. Nothing here imports torch."""
+
+import json
+import math
+import re
+import shlex
+from collections.abc import Collection, Iterable
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.types import RunMode
+
+from runs.directory import replace_text
+
+Setting = bool | int | float | str | None
+
+DONE = ("completed", "pruned")
+"""The statuses in metrics.json of a job that needs no more work."""
+
+ABOUT_THE_SWEEP = ("sweep", "launcher", "hydra")
+"""Groups that say how the jobs are run, not what they are."""
+
+MAX_NAME, MAX_VALUE = 100, 30  # characters of a directory's name, and of a value there
+
+
+def key_of(override: str) -> str:
+    """`optimizer.lr` of `+optimizer.lr=0.1`."""
+    return re.split(r"[=@]", override.lstrip("+~"), maxsplit=1)[0]
+
+
+def is_about_the_sweep(override: str) -> bool:
+    """Whether it is as `sweep=seeds`, `sweep.n=8` or `hydra.sweep.dir=logs/mine`."""
+    return re.split(r"[./]", key_of(override), maxsplit=1)[0] in ABOUT_THE_SWEEP
+
+
+def repeat(overrides: Iterable[str]) -> str:
+    """The command that runs a job again, alone."""
+    return shlex.join(["python", "train.py", *(text for text in overrides if not is_about_the_sweep(text))])
+
+
+def swept_settings() -> dict[str, Setting]:
+    """What this job was given that another of its sweep may not have been; nothing in a run that stands alone.
+
+    As the sweep starts, the ledger puts the keys that all jobs share into Hydra's `override_dirname.exclude_keys`.
+    """
+    hydra = HydraConfig.get() if HydraConfig.initialized() else None
+    if hydra is None or hydra.mode != RunMode.MULTIRUN:
+        return {}
+    return settings_of(hydra.overrides.task, leave_out=hydra.job.config.override_dirname.exclude_keys)
+
+
+def settings_of(overrides: Iterable[str], leave_out: Collection[str]) -> dict[str, Setting]:
+    """A job's overrides as `{"optimizer.lr": 0.1}`, without those about the sweep; lists and dictionaries as text."""
+    kept = [o for o in overrides if key_of(o) not in leave_out and not is_about_the_sweep(o)]
+    return {key_of(text): _setting(OverridesParser.create().parse_override(text)) for text in kept}
+
+
+def _setting(override: Override) -> Setting:
+    value = override.value()
+    return value if isinstance(value, Setting) else override.get_value_element_as_str()
+
+
+def sweep_name(*, _root_: Any) -> str:
+    """`<experiment>_sweep`, or `experiments_sweep` where experiments are swept, of which none is chosen yet."""
+    given = (text for text in _root_.hydra.overrides.task if key_of(text) == "experiment")
+    several = any(OverridesParser.create().parse_override(text).is_sweep_override() for text in given)
+    return "experiments_sweep" if several else f"{_root_.hydra.runtime.choices.experiment}_sweep"
+
+
+def written(value: Setting) -> str:
+    """A value as one gives it on the command line: `null`, `true`, `0.1`."""
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def job_name() -> str:
+    """`003_lr-0.01_seed-1`: the directory of this process's job, and its name in TensorBoard.
+
+    No `=` and no comma, which Hydra's grammar would want in quotes in each `run=DIR`.
+    """
+    return name_of(HydraConfig.get().job.num, swept_settings())
+
+
+def name_of(number: int, settings: dict[str, Setting]) -> str:
+    """See job_name. A key's last part stands for it, unless another key has the same."""
+    lasts = [key.rpartition(".")[2] for key in settings]
+    parts = [f"{number:03}"]
+    for (key, value), last in zip(settings.items(), lasts, strict=True):
+        text = re.sub(r"[^\w.+-]+", "-", written(value), flags=re.ASCII)[-MAX_VALUE:]
+        text = text.strip("-") if isinstance(value, str) else text
+        parts.append(f"{last if lasts.count(last) == 1 else key}-{text}")
+    return re.sub(r"[^\w.+-]+", "-", "_".join(parts), flags=re.ASCII)[:MAX_NAME]
+
+
+def standing(directory: Path) -> Path:
+    """The job's directory as it is called now: a run on stand-in data says so in its directory's name."""
+    renamed = directory.with_name(f"{directory.name}_stand-in")
+    return renamed if renamed.is_dir() else directory
+
+
+def outcome(directory: Path) -> dict[str, Any]:
+    """The run's metrics.json; empty where it has not ended."""
+    try:
+        content: dict[str, Any] = json.loads((directory / "metrics.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    return content
+
+
+def write_outcome(directory: Path, content: dict[str, Any]) -> None:
+    """metrics.json of a run that could not write it, or not rightly."""
+    replace_text(directory / "metrics.json", json.dumps(content, indent=2) + "\n")
+
+
+def finite(value: Any) -> float | None:
+    """A number of metrics.json; None for what is no number, `nan` or infinite."""
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
