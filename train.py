@@ -9,15 +9,14 @@ from omegaconf.errors import OmegaConfBaseException
 from runs.config_file import save_config
 from runs.deferred_imports import defer_imports
 from runs.start import start
-from runs.sweep_worker import in_sweep, run_apart
+from runs.sweep_job import in_sweep
 
 
 def train(cfg: DictConfig) -> float | None:
     """One run, from its config to its run directory. Returns the best value of the monitored metric."""
     with suppress(OmegaConfBaseException):  # at once, for a run that is killed early; preflight tells what is wrong
         save_config(cfg)
-    # Only here: --help, --cfg and tab completion need none of it.
-    defer_imports()
+    defer_imports()  # and all others only here: --help, --cfg and tab completion need none of them
     from hydra.utils import instantiate
     from pytorch_lightning import seed_everything
 
@@ -62,13 +61,14 @@ def train(cfg: DictConfig) -> float | None:
             trainer.test(module, datamodule, verbose=False)
             record.metrics |= collect_metrics(trainer)
         print_end(record)
-    best_score: float | None = record.metrics[f"best/{cfg.monitor.metric}"]
-    return best_score
+    return record.metrics[f"best/{cfg.monitor.metric}"]
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
 def main(cfg: DictConfig) -> float | None:
-    if in_sweep():  # each job in a process that it alone can end; this one stays free of torch
+    if in_sweep():
+        from runs.sweep_worker import run_apart  # in a process that the job alone can end; this one is free of torch
+
         return run_apart(cfg)
     from runs.failure import for_the_user
 

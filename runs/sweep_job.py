@@ -26,6 +26,11 @@ ABOUT_THE_SWEEP = ("sweep", "launcher", "hydra")
 MAX_NAME, MAX_VALUE = 100, 30  # characters of a directory's name, and of a value there
 
 
+def in_sweep() -> bool:
+    """Whether Hydra runs this job as one of several."""
+    return HydraConfig.initialized() and bool(HydraConfig.get().mode == RunMode.MULTIRUN)
+
+
 def key_of(override: str) -> str:
     """`optimizer.lr` of `+optimizer.lr=0.1`."""
     return re.split(r"[=@]", override.lstrip("+~"), maxsplit=1)[0]
@@ -46,9 +51,9 @@ def swept_settings() -> dict[str, Setting]:
 
     As the sweep starts, the ledger puts the keys that all jobs share into Hydra's `override_dirname.exclude_keys`.
     """
-    hydra = HydraConfig.get() if HydraConfig.initialized() else None
-    if hydra is None or hydra.mode != RunMode.MULTIRUN:
+    if not in_sweep():
         return {}
+    hydra = HydraConfig.get()
     return settings_of(hydra.overrides.task, leave_out=hydra.job.config.override_dirname.exclude_keys)
 
 

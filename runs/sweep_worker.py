@@ -24,7 +24,6 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import configure_log, setup_globals
-from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict, read_write
 
 from runs.deferred_imports import defer_imports
@@ -42,10 +41,6 @@ class Stopped(SystemExit):
     def __init__(self, number: int) -> None:
         super().__init__(128 + number)
         self.number = number
-
-
-def in_sweep() -> bool:
-    return bool(HydraConfig.get().mode == RunMode.MULTIRUN)
 
 
 @contextmanager

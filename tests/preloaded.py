@@ -10,14 +10,14 @@ from pytorch_lightning.loggers import TensorBoardLogger  # noqa: E402, F401
 from tensorboard.compat.proto import summary_pb2  # noqa: E402, F401
 from torch.utils import tensorboard  # noqa: E402, F401
 
-import callbacks.confusion_matrix  # noqa: E402, F401
-import callbacks.hyper_parameters  # noqa: E402, F401
+import callbacks.confusion_matrix  # noqa: E402
+import callbacks.hyper_parameters  # noqa: E402
 import callbacks.image_grids  # noqa: E402, F401
-import datamodules.cifar10  # noqa: E402, F401
+import datamodules.cifar10  # noqa: E402
 import datamodules.hymenoptera  # noqa: E402, F401
 import lightning_modules.feature_extractor  # noqa: E402, F401
-import networks.frozen  # noqa: E402, F401
+import networks.frozen  # noqa: E402
 import networks.timm  # noqa: E402, F401
-import runs.record  # noqa: E402, F401
+import runs.record  # noqa: E402
 import runs.report  # noqa: E402, F401
 import train  # noqa: E402, F401
