@@ -1,24 +1,31 @@
-"""Writes a trained network to a file: `python export.py run=DIR format=safetensors`; see `python export.py --help`."""
+"""Writes a trained network to a file: `python export.py run=DIR format=onnx`; see `python export.py --help`."""
+
+import sys
 
 import hydra
 from omegaconf import DictConfig
 
+from runs.arguments import given_path, quote_values, told_in_a_sentence
 from runs.deferred_imports import defer_imports
+from runs.start import clear_errors
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="export")
 def main(cfg: DictConfig) -> None:
-    # Only here: --help needs none of it.
-    defer_imports()
-    from pathlib import Path
+    with told_in_a_sentence():
+        directory = given_path(cfg, "run", "the directory of a run, logs/<experiment>/<time>")
+        # Only here: --help needs none of it.
+        defer_imports()
+        from runs.export import export
+        from runs.failure import for_the_user
 
-    from runs.export import export
-    from runs.failure import for_the_user
-
-    with for_the_user():
-        output = None if cfg.output is None else Path(cfg.output)
-        print(export(Path(cfg.run), checkpoint=cfg.checkpoint, format=cfg.format, output=output))
+        settings = {str(key): cfg[key] for key in cfg if key != "run"}
+        with for_the_user():
+            exported = export(directory, **settings)
+            print(f"{exported.path}: largest difference {exported.difference:.2g} on {exported.inputs}")
 
 
 if __name__ == "__main__":
-    main()
+    sys.argv[1:] = quote_values(sys.argv[1:], ["run", "output"])
+    with clear_errors("export"):
+        main()

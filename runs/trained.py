@@ -1,38 +1,105 @@
-"""The network of a finished run, from nothing but its directory."""
+"""A finished run, from nothing but its directory."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from torch import nn
+from torch import Tensor, nn
 
+from runs.allowlist import read_run_config
 from runs.checkpoint_io import load_checkpoint
 from runs.errors import UserError
 from runs.network import build_network
 
 PREFIX = "network."
+CHECKPOINTS = ("best", "last")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A run's directory and config, and the content of the one of its checkpoints (best, last) that was asked for."""
+
+    directory: Path
+    config: DictConfig
+    checkpoint: str
+    content: dict[str, Any]
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """What runs/data_facts.py noted of the data that the run was on."""
+        facts: dict[str, Any] | None = self.content["hyper_parameters"].get("data")
+        if facts is None:
+            raise UserError(
+                f"run={self.directory}: its checkpoints do not name its data's classes, as those of older versions of "
+                "this project do not: train it again."
+            )
+        return facts
+
+    @property
+    def has_features(self) -> bool:
+        """Whether the run was on features that its frozen backbone had given ahead (datamodules/features.py)."""
+        return bool(self.config.cache) and "features" in self.config
+
+    def load_network(self) -> nn.Module:
+        """The network on the CPU, in eval mode, with the checkpoint's weights."""
+        network: nn.Module = build_network(self.config, self.directory / "checkpoints")
+        state = self.content["state_dict"]
+        weights = {name.removeprefix(PREFIX): value for name, value in state.items() if name.startswith(PREFIX)}
+        _load_weights(network, weights, "backbone.")
+        return network.eval()
+
+    def load_module(self) -> Any:
+        """The lightning_module, on the CPU and in eval mode, with the checkpoint's weights."""
+        config = self.config
+        module = instantiate(
+            config.lightning_module,
+            network=build_network(config, self.directory / "checkpoints"),
+            loss=instantiate(config.loss),
+            optimizer=instantiate(config.optimizer),
+            scheduler=instantiate(config.scheduler),
+            init=None,  # which would undo the frozen backbone's weights
+        )
+        _load_weights(module, self.content["state_dict"], f"{PREFIX}backbone.")
+        return module.eval()
+
+
+def _load_weights(module: nn.Module, weights: dict[str, Tensor], backbone: str) -> None:
+    """All of a module's weights; a frozen backbone is in none of a run's checkpoints, and in the module already."""
+    frozen = {name: value for name, value in module.state_dict().items() if name.startswith(backbone)}
+    module.load_state_dict(frozen | weights)
+
+
+def load_trained(directory: Path, checkpoint: str, overrides: Sequence[str] = ()) -> Trained:
+    """The run in `directory`, some of its config's values changed by `overrides`, each `key=value`.
+
+    UserError where the directory holds no run, the run has no such checkpoint, or the config no such key.
+    """
+    if checkpoint not in CHECKPOINTS:
+        raise UserError(f"checkpoint={checkpoint}: choose from {', '.join(CHECKPOINTS)}.")
+    config = load_config(directory)
+    for override in overrides:
+        _override(config, override)
+    content = load_checkpoint(directory / "checkpoints" / f"{checkpoint}.ckpt")
+    return Trained(directory, config, checkpoint, content)
 
 
 def load_config(directory: Path) -> DictConfig:
-    """The run's config. UserError where the directory holds no run."""
-    file = directory / "config.yaml"
-    if not file.is_file():
-        raise UserError(
-            f"run={directory}: there is no config.yaml; give the directory of a run, logs/<experiment>/<time>."
-        )
-    config = OmegaConf.load(file)
-    assert isinstance(config, DictConfig)
+    """The run's config, with the directory where it lies now. UserError where the directory holds no run."""
+    config = read_run_config(directory, f"run={directory}")
+    config.run_dir = str(directory.absolute())
     return config
 
 
-def load_network(directory: Path, checkpoint: str) -> nn.Module:
-    """The run's network on the CPU, in eval mode, with the weights of `checkpoint` (best, last).
-
-    UserError where the run has no such checkpoint.
-    """
-    config, checkpoints = load_config(directory), directory / "checkpoints"
-    state = load_checkpoint(checkpoints / f"{checkpoint}.ckpt")["state_dict"]
-    network: nn.Module = build_network(config, checkpoints)
-    weights = {name.removeprefix(PREFIX): value for name, value in state.items() if name.startswith(PREFIX)}
-    # A frozen backbone is not in the checkpoint, but the network has it already.
-    network.load_state_dict(network.state_dict() | weights)
-    return network.eval()
+def _override(config: DictConfig, override: str) -> None:
+    """Changes a value that is there. A group's choice cannot be changed: what follows from it is in the config."""
+    key, _, _ = override.partition("=")
+    missing = object()
+    before = OmegaConf.select(config, key, default=missing)
+    if before is missing:
+        raise UserError(f"{override}: the run's config.yaml has no {key}.")
+    if isinstance(before, DictConfig):
+        raise UserError(f"{override}: {key} is a group of values; change one, such as {key}.{next(iter(before))!s}.")
+    OmegaConf.update(config, key, OmegaConf.select(OmegaConf.from_dotlist([override]), key))

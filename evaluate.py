@@ -1,0 +1,32 @@
+"""Evaluates a trained network: `python evaluate.py run=DIR split=val`; see `python evaluate.py --help`."""
+
+import sys
+
+import hydra
+from omegaconf import DictConfig
+
+from runs.arguments import gather_overrides, given_path, quote_values, told_in_a_sentence
+from runs.deferred_imports import defer_imports
+from runs.start import clear_errors
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="evaluate")
+def main(cfg: DictConfig) -> None:
+    with told_in_a_sentence():
+        directory = given_path(cfg, "run", "the directory of a run, logs/<experiment>/<time>")
+        # Only here: --help needs none of it.
+        defer_imports()
+        from runs.evaluation import evaluate
+        from runs.evaluation_report import report
+        from runs.failure import for_the_user
+
+        with for_the_user():
+            evaluation = evaluate(directory, split=cfg.split, checkpoint=cfg.checkpoint, overrides=cfg.overrides)
+            if evaluation is not None:
+                report(evaluation)
+
+
+if __name__ == "__main__":
+    sys.argv[1:] = gather_overrides(quote_values(sys.argv[1:], ["run"]), "evaluate")
+    with clear_errors("evaluate"):
+        main()
