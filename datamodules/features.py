@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +12,7 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
-from datamodules.feature_cache import names_digest
+from datamodules.feature_cache import cached_arrays, names_digest
 from datamodules.feature_shares import arrays_in_shares
 from datamodules.image_folder import ImageFolder, Photos
 from datamodules.normalization import normalize
@@ -138,6 +138,18 @@ class Features(LightningDataModule):
             rank=self.trainer.global_rank if self.trainer else 0,
             world_size=self.trainer.world_size if self.trainer else 1,
         )
+
+    def thumbnails(self, split: str, indices: Sequence[int], side: int) -> Tensor:
+        """Those of the photos (image_folder.py), which are kept on disk as well."""
+        photos: Photos = getattr(self.photos, split)
+        names = names_digest([photos.files[i] for i in indices], self.photos.root)
+        key = {"files": self.photos.digest, "thumbnails": names, "side": side}
+
+        def compute(arrays: dict[str, Tensor]) -> None:
+            arrays["thumbnails"].copy_(self.photos.thumbnails(split, indices, side))
+
+        shape = (len(indices), 3, side, side)
+        return cached_arrays(self.cache_dir, key, {"thumbnails": shape}, compute)["thumbnails"].to(torch.uint8)
 
 
 def view_of_epoch(features: Tensor, indices: Tensor, epoch: int) -> Tensor:

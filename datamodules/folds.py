@@ -8,10 +8,10 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
+from datamodules.chunk import Batch
 from datamodules.features import EVAL_BATCH_SIZE, Features, view_of_epoch
 from datamodules.image_folder import ImageFolder, Photos
 from datamodules.stratified_folds import stratified_folds
-from datamodules.chunk import Batch
 from datamodules.tensor_loader import TensorDataLoader
 from functional.keyed import keyed_generator
 

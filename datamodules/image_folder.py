@@ -1,6 +1,7 @@
 """Photos in class folders."""
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 from datamodules.class_folders import train_and_val
 from datamodules.errors import DataError
 from datamodules.feature_cache import files_digest
-from datamodules.images import check_images, read_image
+from datamodules.images import check_images, read_image, read_thumbnail
 from datamodules.keyed_sampler import KeyedSampler
 from datamodules.normalization import normalize
 from datamodules.photo_loader import PhotoLoader
@@ -179,3 +180,9 @@ class ImageFolder(LightningDataModule):
         """Photos of `split` (train, val) as the network sees them but for normalisation: (N, 3, H, W) in [0, 1]."""
         photos: Photos = getattr(self, split)
         return torch.stack([photos[i][0] for i in indices]).float() / 255
+
+    def thumbnails(self, split: str, indices: Sequence[int], side: int) -> Tensor:
+        """The middles of photos of `split` (train, val), small: (N, 3, side, side) uint8."""
+        files = [getattr(self, split).files[i] for i in indices]
+        with ThreadPoolExecutor() as pool:
+            return torch.stack(list(pool.map(lambda file: read_thumbnail(file, side, self.max_pixels), files)))

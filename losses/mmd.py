@@ -1,3 +1,6 @@
+from typing import Annotated
+
+from annotated_types import Ge, Gt
 from torch import Tensor, nn
 
 from functional.kernels import multi_kernel_gaussian
@@ -22,7 +25,14 @@ class MMDLoss(nn.Module):
         unbiased: which estimate.
     """
 
-    def __init__(self, *, kernel_mul: float, kernel_num: int, fix_sigma: float | None, unbiased: bool) -> None:
+    def __init__(
+        self,
+        *,
+        kernel_mul: Annotated[float, Gt(0)],
+        kernel_num: Annotated[int, Ge(1)],
+        fix_sigma: Annotated[float, Gt(0)] | None,
+        unbiased: bool,
+    ) -> None:
         super().__init__()
         if kernel_mul <= 0 or kernel_num < 1 or (fix_sigma is not None and fix_sigma <= 0):
             raise ValueError(

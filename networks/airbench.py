@@ -1,5 +1,6 @@
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -42,7 +43,7 @@ class Airbench(nn.Module):
         batchnorm_momentum: float,
         whitening_eps: float,
         logit_divisor: float,
-        views: int,
+        views: Literal[1, 2, 6],
     ) -> None:
         super().__init__()
         whitened = 2 * 3 * WHITENING_KERNEL**2

@@ -1,6 +1,8 @@
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
+from annotated_types import Ge
 from torch import Tensor, nn
 
 
@@ -19,7 +21,9 @@ class CifarResNet(nn.Module):
         blocks: residual blocks in each stage.
     """
 
-    def __init__(self, *, num_classes: int, width: int, blocks: Sequence[int]) -> None:
+    def __init__(
+        self, *, num_classes: int, width: Annotated[int, Ge(1)], blocks: Sequence[Annotated[int, Ge(1)]]
+    ) -> None:
         super().__init__()
         self.stem = nn.Sequential(nn.Conv2d(3, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU())
         layers: list[nn.Module] = []

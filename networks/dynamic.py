@@ -1,4 +1,7 @@
+from typing import Annotated
+
 import torch
+from annotated_types import Ge
 from torch import Tensor, nn
 
 from functional.keyed import keyed_generator
@@ -20,7 +23,9 @@ class DynamicNet(nn.Module):
 
     forwards: Tensor
 
-    def __init__(self, *, d_in: int, hidden: int, d_out: int, max_reuses: int, seed: int) -> None:
+    def __init__(
+        self, *, d_in: int, hidden: Annotated[int, Ge(1)], d_out: int, max_reuses: Annotated[int, Ge(0)], seed: int
+    ) -> None:
         super().__init__()
         self.input_linear = nn.Linear(d_in, hidden)
         self.middle_linear = nn.Linear(hidden, hidden)

@@ -1,5 +1,7 @@
 from collections import OrderedDict
+from typing import Annotated
 
+from annotated_types import Ge
 from torch import Tensor, nn
 
 from networks.activation import build_activation
@@ -20,7 +22,9 @@ class LeNet(nn.Module):
         log_softmax: give log-probabilities (for NLLLoss) in place of logits.
     """
 
-    def __init__(self, *, in_channels: int, num_classes: int, activation: str, log_softmax: bool) -> None:
+    def __init__(
+        self, *, in_channels: Annotated[int, Ge(1)], num_classes: int, activation: str, log_softmax: bool
+    ) -> None:
         super().__init__()
         self.features = nn.Sequential(
             OrderedDict(

@@ -1,5 +1,7 @@
 from collections import OrderedDict
+from typing import Annotated
 
+from annotated_types import Ge
 from torch import Tensor, nn
 
 
@@ -16,7 +18,7 @@ class SourceEncoder(nn.Module):
         code_size: number of features.
     """
 
-    def __init__(self, *, num_classes: int, code_size: int) -> None:
+    def __init__(self, *, num_classes: int, code_size: Annotated[int, Ge(1)]) -> None:
         super().__init__()
         self.features = nn.Sequential(
             OrderedDict(

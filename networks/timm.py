@@ -1,5 +1,6 @@
 """Any network of timm (Wightman, https://github.com/huggingface/pytorch-image-models) behind a new linear head."""
 
+import difflib
 from typing import Any
 
 import huggingface_hub
@@ -17,8 +18,8 @@ class Timm(Pretrained):
 
     def __init__(self, *, name: str, num_classes: int, image_size: int, pretrained: bool) -> None:
         if not timm.is_model(name):
-            near = timm.list_models(f"*{name.split('_')[0]}*")[:5]
-            raise ValueError(f"network.name={name}: timm has no such network; near it are {near or 'none'}.")
+            near = difflib.get_close_matches(name, timm.list_models(), n=5) or timm.list_models(f"{name[:3]}*")[:5]
+            raise ValueError(f"timm has no network of the name {name}; near it are {', '.join(near) or 'none'}.")
         config = timm.get_pretrained_cfg(name)
         # A transformer's position embedding is made for one size; timm resamples it to another when told.
         options: dict[str, Any] = {"img_size": image_size} if config is not None and config.fixed_input_size else {}

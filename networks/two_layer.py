@@ -1,3 +1,6 @@
+from typing import Annotated
+
+from annotated_types import Ge
 from torch import Tensor, nn
 
 from functional.linear import linear
@@ -24,7 +27,16 @@ class TwoLayerNet(nn.Module):
         custom_linear: compute the layers by the hand-written `LinearFunction`.
     """
 
-    def __init__(self, *, d_in: int, hidden: int, d_out: int, bias: bool, activation: str, custom_linear: bool) -> None:
+    def __init__(
+        self,
+        *,
+        d_in: int,
+        hidden: Annotated[int, Ge(1)],
+        d_out: int,
+        bias: bool,
+        activation: str,
+        custom_linear: bool,
+    ) -> None:
         super().__init__()
         layer = CustomLinear if custom_linear else nn.Linear
         self.linear1 = layer(d_in, hidden, bias=bias)
@@ -35,6 +47,6 @@ class TwoLayerNet(nn.Module):
         return self.linear2(self.activation(self.linear1(x)))
 
 
-def two_layer_sequential(*, d_in: int, hidden: int, d_out: int, activation: str) -> nn.Sequential:
+def two_layer_sequential(*, d_in: int, hidden: Annotated[int, Ge(1)], d_out: int, activation: str) -> nn.Sequential:
     """The same net as a plain nn.Sequential: (N, d_in) → (N, hidden) → (N, d_out)."""
     return nn.Sequential(nn.Linear(d_in, hidden), build_activation(activation), nn.Linear(hidden, d_out))

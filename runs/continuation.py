@@ -28,8 +28,8 @@ def continue_from(directory: Path) -> Path | None:
 
 
 def cut_curves(directory: Path, sizes: dict[str, int]) -> None:
-    """Cuts TensorBoard's event files to `sizes` (bytes), and removes those that have none."""
-    for file in directory.glob("events.out.tfevents.*"):
+    """Cuts TensorBoard's event files and metrics.csv to `sizes` (bytes), and removes those that have none."""
+    for file in [*directory.glob("events.out.tfevents.*"), *directory.glob("metrics.csv")]:
         size = sizes.get(file.name, 0)
         if not size:
             file.unlink()

@@ -16,6 +16,9 @@ from runs.help import CONF
 
 logger = logging.getLogger(__name__)
 
+READ_HERE = ("substitute", "substitute_for")
+"""Keys of `cfg.network` that are not the network's own."""
+
 
 def build_network(cfg: DictConfig, checkpoints: Path | None) -> Any:
     """The network of `cfg.network`; where a substitute takes its place, `cfg.network` becomes the substitute's.
@@ -50,7 +53,7 @@ def _without_pretrained_weights(node: DictConfig, checkpoints: Path) -> Any:
 
 
 def _instantiate(node: Mapping[Any, Any]) -> Any:
-    settings = {key: value for key, value in node.items() if key not in ("substitute", "substitute_for")}
+    settings = {key: value for key, value in node.items() if key not in READ_HERE}
     try:
         return instantiate(settings)
     except InstantiationException as error:  # Hydra's cover of what the network's class raised

@@ -26,9 +26,7 @@ def test_normalisation_is_the_models_own() -> None:
 
 
 def test_unknown_name() -> None:
-    with pytest.raises(
-        ValueError, match=r"network.name=resnet_of_mine: timm has no such network; near it are .*resnet"
-    ):
+    with pytest.raises(ValueError, match=r"timm has no network of the name resnet_of_mine; near it are .*resnet"):
         Timm(name="resnet_of_mine", num_classes=3, image_size=64, pretrained=False)
 
 

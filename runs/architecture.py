@@ -1,0 +1,72 @@
+"""Tells which layers of a network and of a checkpoint differ."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+NETWORK = "network."
+SHOWN = 4
+"""Layers that are named."""
+
+HEADING = re.compile(r"Error\(s\) in loading state_dict for (\w+)")
+SIZES = re.compile(r"size mismatch for (\S+): .*?Size\(\[([\d, ]*)\]\) from checkpoint.*?Size\(\[([\d, ]*)\]\)")
+
+
+def differences(network: nn.Module, state: Mapping[str, Tensor]) -> str | None:
+    """Where the entries of a network's state dict and those of a checkpoint differ; None if their shapes are alike."""
+    shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    common = [name for name in shapes if name in found and shapes[name] != found[name]]
+    return _told(
+        [(name, found[name], shapes[name]) for name in common],
+        missing=[name for name in shapes if name not in found],
+        unexpected=[name for name in found if name not in shapes],
+    )
+
+
+def saved_shapes(checkpoints: Path, name: str) -> dict[str, Tensor] | None:
+    """The network's entries in a run's checkpoints, their values left unread. None where they cannot be read."""
+    try:
+        state: dict[str, Any] = _on_meta(checkpoints / name)["state_dict"]
+        saved = {key.removeprefix(NETWORK): value for key, value in state.items() if key.startswith(NETWORK)}
+        backbone = checkpoints / "backbone.ckpt"  # a frozen one, which is in no other checkpoint
+        if backbone.is_file():
+            saved |= {f"backbone.{key}": value for key, value in _on_meta(backbone).items()}
+    except Exception:  # damaged, or no checkpoint at all: whoever loads it falls back, or says so
+        return None
+    return saved
+
+
+def _on_meta(path: Path) -> Any:
+    return torch.load(path, map_location="meta", mmap=True, weights_only=True)
+
+
+def other_architecture(error: RuntimeError) -> str | None:
+    """What `load_state_dict` says of a checkpoint of another architecture, in one sentence; None of other errors."""
+    text = str(error)
+    if not HEADING.match(text):
+        return None
+    names = {kind: re.search(rf"{kind} key\(s\) in state_dict: (.*?)\. *$", text, re.M) for kind in KINDS}
+    missing, unexpected = ([] if found is None else re.findall(r'"([^"]+)"', found[1]) for found in names.values())
+    sizes = [(name, _shape(there), _shape(here)) for name, there, here in SIZES.findall(text)]
+    return f"The checkpoint is of another architecture: {_told(sizes, missing=missing, unexpected=unexpected)}."
+
+
+KINDS = ("Missing", "Unexpected")
+
+
+def _shape(numbers: str) -> tuple[int, ...]:
+    return tuple(map(int, re.findall(r"\d+", numbers)))
+
+
+def _told(
+    sizes: Sequence[tuple[str, tuple[int, ...], tuple[int, ...]]], *, missing: Sequence[str], unexpected: Sequence[str]
+) -> str | None:
+    told = [f"{name} is {there} there and {here} here" for name, there, here in sizes]
+    told += [f"{name} is only here" for name in missing] + [f"{name} is only there" for name in unexpected]
+    more = [f"and {len(told) - SHOWN} more"] if len(told) > SHOWN else []
+    return ", ".join(told[:SHOWN] + more) or None

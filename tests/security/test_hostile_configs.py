@@ -1,0 +1,266 @@
+"""Configs of strangers' runs: each one is refused in a sentence that names it, and nothing of it is executed.
+
+What would be executed makes a file, the canary.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from runs.allowlist import check_arguments, read_run_config
+from runs.errors import UserError
+
+CALLS = {
+    # Those that Hydra's own blocklist lets through.
+    "torch.hub.load": "{repo_or_dir: DIR, model: make, source: local, trust_repo: true}",
+    "torch.load": "{f: DIR/evil.pt, weights_only: false}",
+    "numpy.load": "{file: DIR/evil.npy, allow_pickle: true}",
+    "pathlib.Path.write_text": "{_args_: [{_target_: pathlib.Path, _args_: [CANARY]}, x]}",
+    "builtins.open": "{file: CANARY, mode: w}",
+    # The usual ones.
+    "os.system": "{command: touch CANARY}",
+    "posix.system": "{command: touch CANARY}",
+    "subprocess.Popen": "{args: [touch, CANARY]}",
+    "builtins.eval": '{_args_: [\'open("CANARY", "w")\']}',
+    "builtins.exec": '{_args_: [\'open("CANARY", "w")\']}',
+    "importlib.import_module": "{name: evil}",
+    "runpy.run_path": "{path_name: DIR/evil.py}",
+    "pickle.load": "{file: {_target_: builtins.open, file: DIR/evil.pt, mode: rb}}",
+    "shutil.copy": "{src: DIR/evil.py, dst: CANARY}",
+    "evil.Net": "{}",
+    "tests.conftest.run_script": "{script: x}",
+    "runs.directory.replace_text": "{path: {_target_: pathlib.Path, _args_: [CANARY]}, text: x}",
+    # Those that call what they are told to.
+    "hydra.utils.instantiate": "{config: {_target_: os.system, command: touch CANARY}}",
+    "hydra.utils.call": "{config: {_target_: os.system, command: touch CANARY}}",
+    "hydra.utils.get_method": "{path: os.system}",
+    "hydra._internal.utils._locate": "{path: evil.Net}",
+    "functools.partial": "{_args_: [{_target_: hydra.utils.get_method, path: os.system}, touch CANARY]}",
+    "omegaconf.OmegaConf.register_new_resolver": "{name: x, resolver: {_target_: evil.Net}}",
+    "timm.create_model": "{model_name: 'local-dir:DIR', pretrained: true}",
+    "pytorch_lightning.cli.LightningCLI": "{args: [fit]}",
+    "pytorch_lightning.core.saving.load_hparams_from_yaml": "{config_yaml: DIR/evil.yaml}",
+    "pytorch_lightning.utilities.upgrade_checkpoint.main": "{}",
+    "pytorch_lightning.demos.mnist_datamodule.MNISTDataModule": "{data_dir: DIR}",
+    "torch.jit.load": "{f: DIR/evil.pt}",
+    "torch.utils.cpp_extension.load": "{name: evil, sources: [DIR/evil.cpp]}",
+    "torch.package.PackageImporter": "{file_or_buffer: DIR/evil.pt}",
+    # A listed package as the way to another.
+    "torch.nn.modules.module.torch.load": "{f: evil.pt, weights_only: false}",
+    "torch.nn.functional.torch.hub.load": "{repo_or_dir: '${run_dir}', model: make, source: local, trust_repo: true}",
+    "torch.optim.optimizer.torch.load": "{f: evil.pt, weights_only: false}",
+    "pytorch_lightning.callbacks.model_checkpoint.os.system": "{command: touch CANARY}",
+    "pytorch_lightning.Trainer.fit": "{}",
+    "pytorch_lightning.loggers.csv_logs.os.system": "{command: touch CANARY}",
+    "torchvision.transforms.functional.sys.exit": "{}",
+    "datamodules.download.Path.write_text": "{_args_: [canary, x]}",
+    "datamodules.image_folder.torch.load": "{f: evil.pt, weights_only: false}",
+    "networks.timm.timm.create_model": "{model_name: evil, pretrained: true}",
+    "callbacks.pruning.optuna.load_study": "{}",
+    # Listed packages' things that make nothing an experiment is made of, and methods.
+    "datamodules.download.download": "{url: evil.py, target: canary, sha256: x, size: 1}",
+    "datamodules.archive.extract_zip": "{archive: evil.zip, dest: x, folder: canary}",
+    "datamodules.new_folder.new_folder": "{target: canary}",
+    "networks.pretrained.require_reachable": "{url: evil.py}",
+    "networks.initialization.INITIALIZERS": "{}",
+    "lightning_modules.classifier.Classifier.load_from_checkpoint": "{checkpoint_path: evil.pt}",
+    "torch.nn.Module.apply": "{}",
+    "torch.nn.functional.relu": "{input: 1}",
+    "torch.nn.utils.skip_init": "{module_cls: {_target_: evil.Net, _partial_: true}}",
+    "torch.nn": "{}",
+    "networks": "{}",
+    # Private ones, and names that are none.
+    "torch.nn._reduction.get_enum": "{reduction: mean}",
+    "torch.nn.modules.__builtins__.eval": "{}",
+    "torch.nn.Module.__init_subclass__": "{}",
+    "torch.nn.__loader__.load_module": "{}",
+    "torch.nnx.ReLU": "{}",
+    "networks_of_mine.Net": "{}",
+    "TORCH.nn.ReLU": "{}",
+    "t\u043erch.nn.ReLU": "{}",  # a Cyrillic o
+    "torch.nn..ReLU": "{}",
+    ".torch.nn.ReLU": "{}",
+    "torch.nn.ReLU ": "{}",
+    "torch.nn.ReLU\\n": "{}",
+    "torch.nn.NoSuchThing": "{}",
+    "networks.no_such_file.Net": "{}",
+}
+
+PLACES = {
+    "a part": "network: HOSTILE",
+    "a callback": "callback: {best_checkpoint: HOSTILE}",
+    "a list": "datamodule: {train_transform: {_target_: torchvision.transforms.v2.Compose, transforms: [HOSTILE]}}",
+    "a list in a list": "a: [[[HOSTILE]]]",
+    "a partial": "optimizer: {_target_: torch.optim.SGD, _partial_: true, lr: HOSTILE}",
+    "positional": "network: {_target_: torch.nn.Sequential, _args_: [HOSTILE]}",
+    "a key nobody reads": "note: {note: HOSTILE}",
+    "behind a _target_ that is listed": "trainer: {_target_: pytorch_lightning.Trainer, profiler: HOSTILE}",
+}
+
+OTHERS = {
+    "a target that is no text": ("network: {_target_: [os, system]}", "network._target_=[os,system] is not what"),
+    "a target that is a mapping": ("network: {_target_: {_target_: os.system}}", "network._target_={…} is not what"),
+    "a target that is nothing": ("network: {_target_: null}", "network._target_=null is not what"),
+    "a target that is a number": ("network: {_target_: 3}", "network._target_=3 is not what"),
+    "a target put together": (
+        "a: os\nnetwork: {_target_: '${a}.system', command: touch CANARY}",
+        "network._target_=${a}.system is not what",
+    ),
+    "Hydra's callbacks": (
+        "hydra: {callbacks: {x: {_target_: os.system, command: touch CANARY}}}",
+        "hydra.callbacks.x._target_=os.system is not what",
+    ),
+    "Hydra's environment": ("hydra: {job: {env_set: {LD_PRELOAD: DIR/evil.so}}}", "hydra is no key"),
+    "Hydra's search path": ("hydra: {searchpath: ['file://DIR']}", "hydra is no key"),
+    "Hydra's directory": ("hydra: {run: {dir: CANARY}}", "hydra is no key"),
+    "a defaults list": ("defaults: [evil, _self_]", "defaults is no key"),
+    "another run directory": ("run_dir: DIR", "run_dir="),
+    "the environment": ("name: ${oc.env:HOME}", "name=${oc.env:HOME} is not resolved"),
+    "a default from the environment": ("name: ${oc.env:NONE,x}", "name=${oc.env:NONE,x} is not resolved"),
+    "decoded text": ("a: '${oc.decode:x}'", "a=${oc.decode:x} is not resolved"),
+    "created text": ("a: ${oc.create:${b}}\nb: {c: 1}", "a=${oc.create:${b}} is not resolved"),
+    "a resolver that makes a directory": ("name: ${new_run_directory:CANARY}", "name=${new_run_directory:"),
+    "a resolver behind the run directory": (
+        "name: ${run_dir}${new_run_directory:CANARY}",
+        "name=${run_dir}${new_run_directory:",
+    ),
+    "a resolver with blanks": ("name: '${ new_run_directory : CANARY }'", "name=${ new_run_directory"),
+    "a resolver in a list": ("a: [[{b: '${new_run_directory:CANARY}'}]]", "a[0][0].b=${new_run_directory:"),
+    "a resolver in a key": ("'${new_run_directory:CANARY}': 1", "${new_run_directory:"),
+    "a value that is another's": ("a: ${b}\nb: 1", "a=${b} is not resolved"),
+    "an interpolation that is none": ("a: ${", "is no config"),
+    "a key that is a number": ("1: x", "1 is no key"),
+    "a checkpoint elsewhere": (
+        "callback: {a: {_target_: callbacks.checkpoint.Checkpoint, dirpath: DIR}}",
+        "callback.a.dirpath=",
+    ),
+    "a checkpoint above": (
+        "callback: {a: {_target_: callbacks.checkpoint.Checkpoint, filename: ../../canary}}",
+        "callback.a.filename=../../canary leads out",
+    ),
+    "a checkpoint at home": (
+        "callback: {a: {_target_: callbacks.checkpoint.Checkpoint, filename: ~/canary}}",
+        "callback.a.filename=~/canary leads out",
+    ),
+    "a relative place": (
+        "callback: {a: {_target_: callbacks.checkpoint.Checkpoint, dirpath: elsewhere}}",
+        "callback.a.dirpath=elsewhere is not in",
+    ),
+    "a logger above": (
+        "logger: {a: {_target_: pytorch_lightning.loggers.CSVLogger, version: ../../..}}",
+        "logger.a.version=../../.. leads out",
+    ),
+    "a logger on another system": (
+        "logger: {a: {_target_: pytorch_lightning.loggers.CSVLogger, name: 'C:\\x'}}",
+        "logger.a.name=C:\\x leads out",
+    ),
+    "a way out behind the run directory": (
+        "trainer: {default_root_dir: '${run_dir}/../..'}",
+        "trainer.default_root_dir=${run_dir}/../.. leads out",
+    ),
+    "a substitute that is a file": (
+        "network: {_target_: networks.lenet.LeNet, substitute: ../../../evil}",
+        "network.substitute=../../../evil leads out",
+    ),
+    "a compiler": ("compile: {options: {cpp.cxx: [DIR/evil.sh]}}", "compile.options could name programs"),
+    "a procedure's compiler": (
+        "lightning_module: {compile: {options: {cpp.cxx: [DIR/evil.sh]}}}",
+        "lightning_module.compile.options could",
+    ),
+    "a Python object": (
+        "a: !!python/object/apply:os.system ['touch CANARY']",
+        "tag:yaml.org,2002:python/object/apply:os.system",
+    ),
+    "a Python name": ("a: !!python/name:os.system", "tag:yaml.org,2002:python/name:os.system"),
+    "a list that grows": ("a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]", "YAML alias"),
+    "a mapping that is merged": ("a: &a {x: 1}\nb: {<<: *a}", "YAML alias"),
+    "a list": ("[1, 2]", "it holds a list"),
+    "garbage": ("\x00\x01{", "is no config"),
+    "a cut file": ("network: {_target_: netw", "is no config"),
+    "the same key twice": ("a: 1\na: 2", "is no config"),
+    "a depth without end": ("a: " + "[" * 5000, "is no config"),
+    "a command to the terminal": (
+        'network: {_target_: "\\e[2J\\nos.system"}',
+        "network._target_='\\x1b[2J\\nos.system' is not what",
+    ),
+}
+"""With what the sentence says."""
+
+
+@pytest.fixture
+def canary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file that nothing may make, though `evil` can be imported and would make it."""
+    (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'canary')!r}, 'w')\nclass Net: ...\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    return tmp_path / "canary"
+
+
+def assert_refused(text: str, canary: Path, match: str) -> None:
+    text = text.replace("CANARY", str(canary)).replace("DIR", str(canary.parent))
+    (canary.parent / "config.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=match) as caught:
+        read_run_config(canary.parent, "resume=x")
+    (sentence,) = str(caught.value).splitlines()
+    assert str(canary.parent / "config.yaml") in sentence
+    assert not canary.exists()
+    assert "evil" not in sys.modules
+    assert sorted(path.name for path in canary.parent.iterdir()) == ["config.yaml", "evil.py"]
+
+
+@pytest.mark.parametrize("target", CALLS)
+def test_hostile_targets(target: str, canary: Path) -> None:
+    settings = CALLS[target]
+    hostile = f'{{_target_: "{target}"{", " if settings != "{}" else ""}{settings[1:]}'
+    assert_refused(f"network: {hostile}", canary, "_target_=")
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_wherever_a_target_is(place: str, canary: Path) -> None:
+    assert_refused(PLACES[place].replace("HOSTILE", "{_target_: evil.Net}"), canary, r"_target_=evil\.Net is not what")
+
+
+def test_a_hostile_target_keeps_the_others_from_being_looked_at(canary: Path) -> None:
+    """The listed one, which would be imported, comes first and does not exist."""
+    text = "a: {_target_: networks.no_such_file.Net}\nb: {_target_: evil.Net}"
+    assert_refused(text, canary, r"b\._target_=evil\.Net is not what")
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_hostile_configs(name: str, canary: Path) -> None:
+    text, says = OTHERS[name]
+    assert_refused(text, canary, re.escape(says))
+
+
+def test_a_config_that_is_too_large(canary: Path) -> None:
+    assert_refused("a: " + "x" * (1 << 20), canary, "larger than")
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        "network._target_=os.system",
+        "+callback.x={_target_: os.system, command: touch CANARY}",
+        "hydra.run.dir=CANARY",
+        "hydra.searchpath=[file://DIR]",
+        "+hydra.callbacks.x._target_=os.system",
+        "hydra.launcher.parameters.setup=[touch CANARY]",
+        "hydra.job.env_set.LD_PRELOAD=DIR/evil.so",
+        "hydra/launcher=../../evil",
+        "experiment=../../evil",
+        "+experiment=DIR/evil",
+        "network@x=../evil",
+        "experiment=a,../evil",
+        "name=${oc.env:HOME}",
+        "name=${new_run_directory:CANARY}",
+        "callback.best_checkpoint.dirpath=DIR",
+        "callback.best_checkpoint.filename='../x'",
+    ],
+)
+def test_hostile_arguments_of_a_sweep(argument: str, canary: Path) -> None:
+    argument = argument.replace("CANARY", str(canary)).replace("DIR", str(canary.parent))
+    with pytest.raises(UserError, match=r"sweep\.json: .* could name code or places") as caught:
+        check_arguments(["seed=0,1", argument], canary.parent / "sweep.json")
+    assert argument[:30] in str(caught.value)
+    assert not canary.exists()
