@@ -5,13 +5,20 @@ BIN := $(VENV)/bin
 # One torch thread a test process: the tests' networks are tiny, and two processes share the cores.
 TEST_ENV := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1
 
-.PHONY: train test check soak clean
+# Of the names that it goes by, those that are there.
+CHROMIUM := $(foreach name,chromium chromium-browser google-chrome chrome,$(shell command -v $(name)))
+
+.PHONY: train test test-browser check soak clean
 
 train: $(VENV)/installed
 	$(BIN)/python train.py experiment=transfer_feature_extractor
 
 test: $(VENV)/installed-for-tests check
-	$(TEST_ENV) $(BIN)/python -m pytest -n 2 -m "not slow"
+	$(TEST_ENV) $(BIN)/python -m pytest -n 2 -m "not slow$(if $(CHROMIUM),, and not browser)"
+	@$(if $(CHROMIUM),,echo "LEFT OUT: the tests in a browser, for want of Chromium (apt-get install chromium).")
+
+test-browser: $(VENV)/installed-for-tests
+	$(TEST_ENV) $(BIN)/python -m pytest -m browser
 
 check: $(VENV)/installed-for-tests
 	$(BIN)/ruff check .

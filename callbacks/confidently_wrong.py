@@ -1,33 +1,34 @@
-"""TensorBoard's IMAGES tab: the mistakes that a network was surest of."""
+"""Pictures of the mistakes that a network was surest of."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from annotated_types import Ge
 from pytorch_lightning import Trainer
 from torch import Tensor
 
-from callbacks.evaluation import EvaluationCallback
-from callbacks.image_grids import WRONG, add_image, describe, draw_captions, draw_photos, tensorboard_loggers
+from callbacks.evaluation import PredictionCallback
+from callbacks.image_grids import WRONG, describe, draw_captions, draw_photos
+from callbacks.loggers import add_image, picture_loggers
 
 
-class ConfidentlyWrong(EvaluationCallback):
+class ConfidentlyWrong(PredictionCallback):
     """The grids `val/confidently_wrong` and `test/confidently_wrong`: wrong photos, the most probable mistake first.
 
-    For a procedure whose steps return scores (N, num_classes) that a softmax turns into probabilities. There is no grid
-    where nothing is wrong. Of several processes the first shows its own photos.
+    Of a training's validations the last one is shown. For a procedure whose steps return scores (N, num_classes) that a
+    softmax turns into probabilities. There is no grid where nothing is wrong. Of several processes the first shows its
+    own photos.
     """
 
-    def __init__(self, *, max_images: int) -> None:
-        self.max_images = max_images
-        self._predictions: list[Tensor] = []
+    is_last_alone = True
 
-    def collect(self, scores: Tensor, labels: Tensor) -> None:
-        self._predictions.append(scores.float().softmax(dim=1).cpu())
+    def __init__(self, *, max_images: Annotated[int, Ge(1)]) -> None:
+        super().__init__()
+        self.max_images = max_images
 
     def show(self, trainer: Trainer, split: str) -> None:
-        probabilities = torch.cat(self._predictions)
-        self._predictions.clear()
-        if not (loggers := tensorboard_loggers(trainer)):
+        probabilities = self.probabilities
+        if not (loggers := picture_loggers(trainer)):
             return
         datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
         # Each of several processes evaluates every world_size-th photo.

@@ -3,21 +3,22 @@
 from collections.abc import Sequence
 
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from pytorch_lightning import Trainer
 from torch import Tensor
 
 from callbacks.evaluation import EvaluationCallback
-from callbacks.image_grids import add_image, tensorboard_loggers
+from callbacks.image_grids import font_of_size
+from callbacks.loggers import add_image, picture_loggers
 
-CELL = 64  # pixels a side
+CELL, SHEET = 64, 280  # pixels a side: of a cell at least, and of all of them where they are few
 MAX_NAMED = 32  # classes; with more of them there is no room for words
 MAX_SIDE = 2048  # pixels, without words
 SHADE = (24, 70, 140)  # of a row's whole
 
 
 class ConfusionMatrix(EvaluationCallback):
-    """TensorBoard's images `val/confusion` after each validation and `test/confusion` after a test.
+    """The pictures `val/confusion` after validations and `test/confusion` after a test.
 
     For a procedure whose steps return scores (N, num_classes), on batches of inputs and labels (N,).
     """
@@ -29,14 +30,18 @@ class ConfusionMatrix(EvaluationCallback):
         counts = count_pairs(labels, scores.argmax(1), scores.shape[1])
         self._counts = counts if self._counts is None else self._counts + counts
 
+    def forget(self) -> None:
+        self._counts = None
+
     def show(self, trainer: Trainer, split: str) -> None:
-        counts, self._counts = self._counts, None
-        if counts is None:
+        if self._counts is None:
             return
-        counts = trainer.strategy.reduce(counts, reduce_op="sum")
+        counts = trainer.strategy.reduce(self._counts, reduce_op="sum")
         classes = trainer.datamodule.classes  # type: ignore[attr-defined]
-        for logger in tensorboard_loggers(trainer):
-            picture = draw_confusion(counts.cpu(), classes)
+        if not (loggers := picture_loggers(trainer)):
+            return
+        picture = draw_confusion(counts.cpu(), classes)
+        for logger in loggers:
             add_image(logger, f"{split}/confusion", picture, trainer.global_step)
 
 
@@ -53,17 +58,18 @@ def draw_confusion(counts: Tensor, classes: Sequence[str]) -> Image.Image:
     if len(classes) > MAX_NAMED:
         side = max(len(classes), MAX_SIDE)
         return shaded.resize((side, side), Image.Resampling.NEAREST)
-    font = ImageFont.load_default(11)
-    left, top = int(max(font.getlength(f"is {name}") for name in classes)) + 12, 24
-    side = len(classes) * CELL
+    font = font_of_size(16)
+    left, top = int(max(font.getlength(f"is {name}") for name in classes)) + 12, 28
+    cell = max(CELL, SHEET // len(classes))
+    side = len(classes) * cell
     sheet = Image.new("RGB", (left + side, top + side), "white")
     sheet.paste(shaded.resize((side, side), Image.Resampling.NEAREST), (left, top))
     draw = ImageDraw.Draw(sheet)
     for i, name in enumerate(classes):
-        middle = i * CELL + CELL // 2
+        middle = i * cell + cell // 2
         draw.text((left - 6, top + middle), f"is {name}", fill="black", font=font, anchor="rm")
         draw.text((left + middle, top // 2), name, fill="black", font=font, anchor="mm")
         for j, count in enumerate(counts[i].tolist()):
-            place = (left + j * CELL + CELL // 2, top + middle)
+            place = (left + j * cell + cell // 2, top + middle)
             draw.text(place, str(count), fill="white" if shares[i, j] > 0.5 else "black", font=font, anchor="mm")
     return sheet

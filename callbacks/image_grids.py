@@ -1,18 +1,17 @@
-"""TensorBoard's IMAGES tab: what goes into the network and what comes out."""
+"""Pictures of what goes into the network and what comes out."""
 
-import io
 from collections.abc import Sequence
+from functools import cache
 from typing import Annotated, Any
 
 import torch
 from annotated_types import Ge
 from PIL import Image, ImageDraw, ImageFont
 from pytorch_lightning import LightningModule, Trainer
-from pytorch_lightning.loggers import TensorBoardLogger
-from tensorboard.compat.proto.summary_pb2 import Summary
 from torch import Tensor
 
-from callbacks.evaluation import EvaluationCallback
+from callbacks.evaluation import PredictionCallback
+from callbacks.loggers import add_image, picture_loggers
 
 TILE = 160  # pixels a side
 COLUMNS = 4  # as many as TensorBoard shows at a size that can be read
@@ -20,19 +19,19 @@ CAPTION = 22  # pixels under a tile
 RIGHT, WRONG, PLAIN = (24, 120, 60), (176, 36, 36), (70, 70, 70)
 
 
-class ImageGrids(EvaluationCallback):
-    """The first training batch as the network sees it; after validation and test photos with predicted and true class.
+class ImageGrids(PredictionCallback):
+    """The first training batch as the network sees it; after validations and a test photos with predicted classes.
 
     The photos shown are spread evenly over the split, the same ones each time.
     """
 
     def __init__(self, *, max_images: Annotated[int, Ge(1)]) -> None:
+        super().__init__()
         self.max_images = max_images
-        self._predictions: list[Tensor] = []
         self._sheets: dict[str, Image.Image] = {}  # of each split, the photos that are shown
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.global_step or not (loggers := tensorboard_loggers(trainer)):
+        if trainer.global_step or not (loggers := picture_loggers(trainer)):
             return
         datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
         images, labels = datamodule.first_training_batch(self.max_images)
@@ -40,13 +39,9 @@ class ImageGrids(EvaluationCallback):
         for logger in loggers:
             add_image(logger, "first_batch", draw_captions(draw_photos(images), captions), 0)
 
-    def collect(self, scores: Tensor, labels: Tensor) -> None:
-        self._predictions.append(scores.float().softmax(dim=1).cpu())
-
     def show(self, trainer: Trainer, split: str) -> None:
-        probabilities = torch.cat(self._predictions)
-        self._predictions.clear()
-        if not (loggers := tensorboard_loggers(trainer)):
+        probabilities = self.probabilities
+        if not (loggers := picture_loggers(trainer)):
             return
         datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
         shown = spread(len(probabilities), self.max_images)
@@ -62,15 +57,6 @@ class ImageGrids(EvaluationCallback):
             add_image(logger, f"{split}/predictions", grid, trainer.global_step)
 
 
-def tensorboard_loggers(trainer: Trainer) -> list[TensorBoardLogger]:
-    """Those that this process writes: none but in the first."""
-    return (
-        [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
-        if trainer.is_global_zero
-        else []
-    )
-
-
 def describe(probabilities: Tensor, label: int, classes: Sequence[str]) -> str:
     """The most probable of the classes, its probability (K,), and the true class where that is another."""
     predicted = int(probabilities.argmax())
@@ -83,13 +69,10 @@ def spread(size: int, count: int) -> list[int]:
     return [i * size // count for i in range(count)] if size > count else list(range(size))
 
 
-def add_image(logger: TensorBoardLogger, tag: str, image: Image.Image, step: int) -> None:
-    """As a JPEG: `SummaryWriter.add_image` would spend ten times the time and bytes on a PNG of photos."""
-    encoded = io.BytesIO()
-    image.save(encoded, "JPEG", quality=90)
-    value = Summary.Image(height=image.height, width=image.width, colorspace=3, encoded_image_string=encoded.getvalue())
-    summary = Summary(value=[Summary.Value(tag=tag, image=value)])
-    logger.experiment._get_file_writer().add_summary(summary, step)
+@cache
+def font_of_size(points: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Pillow's own; reading it takes longer than writing a line with it."""
+    return ImageFont.load_default(points)
 
 
 def draw_photos(images: Tensor) -> Image.Image:
@@ -108,7 +91,7 @@ def draw_captions(photos: Image.Image, captions: Sequence[tuple[str, tuple[int, 
     """The sheet of photos, each with its text on a colour under it."""
     sheet = photos.copy()
     draw = ImageDraw.Draw(sheet)
-    font = ImageFont.load_default(14)
+    font = font_of_size(14)
     for position, (text, colour) in enumerate(captions):
         x, y = position % COLUMNS * TILE, position // COLUMNS * (TILE + CAPTION) + TILE
         draw.rectangle((x, y, x + TILE - 1, y + CAPTION - 1), fill=colour)

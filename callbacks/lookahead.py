@@ -1,6 +1,7 @@
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from annotated_types import Ge, Le
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
@@ -25,7 +26,14 @@ class Lookahead(Callback):
         power: exponent of its growth over the training.
     """
 
-    def __init__(self, *, total_steps: int | None, period: int, decay: float, power: float) -> None:
+    def __init__(
+        self,
+        *,
+        total_steps: int | None,
+        period: Annotated[int, Ge(1)],
+        decay: Annotated[float, Ge(0), Le(1)],
+        power: Annotated[float, Ge(0)],
+    ) -> None:
         if total_steps is not None and total_steps < 1:
             raise ValueError(f"Lookahead needs the number of optimizer steps: total_steps is {total_steps}")
         self.total_steps, self.period, self.decay, self.power = total_steps, period, decay, power

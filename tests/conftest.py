@@ -132,6 +132,15 @@ def run_train() -> RunTrain:
     return run
 
 
+def run_script(
+    script: str, *arguments: str, cwd: Path, options: tuple[str, ...] = (), timeout: float = 120
+) -> "subprocess.CompletedProcess[str]":
+    """Runs `python <script> ...`, an entry point of the project, as a user does, with its output as text."""
+    command = [sys.executable, *options, str(ROOT / script), *arguments]
+    environment = {**os.environ, "COLUMNS": "160"}
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout)
+
+
 @pytest.fixture(scope="session")
 def run_dir(tmp_path_factory: pytest.TempPathFactory, tiny: tuple[str, ...], train_here: Train) -> Path:
     """The directory of a run of three epochs on features, of four steps each, with every callback that a run has."""

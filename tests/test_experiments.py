@@ -12,7 +12,7 @@ from tests.conftest import ROOT, Compose, Train
 
 CONF = ROOT / "conf"
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
-OTHERS = ("torch", "torchvision", "pytorch_lightning", "hydra", "builtins", "functools")
+OTHERS = ("torch", "torchvision", "pytorch_lightning", "hydra", "builtins", "functools", "optuna")
 TRIPLES = {
     "network": "networks",
     "loss": "losses",
@@ -20,6 +20,7 @@ TRIPLES = {
     "lightning_module": "lightning_modules",
 }
 ROOMS = {**TRIPLES, "callback": "callbacks", "features": "datamodules", "scheduler": "lightning_modules"}
+ROOMS |= {"logger": "callbacks", "launcher": "hydra_plugins", "sweep": "hydra_plugins", "train.yaml": "runs"}
 
 
 def targets(node: object) -> list[str]:

@@ -38,7 +38,7 @@ class DataModule:
 def shown(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, list[int], list[tuple[str, Any]]]]:
     """Instead of pictures: the tag, the numbers of the photos, and the captions."""
     drawn: list[tuple[str, list[int], list[tuple[str, Any]]]] = []
-    monkeypatch.setattr(module, "tensorboard_loggers", lambda trainer: ["logger"])
+    monkeypatch.setattr(module, "picture_loggers", lambda trainer: ["logger"])
     monkeypatch.setattr(module, "draw_photos", lambda images: (images[:, 0, 0, 0] * 10).round().int().tolist())
     monkeypatch.setattr(module, "draw_captions", lambda photos, captions: (photos, captions))
     monkeypatch.setattr(module, "add_image", lambda logger, tag, image, step: drawn.append((tag, *image)))
@@ -46,11 +46,14 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, list[int], list[tu
 
 
 def validate(callback: ConfidentlyWrong, logits: Tensor, split: str = "validation", world_size: int = 1) -> None:
-    trainer: Any = SimpleNamespace(datamodule=DataModule(), world_size=world_size, global_step=1, is_global_zero=True)
+    last_epoch = {"current_epoch": 0, "max_epochs": 1, "check_val_every_n_epoch": 1, "should_stop": False}
+    trainer: Any = SimpleNamespace(datamodule=DataModule(), world_size=world_size, global_step=1, **last_epoch)
     pl_module: Any = None
+    getattr(callback, f"on_{split}_start")(trainer, None)
     for number, batch in enumerate(logits.split(3)):
         getattr(callback, f"on_{split}_batch_end")(trainer, pl_module, batch, (None, None), number)
     getattr(callback, f"on_{split}_epoch_end")(trainer, pl_module)
+    callback.on_train_epoch_end(trainer, pl_module)
 
 
 def bees(*scores: float) -> Tensor:

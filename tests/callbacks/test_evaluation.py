@@ -1,7 +1,10 @@
 from types import SimpleNamespace
 from typing import Any
 
-from callbacks.evaluation import EvaluationCallback
+import pytest
+import torch
+
+from callbacks.evaluation import EvaluationCallback, PredictionCallback
 
 
 class Recorder(EvaluationCallback):
@@ -14,11 +17,67 @@ class Recorder(EvaluationCallback):
     def show(self, trainer: Any, split: str) -> None:
         self.calls.append(("show", split))
 
+    def forget(self) -> None:
+        self.calls.append(("forget",))
+
+
+class Last(Recorder):
+    is_last_alone = True
+
+
+def trainer(epoch: int = 0, max_epochs: int | None = 1, every: int | None = 1, stop: bool = False) -> Any:
+    return SimpleNamespace(
+        current_epoch=epoch, max_epochs=max_epochs, check_val_every_n_epoch=every, should_stop=stop, global_step=epoch
+    )
+
 
 def test_validation_and_test_go_the_same_way() -> None:
-    recorder, trainer, module = Recorder(), SimpleNamespace(), SimpleNamespace()
+    recorder, module = Recorder(), SimpleNamespace()
     for name in ("validation", "test"):
-        getattr(recorder, f"on_{name}_batch_end")(trainer, module, "scores", ("inputs", "labels"), 0)
-        getattr(recorder, f"on_{name}_epoch_end")(trainer, module)
-    collected = ("collect", "scores", "labels")
-    assert recorder.calls == [collected, ("show", "val"), collected, ("show", "test")]
+        getattr(recorder, f"on_{name}_start")(trainer(), module)
+        getattr(recorder, f"on_{name}_batch_end")(trainer(), module, "scores", ("inputs", "labels"), 0)
+        getattr(recorder, f"on_{name}_epoch_end")(trainer(), module)
+        recorder.on_train_epoch_end(trainer(), module)  # type: ignore[arg-type]
+    collected = [("forget",), ("collect", "scores", "labels")]
+    assert recorder.calls == [*collected, ("show", "val"), *collected, ("show", "test")]
+
+
+def shown(recorder: Recorder, max_epochs: int | None, every: int = 1, stop_at: int | None = None) -> list[int]:
+    """The epochs, counted from 1, whose validation is shown."""
+    epochs = []
+    for epoch in range(stop_at or max_epochs or 0):
+        state = trainer(epoch, max_epochs, every, stop=epoch + 1 == stop_at)
+        if (epoch + 1) % every == 0:
+            recorder.on_validation_epoch_end(state, None)  # type: ignore[arg-type]
+        recorder.on_train_epoch_end(state, None)  # type: ignore[arg-type]
+        epochs += [epoch + 1] if recorder.calls else []
+        recorder.calls.clear()
+    return epochs
+
+
+@pytest.mark.parametrize(
+    ("max_epochs", "every", "stop_at", "some", "last"),
+    [
+        (11, 1, None, [1, 2, 4, 8, 11], [11]),
+        (8, 1, None, [1, 2, 4, 8], [8]),
+        (12, 5, None, [5, 10], [10]),
+        (50, 5, None, [5, 10, 20, 40, 50], [50]),
+        (100, 1, 6, [1, 2, 4, 6], [6]),
+        (-1, 1, 3, [1, 2, 3], [3]),
+    ],
+)
+def test_which_validations_are_shown(
+    max_epochs: int, every: int, stop_at: int | None, some: list[int], last: list[int]
+) -> None:
+    assert shown(Recorder(), max_epochs, every, stop_at) == some
+    assert shown(Last(), max_epochs, every, stop_at) == last
+
+
+def test_probabilities_are_of_the_last_validation_alone() -> None:
+    callback = PredictionCallback()
+    labels = torch.tensor([0])
+    callback.collect(torch.tensor([[9.0, 0.0]]), labels)
+    callback.on_validation_start(trainer(), None)  # type: ignore[arg-type]
+    for scores in ([[0.0, 0.0]], [[0.0, 1.0]]):
+        callback.collect(torch.tensor(scores), labels)
+    torch.testing.assert_close(callback.probabilities, torch.tensor([[0.5, 0.5], [0.2689414, 0.7310586]]))

@@ -1,0 +1,54 @@
+"""A run's curves as a table."""
+
+import csv
+from pathlib import Path
+from typing import Any, TextIO
+
+from pytorch_lightning.loggers import Logger
+from pytorch_lightning.utilities import rank_zero_only
+
+
+class CSVLogger(Logger):
+    """Writes `<save_dir>/metrics.csv`, a row a value: step, name, value, in the order in which they came.
+
+    Rows are only ever added, so that a resumed run can cut what came after its checkpoint and go on (Lightning's own
+    starts the file anew, and rewrites all of it for each new name). Settings are in config.yaml.
+    """
+
+    def __init__(self, *, save_dir: str) -> None:
+        super().__init__()
+        self.file = Path(save_dir, "metrics.csv")
+        self._stream: TextIO | None = None
+
+    @property
+    def name(self) -> str:
+        return ""
+
+    @property
+    def version(self) -> str:
+        return ""
+
+    @property
+    def save_dir(self) -> str:
+        return str(self.file.parent)
+
+    @rank_zero_only
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        if self._stream is None:
+            self._stream = self.file.open("a", encoding="utf-8", newline="")
+            if not self._stream.tell():
+                self._stream.write("step,name,value\n")
+        csv.writer(self._stream, lineterminator="\n").writerows([step, name, value] for name, value in metrics.items())
+
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        """They are in config.yaml."""
+
+    def save(self) -> None:
+        """What was logged is in the file from here on."""
+        if self._stream is not None:
+            self._stream.flush()
+
+    def finalize(self, status: str) -> None:
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None

@@ -1,0 +1,50 @@
+"""How large the gradients are."""
+
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.strategies import FSDPStrategy
+from torch import Tensor
+from torch.optim import Optimizer
+
+
+class GradientNorm(Callback):
+    """Logs `train/grad_norm` where callbacks/step_curves.py logs its points: that of the step's gradients, as a whole.
+
+    It is the norm before any clipping. Where the weights are shared out over processes (fsdp) no process has all
+    gradients, and there is no curve.
+    """
+
+    def __init__(self) -> None:
+        self._norm: Tensor | None = None
+        self._step_before = 0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._step_before = trainer.global_step
+
+    def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
+        if (trainer.global_step + 1) % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+            self._norm = gradient_norm(optimizer)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
+        before, self._step_before = self._step_before, trainer.global_step
+        if trainer.global_step // every == before // every or isinstance(trainer.strategy, FSDPStrategy):
+            return
+        if not pl_module.automatic_optimization:
+            # The last step's gradients are still there, and nobody clipped them.
+            self._norm = gradient_norm(trainer.optimizers[0])
+        if self._norm is not None:
+            for logger in trainer.loggers:
+                logger.log_metrics({"train/grad_norm": float(self._norm)}, step=trainer.global_step)
+        self._norm = None
+
+
+def gradient_norm(optimizer: Optimizer) -> Tensor:
+    """√Σ g² over all entries of the gradients of all that the optimizer trains, as a scalar; 0 where there are none."""
+    parameters = (parameter for group in optimizer.param_groups for parameter in group["params"])
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    return torch.nn.utils.get_total_norm(gradients)

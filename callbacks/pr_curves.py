@@ -1,0 +1,73 @@
+"""TensorBoard's PR CURVES tab."""
+
+from typing import Annotated, Any
+
+import torch
+from annotated_types import Ge
+from pytorch_lightning import Trainer
+from torch import Tensor
+
+from callbacks.evaluation import PredictionCallback
+from callbacks.loggers import tensorboard_loggers
+
+THRESHOLDS = 127  # as many as TensorBoard takes
+
+
+class PRCurves(PredictionCallback):
+    """Precision over recall of each class, `val/pr_<class>` of a training's last validation and `test/pr_<class>`.
+
+    For a procedure whose steps return scores (N, num_classes) that a softmax turns into probabilities, where labels are
+    (N,), or probabilities where labels are (N, num_classes). Of several processes the first shows its own photos.
+
+    Args:
+        max_classes: of more classes the first ones are shown.
+    """
+
+    is_last_alone = True
+
+    def __init__(self, *, max_classes: Annotated[int, Ge(1)]) -> None:
+        super().__init__()
+        self.max_classes = max_classes
+
+    def collect(self, scores: Tensor, labels: Tensor) -> None:
+        if labels.ndim == 1:
+            super().collect(scores, labels)
+        else:
+            self._predictions.append(scores.float().cpu())
+
+    def show(self, trainer: Trainer, split: str) -> None:
+        probabilities = self.probabilities
+        if not (loggers := tensorboard_loggers(trainer)):
+            return
+        datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
+        # Each of several processes evaluates every world_size-th photo.
+        indices = [position * trainer.world_size for position in range(len(probabilities))]
+        labels = torch.tensor(datamodule.labels(split, indices))
+        is_true = labels.round().bool() if labels.ndim == 2 else one_hot(labels, probabilities.shape[1])
+        for label, name in enumerate(datamodule.classes[: self.max_classes]):
+            curve = precision_recall(probabilities[:, label], is_true[:, label]).numpy()
+            for logger in loggers:
+                logger.experiment.add_pr_curve_raw(
+                    f"{split}/pr_{name}", *curve, global_step=trainer.global_step, num_thresholds=THRESHOLDS
+                )
+
+
+def one_hot(labels: Tensor, num_classes: int) -> Tensor:
+    """(N, num_classes) bool, true at each row's label (N,)."""
+    return labels[:, None] == torch.arange(num_classes)
+
+
+def precision_recall(probabilities: Tensor, is_true: Tensor) -> Tensor:
+    """At the thresholds t = 0, 1/126, … 1 of probabilities (N,), which are positive from t on, as (6, THRESHOLDS).
+
+    Rows: true and false positives, true and false negatives, precision and recall; 0 / 0 is 0.
+    """
+    buckets = (probabilities.double() * (THRESHOLDS - 1)).floor().long()
+    counts = torch.zeros(2, THRESHOLDS, dtype=torch.double)
+    counts.index_put_((is_true.long(), buckets), torch.ones(len(buckets), dtype=torch.double), accumulate=True)
+    false_positives, true_positives = counts.flip(1).cumsum(1).flip(1)
+    true_negatives = false_positives[0] - false_positives
+    false_negatives = true_positives[0] - true_positives
+    precision = true_positives / (true_positives + false_positives).clamp(min=1)
+    recall = true_positives / true_positives[0].clamp(min=1)
+    return torch.stack([true_positives, false_positives, true_negatives, false_negatives, precision, recall])

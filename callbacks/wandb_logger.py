@@ -1,0 +1,13 @@
+from typing import Any
+
+from pytorch_lightning import loggers
+
+
+class WandbLogger(loggers.WandbLogger):
+    """Lightning's, but each run has its own at Weights & Biases, also where a sweep has several in one process."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        import wandb  # an extra, which is there: Lightning has looked
+
+        wandb.finish()  # the process's last one, if there is one: Lightning would go on with that

@@ -1,0 +1,35 @@
+"""Takes the README's pictures of TensorBoard: `python -m docs.pictures RUN_DIR`; it needs Chromium.
+
+The run is one of transfer_feature_extractor on the real photos.
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+from tests.browsing import Page, browse, tensorboard
+
+HERE = Path(__file__).parent
+SETTLE = 5  # seconds, for what moves on a page, as the projector's points do
+
+
+def shoot(page: Page, address: str, name: str, wait_for: str) -> None:
+    page.open(address)
+    page.wait_for(wait_for)
+    time.sleep(SETTLE)
+    page.run("deepFind('#data-location').forEach(place => place.remove())")  # it is nobody else's
+    page.picture(HERE / f"tensorboard_{name}.png")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", type=Path)
+    loaded = "deepFind('img').filter(image => image.naturalWidth > 100).length >= 4"
+    with tensorboard(parser.parse_args().run) as board, browse(1500, 900) as page:
+        shoot(page, f"{board}#images", "images", loaded)
+        shoot(page, f"{board}#custom_scalars", "charts", "deepFind('.tick-label').length > 20")
+        shoot(page, f"{board}#projector", "projector", "deepFind('.numDataPoints').some(n => n.textContent > 0)")
+
+
+if __name__ == "__main__":
+    main()
