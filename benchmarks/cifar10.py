@@ -32,6 +32,7 @@ import torchvision.transforms as T
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
+from omegaconf import OmegaConf
 from PIL import Image
 from pytorch_lightning import Callback
 from torch import Tensor, nn
@@ -45,6 +46,7 @@ from functional.threads import one_thread_an_operation
 from lightning_modules.parameter_groups import parameter_groups
 from networks.lenet import LeNet
 from runs.checkpoint_io import AtomicCheckpointIO
+from runs.data_facts import data_facts
 from runs.resolvers import register_resolvers
 
 HALF = (0.5, 0.5, 0.5)
@@ -126,17 +128,16 @@ def train_with_our_trainer(*overrides: str) -> tuple[Any, float]:
         datamodule.setup("fit")
         rooms = {room: instantiate(cfg[room]) for room in ("network", "loss", "optimizer", "scheduler")}
         module = instantiate(cfg.lightning_module, **rooms)
+        config: Any = OmegaConf.to_container(cfg, resolve=True)
+        module.save_hyperparameters(config | data_facts(cfg, datamodule), logger=False)
         trainer = instantiate(
             cfg.trainer,
             logger=[instantiate(logger) for logger in cfg.logger.values()],
-            callbacks=[*(instantiate(c) for name, c in cfg.callback.items() if name not in NEED_A_RUN), watch],
+            callbacks=[*(instantiate(callback) for callback in cfg.callback.values()), watch],
             plugins=[AtomicCheckpointIO()],
         )
         trainer.fit(module, datamodule)
     return module, watch.seconds
-
-
-NEED_A_RUN = ("hyper_parameters", "run_text")  # they write one text each, before training, from train.py's config
 
 
 def our_net(data_dir: str, steps: int) -> float:

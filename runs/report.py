@@ -74,7 +74,8 @@ def print_end(record: Record) -> None:
     columns = figures(metrics, best_figures(record))
     seconds = timedelta(seconds=round(time.monotonic() - record.started))
     rate = metrics["images_per_second"]
-    rows = {"time": f"{metrics['epochs']} epochs in {seconds}" + (f", {rate:,.0f} images a second" if rate else "")}
+    epochs = f"{metrics['epochs']} epoch{'' if metrics['epochs'] == 1 else 's'}"
+    rows = {"time": f"{epochs} in {seconds}" + (f", {rate:,.0f} images a second" if rate else "")}
     rows |= _noticed(record.cfg, record.data["source"])
     tables = [overall_table(columns, classes), class_table(columns, classes)]
     _print_panel(f"{record.cfg.name}: done", tables, rows, next_commands(record, bool(classes)))
@@ -120,9 +121,13 @@ def class_table(columns: Sequence[Column], classes: Sequence[str]) -> Table:
     kinds = {name.removesuffix(f"_{label}") for c in shown for name in c.figures if (label := _class_of(name, classes))}
     pairs = [(column, kind) for column in shown for kind in sorted(kinds)]
     rows = [(label, [column.figures.get(f"{kind}_{label}") for column, kind in pairs]) for label in classes]
-    table = _table("class", [f"{kind}, {column.title}" for column, kind in pairs])
     if not kinds:
         return Table()
+    alone = len(kinds) == 1
+    table = _table(
+        f"{min(kinds)} of class" if alone else "class",
+        [column.title if alone else f"{kind}: {column.title}" for column, kind in pairs],
+    )
     if len(rows) > MAX_CLASSES:
         rows = sorted(rows, key=lambda row: float(row[1][0] if row[1][0] is not None else 1))[:MAX_CLASSES]
         table.caption = f"the {MAX_CLASSES} lowest of {len(classes):,} classes"

@@ -1,12 +1,12 @@
 """Groups and overrides that change how a run goes, in this process."""
 
 import json
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from runs.errors import UserError
 from tests.conftest import Train, metrics_of, only_run
 
 SMALL = ("network=timm", "network.name=test_resnet", "network.pretrained=false")
@@ -69,17 +69,18 @@ def test_as_many_views_as_epochs_are_the_plain_path(tiny: tuple[str, ...], train
         assert ahead[name] == pytest.approx(plain[name], rel=1e-3), name
 
 
-def test_metrics_that_are_no_numbers_are_valid_json(tiny: tuple[str, ...], train_here: Train, tmp_path: Path) -> None:
-    """Whether such a run counts as completed is another matter."""
-    with suppress(Exception):
+def test_a_run_that_diverges_stops_at_its_step_and_keeps_the_best(
+    tiny: tuple[str, ...], train_here: Train, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=r"The training loss is (nan|inf) at step \d+, .* give a smaller optimizer\.lr"):
         train_here(tmp_path, *tiny, *SMALL, "optimizer.lr=1e38", "trainer.max_epochs=2")
     content = (only_run(tmp_path) / "metrics.json").read_text()
-    assert '"inf"' in content or '"nan"' in content
-    json.loads(content, parse_constant=lambda name: pytest.fail(name))
+    metrics = json.loads(content, parse_constant=lambda name: pytest.fail(name))
+    assert metrics["status"] == "failed"
+    assert "The training loss is" in metrics["error"]
 
 
 def test_sweep_keeps_every_run(tiny: tuple[str, ...], train_here: Train, tmp_path: Path) -> None:
-    """Hydra's own launcher runs the jobs one after the other in this process."""
     train_here(tmp_path, "-m", *tiny, *SMALL, "trainer.max_epochs=1", "seed=0,1")
     directories = sorted(path.parent for path in tmp_path.rglob("metrics.json"))
     assert [metrics_of(directory)["seed"] for directory in directories] == [0, 1]

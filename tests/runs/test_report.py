@@ -81,10 +81,9 @@ def test_start_says_what_runs_on_what(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def cells(shown: str, first: str) -> list[str]:
-    """Of the one line that starts with `first`, what else is in it."""
+    """Of the first line that starts with `first`, what else is in it."""
     lines = [line.strip("│ \n").split() for line in shown.splitlines()]
-    (found,) = [line[1:] for line in lines if line[:1] == [first]]
-    return found
+    return next(line[1:] for line in lines if line[:1] == [first])
 
 
 @pytest.fixture
@@ -113,7 +112,7 @@ def test_end_has_a_table_of_the_last_and_the_best_epoch(ended: Any) -> None:
 
 def test_each_class_has_a_row_of_the_best_epoch(ended: Any) -> None:
     shown = ended()
-    assert " ".join(cells(shown, "class")) == "acc, val, best: epoch 3"
+    assert "acc of class  val, best: epoch 3" in shown
     assert (cells(shown, "ants"), cells(shown, "bees")) == (["0.8125"], ["0.9875"])
 
 
@@ -130,6 +129,12 @@ def test_a_test_has_columns_of_its_own(ended: Any) -> None:
     assert cells(shown, "ants") == ["0.8125", "0.25"]
 
 
+def test_several_metrics_a_class(ended: Any) -> None:
+    shown = ended(metrics=METRICS | {"best/epoch": 4, "val/f1_ants": 0.5, "val/f1_bees": 0.75})
+    assert "acc: val, epoch 5, the best  f1: val, epoch 5, the best" in shown
+    assert cells(shown, "bees") == ["0.94", "0.75"]
+
+
 def test_of_many_classes_the_worst_are_shown(ended: Any) -> None:
     classes = tuple(f"c{number}" for number in range(100))
     values = {f"val/acc_c{number}": 1 - number / 100 for number in range(100)}
@@ -138,7 +143,7 @@ def test_of_many_classes_the_worst_are_shown(ended: Any) -> None:
         **vars(trainer), lightning_module=SimpleNamespace(logged_before={})
     ))  # fmt: skip
     assert cells(shown, "c99") == ["0.01"]
-    assert sum(line.strip("│ ").startswith("c") for line in shown.splitlines()) == MAX_CLASSES + 1, "and the header"
+    assert sum(line.strip("│ ").startswith("c") for line in shown.splitlines()) == MAX_CLASSES
     assert "the 20 lowest of 100 classes" in shown
 
 
@@ -147,7 +152,7 @@ def test_a_run_without_classes_or_a_best_epoch(ended: Any) -> None:
     metrics = {"val/loss": "inf", "epochs": 2, "best/val/loss": None, "best/epoch": None, "images_per_second": 1e3}
     shown = ended(metrics=metrics, trainer=trainer)
     assert cells(shown, "loss") == ["inf"]
-    assert "class" not in shown
+    assert "of class" not in shown
     assert "predict" not in shown
 
 
