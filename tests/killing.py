@@ -40,6 +40,7 @@ def train(folder: Path, overrides: Sequence[str]) -> None:
     from runs.resolvers import register_resolvers
     from train import main
 
+    multiprocessing.set_start_method("fork", force=True)  # for its workers, as in any process that a user starts
     os.chdir(folder)
     output = os.open(folder / "output.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for stream in (1, 2):
