@@ -20,9 +20,12 @@ STOPPING = (signal.SIGTERM, signal.SIGINT)
 class Interrupted(BaseException):
     """A signal asked the run to stop. Not an Exception: nothing that deals with failures shall take it for one."""
 
+    under_way = False
+
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
         self.number = number
+        Interrupted.under_way = True
 
 
 class LastCheckpoint(Checkpoint):

@@ -1,5 +1,6 @@
 """What a signal does to a run."""
 
+import os
 import signal
 import sys
 import threading
@@ -17,11 +18,13 @@ from callbacks.last_checkpoint import STOPPING, Interrupted
 def interruptible(cfg: DictConfig) -> Iterator[None]:
     """SIGTERM and Ctrl-C raise Interrupted here, and end the process with 128 + their number (143, 130).
 
-    While training, callbacks/last_checkpoint.py takes them instead, and raises it when it has saved.
+    While training, callbacks/last_checkpoint.py takes them instead, and raises it when it has saved. One that comes
+    while the run is being ended ends it at once.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    Interrupted.under_way = False
     handlers = {number: signal.signal(number, _raise) for number in STOPPING}
     try:
         yield
@@ -35,4 +38,6 @@ def interruptible(cfg: DictConfig) -> Iterator[None]:
 
 
 def _raise(number: int, frame: FrameType | None) -> None:
+    if Interrupted.under_way:
+        os._exit(128 + number)
     raise Interrupted(number)

@@ -94,8 +94,8 @@ def test_asked_to_stop(
     undisturbed: dict[str, tuple[Path, float]],
 ) -> None:
     """It stops within a batch, saves, says so, and goes on from there as if nothing had been."""
-    many = (*overrides_of(kind, tiny), "trainer.max_epochs=1000")
-    process = start(tmp_path, *many)
+    settings = (*overrides_of(kind, tiny), "scheduler=constant")  # others may follow from the number of epochs
+    process = start(tmp_path, *settings, "trainer.max_epochs=1000")
     kill_once_begun(tmp_path, process, 1.0, number, lambda found: any(found.glob("checkpoints/last.ckpt")))
     assert finish(process) == code
     directory = run_directory(tmp_path)
@@ -112,7 +112,7 @@ def test_asked_to_stop(
 
     epochs = metrics["epochs"] + 2
     assert finish(start(tmp_path, f"resume={directory}", f"trainer.max_epochs={epochs}")) == 0
-    straight, _ = run_through(tmp_path / "straight", (*overrides_of(kind, tiny), f"trainer.max_epochs={epochs}"))
+    straight, _ = run_through(tmp_path / "straight", (*settings, f"trainer.max_epochs={epochs}"))
     assert differences(straight, directory) == []
 
 
