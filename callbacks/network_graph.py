@@ -36,7 +36,7 @@ class NetworkGraph(Callback):
         key = repr((pl_module.hparams["network"], shape))
         if key not in self.drawn:
             network: Any = pl_module.network
-            example = torch.zeros(1, *shape, device=pl_module.device)
+            example = torch.zeros(1, *shape, device=pl_module.device, dtype=next(network.parameters()).dtype)
             self.drawn[key] = network_graph(network, example).SerializeToString()
         for logger in loggers:
             logger.experiment._get_file_writer().add_event(Event(graph_def=self.drawn[key]))

@@ -124,12 +124,12 @@ class Procedure(LightningModule):
         self.automatic_optimization = getattr(datamodule, "chunk", 1) == 1
 
     def _may_work_in_chunks(self) -> bool:
-        """False for what Lightning must do around each mini-batch: accumulate, clip, scale, synchronise, count off."""
+        """False for what Lightning must do around each mini-batch: accumulate, clip, convert, scale, synchronise."""
         trainer = self.trainer
         return (
             trainer.accumulate_grad_batches == 1
             and not trainer.gradient_clip_val
-            and trainer.precision != "16-mixed"
+            and trainer.precision in ("32-true", "bf16-mixed")
             and trainer.world_size == 1
             and not isinstance(trainer.limit_train_batches, int)
         )

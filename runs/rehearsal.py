@@ -19,6 +19,7 @@ from torch.overrides import TorchFunctionMode
 
 from lightning_modules.parameter_groups import parameter_groups
 from runs.architecture import differences, saved_shapes
+from runs.failure import MEMORY
 from runs.findings import Findings, is_known, select
 from runs.monitors import check_monitors
 from runs.network import READ_HERE
@@ -71,6 +72,8 @@ def _make(findings: Findings, path: str, make: Callable[[Settings], Any] = insta
         inner, cause = _cause(error)
         text = " ".join(str(cause).split()) or type(cause).__name__
         if re.search(r"\bmeta\b", text, re.IGNORECASE):  # it wants values, which are not there ahead of the run
+            return None
+        if MEMORY.search(text):  # no mistake of the config's: the run itself says what to lower
             return None
         if missing := MISSING.search(text):
             for name in re.findall(r"'(\w+)'", missing[1]):
