@@ -14,8 +14,9 @@ from runs.sweep_job import in_sweep
 
 def train(cfg: DictConfig) -> float | None:
     """One run, from its config to its run directory. Returns the best value of the monitored metric."""
-    with suppress(OmegaConfBaseException):  # at once, for a run that is killed early; preflight tells what is wrong
-        save_config(cfg)
+    if not cfg.get("resume"):  # that has one, which a mistake must not replace
+        with suppress(OmegaConfBaseException):  # at once, for a run that is killed early; preflight tells what is wrong
+            save_config(cfg)
     defer_imports()  # and all others only here: --help, --cfg and tab completion need none of them
     from hydra.utils import instantiate
     from pytorch_lightning import seed_everything
@@ -23,7 +24,7 @@ def train(cfg: DictConfig) -> float | None:
     from runs.checkpoint_io import AtomicCheckpointIO
     from runs.data_facts import data_facts
     from runs.interruption import interruptible
-    from runs.network import build_features, build_network
+    from runs.network import build_features, build_module, build_network, has_features
     from runs.preflight import preflight
     from runs.quiet import silence_idle_messages
     from runs.record import Record, collect_metrics, restore_best
@@ -41,10 +42,9 @@ def train(cfg: DictConfig) -> float | None:
         seed_everything(cfg.seed, verbose=False)
         network = build_network(cfg, checkpoint and checkpoint.parent)
         config = save_config(cfg)
-        rooms = {room: instantiate(cfg[room]) for room in ("loss", "optimizer", "scheduler")}
-        module = instantiate(cfg.lightning_module, network=network, **rooms)
+        module = build_module(cfg, network)
         module.save_hyperparameters(config | data_facts(cfg, datamodule), logger=False)
-        if cfg.cache and "features" in cfg:
+        if has_features(cfg):
             datamodule = build_features(cfg, datamodule, network)
 
         trainer = instantiate(

@@ -7,7 +7,7 @@ from annotated_types import Ge
 from pytorch_lightning import Trainer
 from torch import Tensor
 
-from callbacks.evaluation import PredictionCallback
+from callbacks.evaluation import PredictionCallback, indices_in_split
 from callbacks.image_grids import WRONG, describe, draw_captions, draw_photos
 from callbacks.loggers import add_image, picture_loggers
 
@@ -31,8 +31,7 @@ class ConfidentlyWrong(PredictionCallback):
         if not (loggers := picture_loggers(trainer)):
             return
         datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
-        # Each of several processes evaluates every world_size-th photo.
-        indices = [position * trainer.world_size for position in range(len(probabilities))]
+        indices = indices_in_split(trainer, range(len(probabilities)))
         labels = datamodule.labels(split, indices)
         shown = confidently_wrong(probabilities, torch.tensor(labels), self.max_images)
         if not shown:

@@ -1,5 +1,6 @@
 """What the callbacks that show an evaluation share."""
 
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import torch
@@ -62,16 +63,7 @@ class EvaluationCallback(Callback):
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.forget()
 
-    def on_test_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        self.collect(outputs, batch[1])
+    on_test_batch_end = on_validation_batch_end
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.show(trainer, "test")
@@ -93,6 +85,14 @@ class PredictionCallback(EvaluationCallback):
 
     def forget(self) -> None:
         self._predictions.clear()
+
+
+def indices_in_split(trainer: Trainer, positions: Iterable[int]) -> list[int]:
+    """Where in the split the photos are that this process evaluated as its `positions`-th: it has every world_size-th.
+
+    Of several processes it is the first that shows what it evaluated.
+    """
+    return [position * trainer.world_size for position in positions]
 
 
 def number_of_validation(trainer: Trainer) -> int:

@@ -8,6 +8,8 @@ from pytorch_lightning.strategies import FSDPStrategy
 from torch import Tensor
 from torch.optim import Optimizer
 
+from callbacks.step_counter import StepCounter
+
 
 class GradientNorm(Callback):
     """Logs `train/grad_norm` where callbacks/step_curves.py logs its points: that of the step's gradients, as a whole.
@@ -18,10 +20,10 @@ class GradientNorm(Callback):
 
     def __init__(self) -> None:
         self._norm: Tensor | None = None
-        self._step_before = 0
+        self._steps = StepCounter()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._step_before = trainer.global_step
+        self._steps.start(trainer)
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
         if (trainer.global_step + 1) % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
@@ -31,8 +33,7 @@ class GradientNorm(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
-        before, self._step_before = self._step_before, trainer.global_step
-        if trainer.global_step // every == before // every or isinstance(trainer.strategy, FSDPStrategy):
+        if not self._steps.passes(trainer, every) or isinstance(trainer.strategy, FSDPStrategy):
             return
         if not pl_module.automatic_optimization:
             # The last step's gradients are still there, and nobody clipped them.

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 
-from callbacks.evaluation import PredictionCallback
+from callbacks.evaluation import PredictionCallback, indices_in_split
 from callbacks.loggers import add_image, picture_loggers
 
 TILE = 160  # pixels a side
@@ -45,8 +45,7 @@ class ImageGrids(PredictionCallback):
             return
         datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
         shown = spread(len(probabilities), self.max_images)
-        # Each of several processes evaluates every world_size-th photo; the first one draws its own.
-        indices = [position * trainer.world_size for position in shown]
+        indices = indices_in_split(trainer, shown)
         captions = []
         for row, label in zip(probabilities[shown], datamodule.labels(split, indices), strict=True):
             captions.append((describe(row, label, datamodule.classes), RIGHT if int(row.argmax()) == label else WRONG))

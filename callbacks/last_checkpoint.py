@@ -13,6 +13,7 @@ from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.loggers import TensorBoardLogger
 
 from callbacks.csv_logger import CSVLogger
+from callbacks.step_counter import StepCounter
 
 STOPPING = (signal.SIGTERM, signal.SIGINT)
 
@@ -56,14 +57,15 @@ class LastCheckpoint(Checkpoint):
         self.path = Path(dirpath, "last.ckpt")
         self.every_n_epochs, self.min_seconds = every_n_epochs, min_seconds
         self.every_n_train_steps = every_n_train_steps
+        self._steps = StepCounter()
         self._signal: int | None = None
         self._handlers: dict[int, Any] = {}
 
     # Signals ---------------------------------------------------------------------------------------------------------
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._step_before = self._saved_step = trainer.global_step
-        self._saved_at = time.monotonic()
+        self._steps.start(trainer)
+        self._saved_step, self._saved_at = trainer.global_step, time.monotonic()
         if threading.current_thread() is threading.main_thread():
             self._handlers = {number: signal.signal(number, self._note) for number in STOPPING}
 
@@ -118,12 +120,10 @@ class LastCheckpoint(Checkpoint):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if 0 <= trainer.max_steps <= trainer.global_step:
-            return  # from here Lightning would not go on: the last validation would be missing
+        if steps_are_over(trainer):
+            return
         self._obey(trainer)
-        before, self._step_before = self._step_before, trainer.global_step
-        every = self.every_n_train_steps
-        if every is not None and trainer.global_step // every > before // every:
+        if self.every_n_train_steps is not None and self._steps.passes(trainer, self.every_n_train_steps):
             self._save(trainer)
 
     def on_validation_batch_end(
@@ -136,7 +136,7 @@ class LastCheckpoint(Checkpoint):
         dataloader_idx: int = 0,
     ) -> None:
         in_training = bool(self._handlers)
-        if in_training and not 0 <= trainer.max_steps <= trainer.global_step:
+        if in_training and not steps_are_over(trainer):
             self._obey(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -146,3 +146,8 @@ class LastCheckpoint(Checkpoint):
         is_over = epochs == trainer.max_epochs or trainer.should_stop
         if is_over or (epochs % self.every_n_epochs == 0 and is_long_ago):
             self._save(trainer)
+
+
+def steps_are_over(trainer: Trainer) -> bool:
+    """Whether max_steps are made: from there Lightning would not go on, and the last validation would be missing."""
+    return 0 <= trainer.max_steps <= trainer.global_step

@@ -7,7 +7,7 @@ from annotated_types import Ge
 from pytorch_lightning import Trainer
 from torch import Tensor
 
-from callbacks.evaluation import PredictionCallback
+from callbacks.evaluation import PredictionCallback, indices_in_split
 from callbacks.loggers import tensorboard_loggers
 
 THRESHOLDS = 127  # as many as TensorBoard takes
@@ -40,8 +40,7 @@ class PRCurves(PredictionCallback):
         if not (loggers := tensorboard_loggers(trainer)):
             return
         datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
-        # Each of several processes evaluates every world_size-th photo.
-        indices = [position * trainer.world_size for position in range(len(probabilities))]
+        indices = indices_in_split(trainer, range(len(probabilities)))
         labels = torch.tensor(datamodule.labels(split, indices))
         is_true = labels.round().bool() if labels.ndim == 2 else one_hot(labels, probabilities.shape[1])
         for label, name in enumerate(datamodule.classes[: self.max_classes]):

@@ -11,7 +11,7 @@ from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
-from callbacks.evaluation import PredictionCallback
+from callbacks.evaluation import PredictionCallback, indices_in_split
 from callbacks.loggers import tensorboard_loggers
 
 CONFIG = """embeddings {{
@@ -83,8 +83,7 @@ class Projector(PredictionCallback):
             return
         datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
         shown = torch.arange(0, len(predicted), math.ceil(len(predicted) / self.max_photos))
-        # Each of several processes evaluates every world_size-th photo.
-        indices = (shown * trainer.world_size).tolist()
+        indices = indices_in_split(trainer, shown.tolist())
         names = datamodule.classes
         rows = [
             (names[label], names[guess], "right" if label == guess else "wrong")

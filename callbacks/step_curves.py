@@ -4,6 +4,8 @@ from typing import Any
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from callbacks.step_counter import StepCounter
+
 
 class StepCurves(Callback):
     """Logs `train/loss_step` and the learning rates every `trainer.log_every_n_steps` optimizer steps.
@@ -13,16 +15,18 @@ class StepCurves(Callback):
     work through a chunk of them.
     """
 
+    def __init__(self) -> None:
+        self._steps = StepCounter()
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._step_before = trainer.global_step
+        self._steps.start(trainer)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
-        before, self._step_before = self._step_before, trainer.global_step
         losses: Any = pl_module.losses
-        if not losses or trainer.global_step // every == before // every:
+        if not self._steps.passes(trainer, every) or not losses:
             return
         window = torch.cat(losses)
         mean = window.mean().item()

@@ -21,8 +21,9 @@ from hydra.types import HydraContext, TaskFunction
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from runs.arguments import quoted
 from runs.errors import UserError
-from runs.search_space import assignments, distribution, quoted
+from runs.search_space import assignments, distribution
 
 if TYPE_CHECKING:
     from optuna import Study

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
+from lightning_modules.accounted_module import Outcome
 from lightning_modules.feature_extractor import FeatureExtractor
 from lightning_modules.fold_accuracy import FoldAccuracy
-from lightning_modules.procedure import Outcome
 from networks.pretrained import Pretrained
 from networks.stacked_linear import StackedLinear
 

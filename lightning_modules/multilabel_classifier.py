@@ -4,8 +4,8 @@ from typing import Any
 
 from torchmetrics.classification import MultilabelAccuracy, MultilabelAveragePrecision, MultilabelF1Score
 
+from lightning_modules.accounted_module import Outcome
 from lightning_modules.classifier import Classifier
-from lightning_modules.procedure import Outcome
 
 
 class MultilabelClassifier(Classifier):

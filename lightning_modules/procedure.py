@@ -1,35 +1,24 @@
-"""What every training procedure shares: one training step, plain or in chunks, and what is logged of it."""
+"""What every training procedure shares: one training step, plain or in chunks, and its exact continuation."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from typing import Any, Literal, NamedTuple, TypedDict
+from typing import Any, Literal, TypedDict
 
 import torch
-from pytorch_lightning import LightningModule
-from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
-from torchmetrics import MetricCollection
 from typing_extensions import Self
 
 from functional.depthwise import Float32DepthwiseGradients
 from functional.keyed import mix
 from functional.threads import one_thread_an_operation
-from lightning_modules.divergence import DivergenceError
-from lightning_modules.exact_resume import go_on, load_metric_states, metric_states, settle, validation_is_due
+from lightning_modules.accounted_module import AccountedModule, Outcome
+from lightning_modules.exact_resume import go_on, settle, validation_is_due
 from lightning_modules.parameter_groups import parameter_groups
 from networks.initialization import initialize
-
-
-class Outcome(NamedTuple):
-    """What one batch gave: the mean loss (), and what the metrics compare, both (N, ...)."""
-
-    loss: Tensor
-    predictions: Tensor
-    targets: Tensor
 
 
 class Schedule(TypedDict):
@@ -39,7 +28,7 @@ class Schedule(TypedDict):
     scheduler: Callable[..., LRScheduler] | None
 
 
-class Procedure(LightningModule):
+class Procedure(AccountedModule):
     """Trains `network` with `loss`; a subclass says what one batch gives (`compute`) and which metrics are kept.
 
     A datamodule whose `chunk` is above 1 hands over lists of mini-batches. Each mini-batch is then one optimizer
@@ -77,10 +66,6 @@ class Procedure(LightningModule):
             network.to(memory_format=torch.channels_last)
         if compile:
             network.compile(**({} if compile is True else compile))
-        self.examples_seen = 0  # in training, by this process
-        self.losses: list[Tensor] = []  # of the mini-batches since the last point of their curve
-        self.logged_before: dict[str, float] = {}  # the metrics of the training that this one continues
-        self._sums: dict[str, Tensor] = {}
         self._gradients: dict[str, Tensor] = {}  # that were accumulated before a restart
         self._validated = False
 
@@ -110,10 +95,6 @@ class Procedure(LightningModule):
         inputs, targets = batch
         predictions = self(inputs)
         return Outcome(self.loss(predictions, targets), predictions, targets)
-
-    def metrics(self, split: str) -> MetricCollection | None:
-        """The torchmetrics of `split` (train, val, test), named `split/...`, if any."""
-        return None
 
     # The training step -----------------------------------------------------------------------------------------------
 
@@ -182,10 +163,7 @@ class Procedure(LightningModule):
     def on_train_start(self) -> None:
         self.train()  # Lightning takes the modes as it finds them
         go_on(self.trainer)
-        self._sums = {split: sums.to(self.device) for split, sums in self._sums.items()}
-        self.losses = [losses.to(self.device) for losses in self.losses]
-        if (metrics := self.metrics("train")) is not None:
-            metrics.to(self.device)
+        self.move_account_state()
         for name, gradient in self._gradients.items():
             self.get_parameter(name).grad = gradient.to(self.device)
 
@@ -223,88 +201,17 @@ class Procedure(LightningModule):
     def on_test_epoch_end(self) -> None:
         self._log_epoch("test")
 
-    # What is logged --------------------------------------------------------------------------------------------------
-
-    def _account(self, split: str, outcomes: Sequence[Outcome]) -> None:
-        """Adds mini-batches to the split's sums, once for all of them and with no wait for the device."""
-        counts = [len(outcome.targets) for outcome in outcomes]
-        sizes = torch.tensor(counts, device=self.device)
-        losses = torch.stack([outcome.loss.detach().float() for outcome in outcomes])
-        sums = torch.stack([(losses * sizes).sum(), sizes.sum()])
-        self._sums[split] = self._sums[split] + sums if split in self._sums else sums
-        if split == "train":
-            self.examples_seen += sum(counts)
-            self.losses.append(losses)
-            if losses.device.type == "cpu":  # elsewhere it would wait for the device
-                # Lightning's own optimizer has not made its step yet, a chunk has made all of its steps.
-                self.check_losses(losses, self.global_step + self.automatic_optimization)
-        if (metrics := self.metrics(split)) is not None:
-            predictions = torch.cat([outcome.predictions.detach() for outcome in outcomes])
-            metrics.update(predictions, torch.cat([outcome.targets for outcome in outcomes]))
-
-    def check_losses(self, losses: Tensor, last_step: int) -> None:
-        """DivergenceError if one of the losses (N,) of the N steps up to the `last_step`-th is not finite."""
-        if not losses.isfinite().all():
-            rates = [group["lr"] for optimizer in self.trainer.optimizers for group in optimizer.param_groups]
-            raise DivergenceError(losses, last_step, rates)
-
-    def _log_epoch(self, split: str) -> None:
-        if split not in self._sums:
-            return
-        total, count = self.trainer.strategy.reduce(self._sums.pop(split), reduce_op="sum")
-        values, main = {f"{split}/loss": total / count}, {f"{split}/loss"}
-        if (metrics := self.metrics(split)) is not None:
-            computed = metrics.compute()
-            values |= self.named_metrics(computed)
-            main |= computed.keys()
-            metrics.reset()
-        self.log_now(values, main)
-
-    def log_now(self, values: Mapping[str, Tensor | float], main: Collection[str] = ()) -> None:
-        """Makes scalars known to callbacks, those of `main` to the progress bar too, and writes them to the loggers.
-
-        While training at once, so that what a checkpoint's curves end with is what came before it. Always over
-        optimizer steps: Lightning would count batches, and a chunk is one batch.
-        """
-        if self.trainer.state.fn != TrainerFn.FITTING:
-            self.log_dict({**values, "step": float(self.global_step)})
-            return
-        # As self.log() would leave them, but that one takes 2 ms a value.
-        scalars = {name: float(value) for name, value in values.items()}
-        self.trainer.callback_metrics.update({name: torch.as_tensor(value) for name, value in values.items()})
-        self.trainer.progress_bar_metrics.update({name: scalars[name] for name in scalars.keys() & main})
-        for logger in self.loggers:
-            logger.log_metrics(scalars, step=self.global_step)
-
-    def named_metrics(self, computed: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The scalars to log out of what the metrics computed; here the same."""
-        return dict(computed)
-
     # Checkpoints -----------------------------------------------------------------------------------------------------
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         settle(checkpoint["loops"]["fit_loop"], validation_due=validation_is_due(self.trainer, self._validated))
-        metrics = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
-        losses = torch.cat(self.losses) if self.losses else None
-        if losses is not None:
-            self.check_losses(losses, self.global_step)
         unfinished = self.trainer.fit_loop._should_accumulate()
-        checkpoint["procedure"] = {
-            "gradients": {n: p.grad for n, p in self.named_parameters() if p.grad is not None} if unfinished else {},
-            "examples_seen": self.examples_seen,
-            "losses": losses,
-            "sums": self._sums.get("train"),
-            "metrics": metric_states(self.metrics("train")),
-            "logged": self.logged_before | metrics,
-        }
+        gradients = {n: p.grad for n, p in self.named_parameters() if p.grad is not None} if unfinished else {}
+        checkpoint["procedure"] = {"gradients": gradients, **self.account_state()}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        state = checkpoint["procedure"]
-        self.examples_seen, self.logged_before = state["examples_seen"], state["logged"]
-        self.losses = [] if state["losses"] is None else [state["losses"]]
-        self._sums = {} if state["sums"] is None else {"train": state["sums"]}
-        self._gradients = state["gradients"]
-        load_metric_states(self.metrics("train"), state["metrics"])
+        self._gradients = checkpoint["procedure"]["gradients"]
+        self.load_account_state(checkpoint["procedure"])
 
     # Optimization ----------------------------------------------------------------------------------------------------
 

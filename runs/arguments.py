@@ -21,12 +21,12 @@ def quote_values(argv: list[str], keys: Iterable[str]) -> list[str]:
     """
     if any(argument in SWEEP for argument in argv):
         return argv
-    quoted = []
+    result = []
     for argument in argv:
         key, given, value = argument.partition("=")
         plain = not given or key not in keys or value in ("", "null") or value.startswith(QUOTES)
-        quoted.append(argument if plain else f"{key}={_quoted(value)}")
-    return quoted
+        result.append(argument if plain else f"{key}={quoted(value)}")
+    return result
 
 
 def gather_overrides(argv: list[str], config_name: str) -> list[str]:
@@ -40,7 +40,7 @@ def gather_overrides(argv: list[str], config_name: str) -> list[str]:
     if not meant_for_run:
         return argv
     rest = [argument for argument in argv if argument not in meant_for_run]
-    return [*rest, f"overrides=[{','.join(map(_quoted, meant_for_run))}]"]
+    return [*rest, f"overrides=[{','.join(map(quoted, meant_for_run))}]"]
 
 
 @contextmanager
@@ -64,6 +64,6 @@ def _root(argument: str) -> str:
     return argument.partition("=")[0].partition(".")[0].partition("/")[0]
 
 
-def _quoted(value: str) -> str:
-    """As Hydra's grammar wants it."""
-    return '"' + value.replace('"', r"\"") + '"'
+def quoted(value: object) -> str:
+    """As Hydra's grammar wants a text that may hold anything."""
+    return '"' + str(value).replace('"', r"\"") + '"'

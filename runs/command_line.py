@@ -8,6 +8,7 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.config_store import ConfigStore
 
 from runs.allowlist import check_arguments, read_run_config
+from runs.arguments import quoted
 from runs.directory import refuse_unwritable
 from runs.errors import UserError
 from runs.help import CONF
@@ -96,11 +97,6 @@ def compose_resumed_sweep_from_its_arguments(argv: list[str]) -> list[str]:
     kept = [argument for argument in before.overrides if key_of(argument) not in replaced]
     check_arguments(kept, directory / "sweep.json")
     return ["-m", *kept, *added]
-
-
-def quoted(value: object) -> str:
-    """As Hydra's grammar wants a text that may hold anything."""
-    return '"' + str(value).replace('"', r"\"") + '"'
 
 
 def _unquoted(value: str) -> str:

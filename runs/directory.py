@@ -1,6 +1,7 @@
 """The run directory: made for one run alone, self-contained, movable."""
 
 import os
+import shlex
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -58,3 +59,9 @@ def replace_text(path: Path, text: str) -> None:
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     aside.write_text(text, encoding="utf-8")
     aside.replace(path)
+
+
+def typed(path: Path) -> str:
+    """A path as one would type it here."""
+    here, path = Path.cwd(), path.absolute()
+    return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) else path))

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from runs.evaluation import Evaluation
+from runs.outcome import outcome
 
 
 def report(evaluation: Evaluation) -> None:
@@ -63,11 +64,8 @@ def _counted(evaluation: Evaluation) -> str:
 def figures_of_the_run(evaluation: Evaluation) -> dict[str, Any]:
     """Those of metrics.json that the same checkpoint gave on the same data, by the names that they have here."""
     trained = evaluation.trained
-    file = trained.directory / "metrics.json"
-    if evaluation.overrides or not file.is_file():
-        return {}
-    content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    if content.get("data", {}).get("source") != evaluation.data["source"]:
+    content = outcome(trained.directory)
+    if evaluation.overrides or content.get("data", {}).get("source") != evaluation.data["source"]:
         return {}
     if trained.checkpoint == "last":
         return {name: value for name, value in content.items() if name.startswith("val/")}

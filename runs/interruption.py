@@ -1,9 +1,7 @@
 """What a signal does to a run."""
 
 import os
-import signal
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +9,8 @@ from types import FrameType
 
 from omegaconf import DictConfig
 
-from callbacks.last_checkpoint import STOPPING, Interrupted
+from callbacks.last_checkpoint import Interrupted
+from runs.signals import handling
 
 
 @contextmanager
@@ -21,20 +20,14 @@ def interruptible(cfg: DictConfig) -> Iterator[None]:
     While training, callbacks/last_checkpoint.py takes them instead, and raises it when it has saved. One that comes
     while the run is being ended ends it at once.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
     Interrupted.under_way = False
-    handlers = {number: signal.signal(number, _raise) for number in STOPPING}
-    try:
-        yield
-    except Interrupted as stop:
-        directory = Path(cfg.run_dir)
-        print(f"Stopped by {stop}. To go on: python train.py resume={directory}", file=sys.stderr)
-        sys.exit(128 + stop.number)
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
+    with handling(_raise):
+        try:
+            yield
+        except Interrupted as stop:
+            directory = Path(cfg.run_dir)
+            print(f"Stopped by {stop}. To go on: python train.py resume={directory}", file=sys.stderr)
+            sys.exit(128 + stop.number)
 
 
 def _raise(number: int, frame: FrameType | None) -> None:

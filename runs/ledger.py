@@ -19,11 +19,12 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, read_write
 
-from runs.command_line import quoted
+from runs.arguments import quoted
+from runs.directory import typed
 from runs.sweep_groups import group_by_seed
 from runs.sweep_job import DONE, repeat, settings_of, swept_settings
 from runs.sweep_page import write_page
-from runs.sweep_report import job_line, print_sweep, typed
+from runs.sweep_report import job_line, print_sweep
 from runs.sweep_table import FILE, Row, Sweep, changing
 from runs.sweep_worker import Worker, stopping
 

@@ -4,7 +4,6 @@ What is right is said nowhere but in the `_target_`s themselves, in their signat
 in what their constructors say (rehearsal.py), and for the root's keys in conf/train.yaml.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -12,11 +11,11 @@ from typing import Any, is_typeddict
 
 from omegaconf import DictConfig, OmegaConf
 
-from runs.directory import replace_text
 from runs.errors import UserError
 from runs.findings import UNKNOWN, Findings, select
 from runs.help import CONF
-from runs.network import READ_HERE
+from runs.network import READ_HERE, has_features
+from runs.outcome import write_outcome
 from runs.rehearsal import rehearse
 from runs.signatures import choices_of, described, fits, nearest, signature_of, type_hints
 from runs.targets import find_target
@@ -49,7 +48,7 @@ def preflight(cfg: DictConfig) -> None:
     directory = findings.values.get("run_dir")
     if not findings.values.get("resume") and isinstance(directory, str) and Path(directory).is_dir():
         failed = {"status": "failed", "error": f"UserError: {findings.message()}"}
-        replace_text(Path(directory, "metrics.json"), json.dumps(failed, indent=2) + "\n")
+        write_outcome(Path(directory), failed)
     raise UserError(findings.message())
 
 
@@ -191,7 +190,7 @@ def _check_read_by_code(findings: Findings) -> None:
     networks = [path.stem for path in (CONF / "network").glob("*.yaml")]
     if substitute not in (UNKNOWN, None, *networks):
         findings.add("network.substitute", f"there is no such network; {nearest(str(substitute), networks)}")
-    if "features" in findings.values and findings.values.get("cache"):
+    if has_features(findings.values):
         from networks.frozen import PRECISIONS  # with timm, which those features need
 
         precision = str(select(findings.values, "features.precision"))

@@ -1,6 +1,5 @@
 """What a run leaves in its directory beside config, checkpoints and curves: metrics.json."""
 
-import json
 import math
 import subprocess
 import time
@@ -14,10 +13,10 @@ from omegaconf import DictConfig, open_dict, read_write
 
 from runs.config_file import is_first_process
 from runs.continuation import continue_from
-from runs.directory import replace_text
 from runs.errors import UserError
 from runs.failure import sentence
 from runs.network import network_name
+from runs.outcome import write_outcome
 
 
 class Record:
@@ -87,8 +86,7 @@ class Record:
                 self.metrics = collect_metrics(self.trainer, before) | best_so_far(
                     self.trainer, self.cfg.monitor.metric
                 )
-        content = json.dumps(outcome | self.metrics | self._circumstances(), indent=2)
-        replace_text(self.directory / "metrics.json", content + "\n")
+        write_outcome(self.directory, outcome | self.metrics | self._circumstances())
 
     def _circumstances(self) -> dict[str, Any]:
         from importlib.metadata import version

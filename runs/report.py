@@ -1,10 +1,8 @@
 """What a person reads in the terminal: what runs on what, and how it went."""
 
-import shlex
 import time
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from omegaconf import DictConfig
@@ -13,6 +11,7 @@ from rich.padding import Padding
 from rich.panel import Panel
 from rich.table import Table
 
+from runs.directory import typed
 from runs.network import network_name
 from runs.record import Record
 
@@ -51,7 +50,7 @@ def print_start(record: Record, datamodule: Any, module: Any, trainer: Any) -> N
         "device": f"{trainer.num_devices} × {trainer.strategy.root_device}, {trainer.precision}",
         "directory": str(record.directory.absolute()),
     }
-    commands = {"look": f"tensorboard --logdir {_typed(record.directory)}"}
+    commands = {"look": f"tensorboard --logdir {typed(record.directory)}"}
     _print_panel(cfg.name, [], rows | _noticed(cfg, datamodule.source), commands)
 
 
@@ -138,7 +137,7 @@ def class_table(columns: Sequence[Column], classes: Sequence[str]) -> Table:
 
 def next_commands(record: Record, has_classes: bool) -> dict[str, str]:
     """What one would type next."""
-    directory = _typed(record.directory)
+    directory = typed(record.directory)
     more = 2 * record.metrics["epochs"]
     commands = {
         "look": f"tensorboard --logdir {directory}",
@@ -194,12 +193,6 @@ def _grid(rows: Mapping[str, str]) -> Table:
 
 def _noticed(cfg: DictConfig, source: str) -> dict[str, str]:
     return {f"notice {number}": text for number, text in enumerate(notices(cfg, source))}
-
-
-def _typed(directory: Path) -> str:
-    """A directory as one would type it here."""
-    here = Path.cwd()
-    return shlex.quote(str(directory.relative_to(here) if directory.is_relative_to(here) else directory))
 
 
 def _print_panel(title: str, tables: Sequence[Table], rows: Mapping[str, str], commands: Mapping[str, str]) -> None:

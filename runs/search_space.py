@@ -1,6 +1,5 @@
 """The space of a search, in Hydra's override grammar."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
@@ -45,8 +44,3 @@ def _numbers(low: Any, high: Any, **settings: Any) -> "BaseDistribution":
 def assignments(params: dict[str, Any]) -> list[str]:
     """Overrides that give these values; categories are in Hydra's grammar already."""
     return [f"{key}={value}" for key, value in params.items()]
-
-
-def quoted(file: Path) -> str:
-    """A path as a value in Hydra's grammar."""
-    return '"' + str(file).replace('"', r"\"") + '"'

@@ -1,6 +1,5 @@
 """One job of a sweep: its own settings, where it lies, and how it ended. Nothing here imports torch."""
 
-import json
 import math
 import re
 import shlex
@@ -12,8 +11,6 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
-
-from runs.directory import replace_text
 
 Setting = bool | int | float | str | None
 
@@ -105,20 +102,6 @@ def standing(directory: Path) -> Path:
     """The job's directory as it is called now: a run on stand-in data says so in its directory's name."""
     renamed = directory.with_name(f"{directory.name}_stand-in")
     return renamed if renamed.is_dir() else directory
-
-
-def outcome(directory: Path) -> dict[str, Any]:
-    """The run's metrics.json; empty where it has not ended."""
-    try:
-        content: dict[str, Any] = json.loads((directory / "metrics.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    return content
-
-
-def write_outcome(directory: Path, content: dict[str, Any]) -> None:
-    """metrics.json of a run that could not write it, or not rightly."""
-    replace_text(directory / "metrics.json", json.dumps(content, indent=2) + "\n")
 
 
 def finite(value: Any) -> float | None:

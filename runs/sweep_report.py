@@ -1,8 +1,6 @@
 """A sweep in the terminal: a line a job as it ends, and the table of all at the end."""
 
-import shlex
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -10,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from runs.directory import typed
 from runs.sweep_groups import Group, group_by_seed
 from runs.sweep_job import DONE, Setting, written
 from runs.sweep_table import Row, Sweep
@@ -109,9 +108,3 @@ def ranges(numbers: list[int]) -> str:
             spans.append([value, value])
     texts = [str(a) if a == b else f"{a}-{b}" for a, b in spans]
     return ", ".join(texts if len(texts) <= 5 else [*texts[:3], "…", texts[-1]])
-
-
-def typed(path: Path) -> str:
-    """A path as one would type it here."""
-    here, path = Path.cwd(), path.absolute()
-    return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) else path))

@@ -13,7 +13,8 @@ from typing import Any
 from filelock import FileLock
 
 from runs.directory import replace_text
-from runs.sweep_job import DONE, Setting, finite, outcome, standing, written
+from runs.outcome import outcome
+from runs.sweep_job import DONE, Setting, finite, standing, written
 
 FILE = "sweep.json"
 

@@ -13,8 +13,7 @@ import shutil
 import signal
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from importlib import import_module
 from multiprocessing.connection import Connection, wait
 from multiprocessing.util import Finalize
@@ -27,8 +26,10 @@ from hydra.core.utils import configure_log, setup_globals
 from omegaconf import DictConfig, open_dict, read_write
 
 from runs.deferred_imports import defer_imports
+from runs.outcome import outcome, write_outcome
 from runs.resolvers import register_resolvers
-from runs.sweep_job import DONE, finite, outcome, standing, write_outcome
+from runs.signals import handling
+from runs.sweep_job import DONE, finite, standing
 
 logger = logging.getLogger(__name__)
 
@@ -43,18 +44,9 @@ class Stopped(SystemExit):
         self.number = number
 
 
-@contextmanager
-def stopping() -> Iterator[None]:
+def stopping() -> AbstractContextManager[None]:
     """SIGINT and SIGTERM raise Stopped. In a thread, which gets no signals, nothing changes."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, _stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    return handling(_stop)
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

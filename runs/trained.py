@@ -5,14 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
 from runs.allowlist import read_run_config
 from runs.checkpoint_io import load_checkpoint
 from runs.errors import UserError
-from runs.network import build_network
+from runs.network import build_module, build_network, has_features
 
 PREFIX = "network."
 CHECKPOINTS = ("best", "last")
@@ -40,8 +39,8 @@ class Trained:
 
     @property
     def has_features(self) -> bool:
-        """Whether the run was on features that its frozen backbone had given ahead (datamodules/features.py)."""
-        return bool(self.config.cache) and "features" in self.config
+        """See runs/network.py."""
+        return has_features(self.config)
 
     def load_network(self) -> nn.Module:
         """The network on the CPU, in eval mode, with the checkpoint's weights."""
@@ -53,15 +52,8 @@ class Trained:
 
     def load_module(self) -> Any:
         """The lightning_module, on the CPU and in eval mode, with the checkpoint's weights."""
-        config = self.config
-        module = instantiate(
-            config.lightning_module,
-            network=build_network(config, self.directory / "checkpoints"),
-            loss=instantiate(config.loss),
-            optimizer=instantiate(config.optimizer),
-            scheduler=instantiate(config.scheduler),
-            init=None,  # which would undo the frozen backbone's weights
-        )
+        network = build_network(self.config, self.directory / "checkpoints")
+        module = build_module(self.config, network, init=None)  # which would undo the frozen backbone's weights
         _load_weights(module, self.content["state_dict"], f"{PREFIX}backbone.")
         return module.eval()
 

@@ -15,6 +15,17 @@ from lightning_modules.classifier import Classifier
 
 SIZE, BATCH = 42, 4  # 11 steps an epoch
 
+# A procedure's settings, but for what it trains and how.
+PLAIN: dict[str, Any] = {
+    "scheduler": {"scheduler": None, "interval": "epoch"},
+    "init": None,
+    "param_groups": None,
+    "channels_last": False,
+    "freeze_batchnorm": False,
+    "compile": False,
+    "seed": 0,
+}
+
 
 class Noise(InMemory):
     """Images of noise, 8 × 8, in three classes that differ in brightness."""
@@ -54,13 +65,7 @@ def classifier(**settings: Any) -> Classifier:
         "network": network,
         "loss": nn.CrossEntropyLoss(),
         "optimizer": partial(torch.optim.SGD, lr=0.05, momentum=0.9, fused=True),
-        "scheduler": {"scheduler": None, "interval": "epoch"},
-        "init": None,
-        "param_groups": None,
-        "channels_last": False,
-        "freeze_batchnorm": False,
-        "compile": False,
-        "seed": 0,
+        **PLAIN,
         "num_classes": 3,
     }
     return Classifier(**{**defaults, **settings})

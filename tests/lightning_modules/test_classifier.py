@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from datamodules.tensor_loader import TensorDataLoader
 from lightning_modules.classifier import Classifier
+from tests.noise import PLAIN
 
 CLASSES = ["ant", "bee", "wasp"]
 
@@ -35,13 +36,7 @@ def classifier(**changes: Any) -> Classifier:
         "network": nn.Linear(4, 3),
         "loss": nn.CrossEntropyLoss(),
         "optimizer": partial(torch.optim.SGD, lr=0.0),
-        "scheduler": {"scheduler": None, "interval": "epoch"},
-        "init": None,
-        "param_groups": None,
-        "channels_last": False,
-        "freeze_batchnorm": False,
-        "compile": False,
-        "seed": 0,
+        **PLAIN,
         "num_classes": 3,
     }
     return Classifier(**(settings | changes))

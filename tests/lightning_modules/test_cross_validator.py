@@ -13,6 +13,7 @@ from datamodules.stratified_folds import stratified_folds
 from datamodules.tensor_loader import TensorDataLoader
 from lightning_modules.cross_validator import CrossValidator
 from networks.pretrained import Pretrained
+from tests.noise import PLAIN
 
 NUM_FOLDS, NUM_REPEATS, SIZE = 3, 2, 22
 HEADS = range(NUM_FOLDS * NUM_REPEATS)
@@ -62,13 +63,8 @@ def validator(**changes: Any) -> CrossValidator:
         "network": network,
         "loss": nn.CrossEntropyLoss(),
         "optimizer": SGD,
+        **PLAIN,
         "scheduler": {"scheduler": partial(torch.optim.lr_scheduler.StepLR, step_size=2), "interval": "epoch"},
-        "init": None,
-        "param_groups": None,
-        "channels_last": False,
-        "compile": False,
-        "freeze_batchnorm": False,
-        "seed": 0,
         "num_classes": 2,
         "num_folds": NUM_FOLDS,
         "num_repeats": NUM_REPEATS,

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from lightning_modules.domain_adapter import DomainAdapter
 from losses.mmd import MMDLoss
+from tests.noise import PLAIN
 
 
 class Network(nn.Module):
@@ -33,13 +34,7 @@ def adapter(epoch: int = 3, **changes: Any) -> DomainAdapter:
         "discrepancy": MMD,
         "weight": 0.7,
         "optimizer": partial(torch.optim.SGD, lr=0.1),
-        "scheduler": {"scheduler": None, "interval": "epoch"},
-        "init": None,
-        "param_groups": None,
-        "channels_last": False,
-        "freeze_batchnorm": False,
-        "compile": False,
-        "seed": 0,
+        **PLAIN,
         "num_classes": 3,
     }
     module = DomainAdapter(**(settings | changes))

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from datamodules.tensor_loader import TensorDataLoader
 from lightning_modules.feature_extractor import FeatureExtractor
 from networks.pretrained import Pretrained
+from tests.noise import PLAIN
 
 
 class Pictures(LightningDataModule):
@@ -42,13 +43,7 @@ def extractor(**changes: Any) -> FeatureExtractor:
         "network": Pretrained(backbone=backbone, num_features=5, num_classes=2, mean=(0.5,) * 3, std=(0.25,) * 3),
         "loss": nn.CrossEntropyLoss(),
         "optimizer": partial(torch.optim.SGD, lr=0.5),
-        "scheduler": {"scheduler": None, "interval": "epoch"},
-        "init": None,
-        "param_groups": None,
-        "channels_last": False,
-        "freeze_batchnorm": False,
-        "compile": False,
-        "seed": 0,
+        **PLAIN,
         "num_classes": 2,
     }
     return FeatureExtractor(**(settings | changes))

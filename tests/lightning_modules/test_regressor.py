@@ -8,6 +8,7 @@ from torch import nn
 
 from datamodules.tensor_loader import TensorDataLoader
 from lightning_modules.regressor import Regressor
+from tests.noise import PLAIN
 
 INPUTS = torch.randn(13, 4, generator=torch.Generator().manual_seed(0))
 TARGETS = torch.randn(13, 3, generator=torch.Generator().manual_seed(1))
@@ -19,13 +20,7 @@ def regressor(**changes: Any) -> Regressor:
         "network": nn.Linear(4, 3),
         "loss": nn.MSELoss(reduction="sum"),
         "optimizer": partial(torch.optim.SGD, lr=0.0),
-        "scheduler": {"scheduler": None, "interval": "epoch"},
-        "init": None,
-        "param_groups": None,
-        "channels_last": False,
-        "freeze_batchnorm": False,
-        "compile": False,
-        "seed": 0,
+        **PLAIN,
     }
     return Regressor(**(settings | changes))
 

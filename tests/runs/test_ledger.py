@@ -12,8 +12,8 @@ from omegaconf import DictConfig, open_dict, read_write
 
 from runs import ledger as module
 from runs.ledger import Ledger
+from runs.outcome import write_outcome
 from runs.resolvers import register_resolvers
-from runs.sweep_job import write_outcome
 from runs.sweep_table import read_sweep
 from tests.conftest import ROOT
 

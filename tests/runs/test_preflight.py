@@ -214,10 +214,11 @@ def test_it_costs_a_run_little(compose: Compose, tmp_path: Path) -> None:
 
 
 def test_a_resumed_runs_mistakes_do_not_touch_its_record(run_dir: Path, train_here: Train) -> None:
-    before = (run_dir / "metrics.json").read_bytes()
+    before = {path: path.read_bytes() for path in run_dir.rglob("*.*") if path.is_file()}
+    assert {"config.yaml", "metrics.json", "last.ckpt"} <= {path.name for path in before}
     with pytest.raises(UserError, match=r"trainer\.max_epochs=ten: must be a whole number"):
         train_here(run_dir.parents[2], f"resume={run_dir}", "trainer.max_epochs=ten")
-    assert (run_dir / "metrics.json").read_bytes() == before
+    assert {path: path.read_bytes() for path in run_dir.rglob("*.*") if path.is_file()} == before
 
 
 def test_a_checkpoint_of_another_architecture(tiny: tuple[str, ...], train_here: Train, tmp_path: Path) -> None:

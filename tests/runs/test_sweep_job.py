@@ -1,4 +1,3 @@
-import json
 import shlex
 from pathlib import Path
 
@@ -13,12 +12,10 @@ from runs.sweep_job import (
     is_about_the_sweep,
     key_of,
     name_of,
-    outcome,
     repeat,
     settings_of,
     standing,
     sweep_name,
-    write_outcome,
 )
 
 
@@ -96,13 +93,6 @@ def test_a_job_on_stand_in_data_is_found(tmp_path: Path) -> None:
     (tmp_path / "003_a-1_stand-in").mkdir()
     assert standing(tmp_path / "003_a-1") == tmp_path / "003_a-1_stand-in"
     assert standing(tmp_path / "003_a-1_stand-in") == tmp_path / "003_a-1_stand-in"
-
-
-def test_outcome(tmp_path: Path) -> None:
-    assert outcome(tmp_path) == {}
-    write_outcome(tmp_path, {"status": "failed", "error": "killed by SIGKILL"})
-    assert outcome(tmp_path) == json.loads((tmp_path / "metrics.json").read_text())
-    assert outcome(tmp_path)["error"] == "killed by SIGKILL"
 
 
 @pytest.mark.parametrize(
