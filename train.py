@@ -6,7 +6,7 @@ import hydra
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from runs.config_file import save_config
+from runs.config_file import has_features, save_config
 from runs.deferred_imports import defer_imports
 from runs.start import start
 from runs.sweep_job import in_sweep
@@ -24,7 +24,7 @@ def train(cfg: DictConfig) -> float | None:
     from runs.checkpoint_io import AtomicCheckpointIO
     from runs.data_facts import data_facts
     from runs.interruption import interruptible
-    from runs.network import build_features, build_module, build_network, has_features
+    from runs.network import build_features, build_module, build_network
     from runs.preflight import preflight
     from runs.quiet import silence_idle_messages
     from runs.record import Record, collect_metrics, restore_best

@@ -7,7 +7,9 @@ import logging
 import multiprocessing
 import os
 import pickle
+import platform
 import signal
+import sys
 import threading
 import time
 from abc import abstractmethod
@@ -18,12 +20,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, JobStatus, configure_log, run_job, setup_globals
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from hydra_plugins.grid_sweeper import one_of_each_kind
+from runs.config_file import has_features
 from runs.resolvers import usable_cores
 
 logger = logging.getLogger(__name__)
@@ -31,6 +36,8 @@ logger = logging.getLogger(__name__)
 ROOT = Path(__file__).parent.parent
 
 Wait = Callable[[], JobReturn]
+
+MEMORY_OF_A_JOB = 2 << 30  # bytes, at most, where it trains on cached features
 
 
 @dataclass
@@ -133,18 +140,51 @@ class ElsewhereLauncher(Launcher):
 
 
 class JoblibLauncher(ElsewhereLauncher):
-    """`n_jobs` processes on this machine, which share its cores: joblib gives each its part of the threads."""
+    """`n_jobs` processes on this machine, which share its cores: joblib gives each its part of the threads.
+
+    One job at a time runs as Hydra has it, with all cores. `n_jobs` None: as many jobs as cores, if all of them train a
+    head on cached features without a GPU, since none of these can use more than one core; else one at a time.
+    """
 
     is_here = True
 
-    def __init__(self, *, n_jobs: int) -> None:
+    def __init__(self, *, n_jobs: int | None) -> None:
         self.n_jobs = n_jobs
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        if min(self.n_jobs or self._suitable(job_overrides), len(job_overrides)) > 1:
+            return super().launch(job_overrides, initial_job_idx)
+        basic = BasicLauncher()
+        basic.setup(hydra_context=self.hydra_context, task_function=self.task_function, config=self.config)
+        return basic.launch(job_overrides, initial_job_idx)
 
     def start(self, jobs: Sequence[Job]) -> Iterable[Wait]:
         from joblib import Parallel, delayed
 
-        returned = Parallel(self.n_jobs, backend="loky", return_as="generator")(delayed(job)() for job in jobs)
+        n_jobs = self.n_jobs or self._suitable([job.overrides for job in jobs])
+        returned = Parallel(n_jobs, backend="loky", return_as="generator")(delayed(job)() for job in jobs)
         return [partial(next, returned) for _ in jobs]
+
+    def _suitable(self, job_overrides: Sequence[Sequence[str]]) -> int:
+        """How many of these jobs should run at once."""
+        compose = self.hydra_context.config_loader.load_sweep_config
+        if not all(uses_one_core(compose(self.config, list(job))) for job in one_of_each_kind(job_overrides)):
+            return 1
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        return max(1, min(usable_cores(), memory // MEMORY_OF_A_JOB))
+
+
+def uses_one_core(config: DictConfig) -> bool:
+    """Whether a job trains a head on cached features, and not on a GPU."""
+    accelerator = OmegaConf.select(config, "trainer.accelerator", default="auto")
+    return has_features(config) and (accelerator == "cpu" or (accelerator == "auto" and not has_gpu()))
+
+
+def has_gpu() -> bool:
+    """Whether the machine has what torch could compute on besides its processor; torch itself is not asked."""
+    devices = ("nvidia[0-9]*", "dxg", "kfd")  # NVIDIA's, NVIDIA's under Windows (WSL), AMD's
+    is_apple = sys.platform == "darwin" and platform.machine() == "arm64"
+    return is_apple or any(found for device in devices for found in Path("/dev").glob(device))
 
 
 class SubmititLauncher(ElsewhereLauncher):

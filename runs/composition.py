@@ -13,6 +13,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
+from hydra_plugins.grid_sweeper import one_of_each_kind
 from runs.deferred_imports import defer_imports
 from runs.findings import Findings
 from runs.help import CONF
@@ -50,12 +51,14 @@ def refused_overrides(
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = _composed_or_none(config_name, [])
         for override in sorted(overrides, key=lambda text: "." in text.partition("=")[0]):
-            single = _without_sweep(override) if multirun else override
+            singles = _swept(override) if multirun else [override]
             try:
-                cfg = _composed(config_name, [*accepted, single])
-                accepted.append(single)
+                tried = [_composed(config_name, [*accepted, single]) for single in singles]
             except Exception as error:
                 refused[override] = f"{override}: {_reason(override, error, cfg)}"
+            else:
+                accepted.append(singles[0])
+                cfg = tried[0]
     return refused, cfg
 
 
@@ -75,14 +78,16 @@ def _composed_or_none(config_name: str, overrides: list[str]) -> DictConfig | No
         return None
 
 
-def _without_sweep(override: str) -> str:
-    """The first of several values that are swept over."""
+def _swept(override: str) -> list[str]:
+    """An override for each of several values that are swept over; of numbers for the first."""
     try:
         parsed = OverridesParser.create().parse_override(override)
-        first = next(iter(parsed.sweep_string_iterator())) if parsed.is_sweep_override() else None
+        if not parsed.is_sweep_override():
+            return [override]
+        values = parsed.sweep_string_iterator()
+        return [job[0] for job in one_of_each_kind([(f"{override.partition('=')[0]}={value}",) for value in values])]
     except Exception:  # which is told when it is composed
-        return override
-    return override if first is None else f"{override.partition('=')[0]}={first}"
+        return [override]
 
 
 def _reason(override: str, error: Exception, cfg: DictConfig | None) -> str:

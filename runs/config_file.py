@@ -1,6 +1,7 @@
-"""A run's config.yaml, from which it is resumed, evaluated and exported. Nothing here imports torch."""
+"""A run's config, and its config.yaml, from which it is resumed, evaluated and exported. Nothing here imports torch."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,11 @@ def save_config(cfg: DictConfig) -> dict[str, Any]:
         movable |= {"resume": None, "run_dir": "${hydra:runtime.output_dir}"}
         replace_text(Path(cfg.run_dir, "config.yaml"), OmegaConf.to_yaml(OmegaConf.create(movable)))
     return {str(key): value for key, value in config.items()}
+
+
+def has_features(cfg: Mapping[Any, Any]) -> bool:
+    """Whether the run is on features that its frozen backbone gives ahead (datamodules/features.py)."""
+    return bool(cfg.get("cache")) and "features" in cfg
 
 
 def _replaced(node: Any, old: str, new: str) -> Any:

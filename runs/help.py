@@ -35,8 +35,8 @@ def _experiments() -> str:
 
 
 def _groups() -> str:
-    """Each group's choices but for the experiments, which stand above."""
-    folders = sorted(path for path in CONF.iterdir() if path.is_dir() and path.name != "experiment")
+    """Each group's choices but for the experiments, which stand above, and Hydra's own."""
+    folders = sorted(path for path in CONF.iterdir() if path.is_dir() and path.name not in ("experiment", "hydra"))
     choices = {folder.name: sorted(file.stem for file in folder.glob("*.yaml")) for folder in folders}
     return "\n".join(f"  {group}: {', '.join(names)}" for group, names in choices.items())
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
-from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -19,6 +18,7 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, read_write
 
+from hydra_plugins.grid_sweeper import GridSweeper
 from runs.arguments import quoted
 from runs.directory import typed
 from runs.sweep_groups import group_by_seed
@@ -26,7 +26,7 @@ from runs.sweep_job import DONE, repeat, settings_of, swept_settings
 from runs.sweep_page import write_page
 from runs.sweep_report import job_line, print_sweep
 from runs.sweep_table import FILE, Row, Sweep, changing
-from runs.sweep_worker import Worker, stopping
+from runs.sweep_worker import stopping
 
 _open = ExitStack()
 """What the sweep of this process holds: its directory's lock, the signals, and the report at exit."""
@@ -59,8 +59,6 @@ class Ledger(Callback):
                     sys.exit(f"Job {row.number} of {typed(directory)} was another: what is swept cannot be changed so.")
         print(f"{len(sweep.jobs) or 'The'} jobs in {typed(directory)}, each with its train.log:", flush=True)
         _open.enter_context(stopping())
-        if sweep.unfinished and config.hydra.launcher._target_ == _name(BasicLauncher):
-            Worker.current()  # its imports take as long as Hydra's look at all the jobs' configs
         atexit.register(finish, directory)
         _open.callback(atexit.unregister, finish)
 
@@ -137,7 +135,7 @@ def _name(plugin: type) -> str:
 
 def _planned(config: DictConfig, overrides: list[Override], shared: list[str]) -> list[Row]:
     """The jobs that Hydra's own sweeper will make; none for another one, which makes them as it goes."""
-    if config.hydra.sweeper._target_ != _name(BasicSweeper):
+    if config.hydra.sweeper._target_ not in (_name(BasicSweeper), _name(GridSweeper)):
         return []
     parser = OverridesParser.create(GlobalHydra.instance().config_loader())
     preset = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]

@@ -68,11 +68,6 @@ def build_module(cfg: DictConfig, network: Any, **instead: Any) -> Any:
     return instantiate(cfg.lightning_module, network=network, **rooms, **instead)
 
 
-def has_features(cfg: Mapping[Any, Any]) -> bool:
-    """Whether the run is on features that its frozen backbone gives ahead (datamodules/features.py)."""
-    return bool(cfg.get("cache")) and "features" in cfg
-
-
 def build_features(cfg: DictConfig, datamodule: Any, network: Any) -> Any:
     """The features of the datamodule's photos, as `cfg.features` says, in the place of the photos."""
     from networks.frozen import FrozenBackbone

@@ -11,10 +11,11 @@ from typing import Any, is_typeddict
 
 from omegaconf import DictConfig, OmegaConf
 
+from runs.config_file import has_features
 from runs.errors import UserError
 from runs.findings import UNKNOWN, Findings, select
 from runs.help import CONF
-from runs.network import READ_HERE, has_features
+from runs.network import READ_HERE
 from runs.outcome import write_outcome
 from runs.rehearsal import rehearse
 from runs.signatures import choices_of, described, fits, nearest, signature_of, type_hints

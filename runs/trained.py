@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from runs.allowlist import read_run_config
 from runs.checkpoint_io import load_checkpoint
+from runs.config_file import has_features
 from runs.errors import UserError
-from runs.network import build_module, build_network, has_features
+from runs.network import build_module, build_network
 
 PREFIX = "network."
 CHECKPOINTS = ("best", "last")

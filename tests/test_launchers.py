@@ -17,6 +17,7 @@ APP = """
 import json, os, signal, time
 from pathlib import Path
 import hydra, submitit
+from omegaconf import OmegaConf
 from hydra.core.hydra_config import HydraConfig
 from runs.resolvers import register_resolvers
 
@@ -25,7 +26,7 @@ def main(cfg):
     facts = {"pid": os.getpid(), "threads": os.environ.get("OMP_NUM_THREADS"), "cwd": os.getcwd()}
     file = Path(HydraConfig.get().runtime.output_dir, "facts.json")
     started_before = file.exists()
-    file.write_text(json.dumps(dict(cfg) | facts | {"again": started_before}))
+    file.write_text(json.dumps(OmegaConf.to_container(cfg) | facts | {"again": started_before}))
     if cfg.x == 20 and cfg.get("preempt") and not started_before:
         os.kill(os.getpid(), signal.SIGUSR2)  # as SLURM does some time before it takes the machine away
     time.sleep(cfg.get("seconds", 0))
@@ -69,6 +70,27 @@ def test_joblib_runs_several_jobs_at_once_and_shares_the_threads(tmp_path: Path)
     assert {job["threads"] for job in jobs.values()} == {str(max(1, usable_cores() // 2))}
     assert {job["cwd"] for job in jobs.values()} == {str(tmp_path)}
     assert "JoblibLauncher: 4 jobs" in output
+
+
+ON_FEATURES = ("+cache=true", "+features.cache_dir=x", "+trainer.accelerator=cpu")
+
+
+@pytest.mark.parametrize(
+    ("settings", "processes"),
+    [
+        (ON_FEATURES, 2),
+        ((*ON_FEATURES, "hydra.launcher.n_jobs=1"), 1),
+        (("+cache=true", "+features.cache_dir=x", "+trainer.accelerator=gpu"), 1),
+        (("+cache=false", *ON_FEATURES[1:]), 1),
+        (("+cache=true,false", *ON_FEATURES[1:]), 1),
+        ((), 1),
+    ],
+)
+@pytest.mark.skipif(usable_cores() < 2, reason="one job at a time is all that suits one core")
+def test_jobs_that_use_one_core_run_side_by_side(settings: tuple[str, ...], processes: int, tmp_path: Path) -> None:
+    _, jobs = sweep(tmp_path, "+launcher=local", "+x=10,20", "+seconds=1", *settings)
+    assert len({job["pid"] for job in jobs.values()}) == processes
+    assert {job["threads"] for job in jobs.values()} == ({"1"} if processes == 2 else {None})
 
 
 @pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])

@@ -81,7 +81,16 @@ def test_a_run_that_diverges_stops_at_its_step_and_keeps_the_best(
 
 
 def test_sweep_keeps_every_run(tiny: tuple[str, ...], train_here: Train, tmp_path: Path) -> None:
-    train_here(tmp_path, "-m", *tiny, *SMALL, "trainer.max_epochs=1", "seed=0,1")
-    directories = sorted(path.parent for path in tmp_path.rglob("metrics.json"))
-    assert [metrics_of(directory)["seed"] for directory in directories] == [0, 1]
-    assert len({path.parent for path in directories}) == 1
+    """Side by side as jobs on cached features come, or one after the other: the figures are the same."""
+    figures = []
+    for name, n_jobs in (("side by side", "null"), ("one by one", "1")):
+        folder = tmp_path / name
+        folder.mkdir()
+        settings = (*tiny, *SMALL, "trainer.max_epochs=2", f"features.cache_dir={tmp_path}/cache")
+        train_here(folder, "-m", *settings, "seed=0,1", f"hydra.launcher.n_jobs={n_jobs}")
+        directories = sorted(path.parent for path in folder.rglob("metrics.json"))
+        assert len({path.parent for path in directories}) == 1
+        figures.append([metrics_of(directory) for directory in directories])
+        assert [metrics["seed"] for metrics in figures[-1]] == [0, 1]
+    for name in ("val/loss", "train/loss", "best/val/acc"):
+        assert [metrics[name] for metrics in figures[0]] == [metrics[name] for metrics in figures[1]], name

@@ -130,4 +130,5 @@ def test_two_hundred_killed_saves_leave_whole_files_and_nothing_else(
             continue_from(tmp_path)
             assert {file.name for file in path.parent.iterdir()} <= {"last.ckpt", "last.ckpt.prev"}
     assert epoch > 1
-    assert set(Path("/dev/shm").iterdir()) <= before
+    left = {path.name for path in set(Path("/dev/shm").iterdir()) - before}
+    assert {name for name in left if "wandb" not in name} == set()  # timm imports that one, which makes folders at once

@@ -66,15 +66,17 @@ def test_what_hydra_takes() -> None:
     assert (cfg.network.name, cfg.name) == ("x", "a b")
 
 
-def test_a_sweeps_first_values_stand_for_all() -> None:
+def test_of_a_sweep_the_first_values_and_all_choices_are_tried() -> None:
     swept = ["seed=1,2", "network=lenet,resnet18", "optimizer.lr=range(0,3)"]
     refused, cfg = refused_overrides("train", swept, multirun=True)
     assert refused == {}
     assert cfg is not None
     assert cfg.seed == 1
     assert cfg.network["_target_"] == "networks.lenet.LeNet"
-    refused, _ = refused_overrides("train", ["network=lenett,resnet18", "seed=1,2"], multirun=True)
-    assert list(refused.values()) == ["network=lenett,resnet18: there is no lenett in network; did you mean lenet?"]
+    for swept in (["network=lenett,resnet18", "seed=1,2"], ["seed=1,2", "network=resnet18,lenett"]):
+        refused, _ = refused_overrides("train", swept, multirun=True)
+        (message,) = refused.values()
+        assert message.endswith(": there is no lenett in network; did you mean lenet?")
 
 
 def test_the_rest_of_the_command_line_is_looked_at_too() -> None:

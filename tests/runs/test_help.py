@@ -32,4 +32,4 @@ def test_every_group_with_its_choices() -> None:
     lines = train_help().splitlines()
     assert "  scheduler: constant, cosine, one_cycle, step, triangular" in lines
     groups = {folder.name for folder in CONF.iterdir() if folder.is_dir()}
-    assert groups - {"experiment"} <= {line.split(":")[0].strip() for line in lines}
+    assert groups - {"experiment", "hydra"} <= {line.split(":")[0].strip() for line in lines}
