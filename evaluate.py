@@ -6,7 +6,7 @@ import hydra
 from omegaconf import DictConfig
 
 from runs.arguments import gather_overrides, given_path, quote_values, told_in_a_sentence
-from runs.deferred_imports import defer_imports
+from runs.deferred_imports import quick_imports
 from runs.start import clear_errors
 
 
@@ -14,11 +14,10 @@ from runs.start import clear_errors
 def main(cfg: DictConfig) -> None:
     with told_in_a_sentence():
         directory = given_path(cfg, "run", "the directory of a run, logs/<experiment>/<time>")
-        # Only here: --help needs none of it.
-        defer_imports()
-        from runs.evaluation import evaluate
-        from runs.evaluation_report import report
-        from runs.failure import for_the_user
+        with quick_imports():  # only here: --help needs none of it
+            from runs.evaluation import evaluate
+            from runs.evaluation_report import report
+            from runs.failure import for_the_user
 
         with for_the_user():
             evaluation = evaluate(directory, split=cfg.split, checkpoint=cfg.checkpoint, overrides=cfg.overrides)

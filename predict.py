@@ -6,7 +6,7 @@ import hydra
 from omegaconf import DictConfig
 
 from runs.arguments import given_path, quote_values, told_in_a_sentence
-from runs.deferred_imports import defer_imports
+from runs.deferred_imports import quick_imports
 from runs.start import clear_errors
 
 
@@ -15,10 +15,9 @@ def main(cfg: DictConfig) -> None:
     with told_in_a_sentence():
         directory = given_path(cfg, "run", "the directory of a run, logs/<experiment>/<time>")
         photos = given_path(cfg, "input", "a photo, a folder of photos or a glob")
-        # Only here: --help needs none of it.
-        defer_imports()
-        from runs.failure import for_the_user
-        from runs.prediction import predict
+        with quick_imports():  # only here: --help needs none of it
+            from runs.failure import for_the_user
+            from runs.prediction import predict
 
         settings = {str(key): cfg[key] for key in cfg if key not in ("run", "input")}
         with for_the_user():

@@ -7,7 +7,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from runs.config_file import has_features, save_config
-from runs.deferred_imports import defer_imports
+from runs.deferred_imports import quick_imports
 from runs.start import start
 from runs.sweep_job import in_sweep
 
@@ -17,21 +17,21 @@ def train(cfg: DictConfig) -> float | None:
     if not cfg.get("resume"):  # that has one, which a mistake must not replace
         with suppress(OmegaConfBaseException):  # at once, for a run that is killed early; preflight tells what is wrong
             save_config(cfg)
-    defer_imports()  # and all others only here: --help, --cfg and tab completion need none of them
-    from hydra.utils import instantiate
-    from pytorch_lightning import seed_everything
+    with quick_imports():  # and all others only here: --help, --cfg and tab completion need none of them
+        from hydra.utils import instantiate
+        from pytorch_lightning import seed_everything
 
-    from runs.checkpoint_io import AtomicCheckpointIO
-    from runs.data_facts import data_facts
-    from runs.interruption import interruptible
-    from runs.network import build_features, build_module, build_network
-    from runs.preflight import preflight
-    from runs.quiet import silence_idle_messages
-    from runs.record import Record, collect_metrics, restore_best
-    from runs.report import print_end, print_start
+        from runs.checkpoint_io import AtomicCheckpointIO
+        from runs.data_facts import data_facts
+        from runs.interruption import interruptible
+        from runs.network import build_features, build_module, build_network
+        from runs.preflight import preflight
+        from runs.quiet import silence_idle_messages
+        from runs.record import Record, collect_metrics, restore_best
+        from runs.report import print_end, print_start
 
-    silence_idle_messages()
-    preflight(cfg)
+        silence_idle_messages()
+        preflight(cfg)
     with interruptible(cfg), Record(cfg) as record:
         checkpoint = record.find_checkpoint()
         datamodule = instantiate(cfg.datamodule)
@@ -70,7 +70,8 @@ def main(cfg: DictConfig) -> float | None:
         from runs.sweep_worker import run_apart  # in a process that the job alone can end; this one is free of torch
 
         return run_apart(cfg)
-    from runs.failure import for_the_user
+    with quick_imports():
+        from runs.failure import for_the_user
 
     with for_the_user(cfg):
         return train(cfg)

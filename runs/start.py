@@ -1,5 +1,6 @@
 """How an entry point starts, and what a user reads of an error: one message, or its traceback with `debug=trace`."""
 
+import gc
 import os
 import sys
 import traceback
@@ -46,6 +47,8 @@ def clear_errors(config_name: str) -> Iterator[None]:
             traceback.print_exception(error.with_traceback(in_job or error.__traceback__))
             sys.exit(1)
         sys.exit(message or str(error))
+    finally:
+        gc.freeze()  # what lives until now lives to the end: searching it for garbage there took another second
 
 
 def _in_job(trace: TracebackType | None) -> TracebackType | None:

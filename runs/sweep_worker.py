@@ -6,6 +6,7 @@ job after the other: imports and caches are paid for once. An exception, sys.exi
 
 import copy
 import faulthandler
+import gc
 import logging
 import multiprocessing
 import os
@@ -25,7 +26,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import configure_log, setup_globals
 from omegaconf import DictConfig, open_dict, read_write
 
-from runs.deferred_imports import defer_imports
+from runs.deferred_imports import quick_imports
 from runs.outcome import outcome, write_outcome
 from runs.resolvers import register_resolvers
 from runs.signals import handling
@@ -177,17 +178,18 @@ def work(connection: Connection) -> None:
     threading.Thread(target=_die_with_parent, daemon=True).start()
     setup_globals()  # Hydra's own resolvers
     register_resolvers()
-    defer_imports()
-    import_module("pytorch_lightning")  # while the sweep composes its first job
+    with quick_imports():
+        import_module("pytorch_lightning")  # while the first job is composed
     while True:
         try:
             cfg, hydra = connection.recv()
         except EOFError:
-            return
+            break
         error, is_spent = _train(cfg, hydra)
         connection.send((error, is_spent))
         if is_spent:
-            return
+            break
+    gc.freeze()  # see runs/start.py
 
 
 def _die_with_parent() -> None:
