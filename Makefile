@@ -26,7 +26,7 @@ check: $(VENV)/installed-for-tests
 	$(BIN)/mypy
 
 soak: $(VENV)/installed-for-tests
-	$(TEST_ENV) $(BIN)/python -m pytest -m slow
+	$(TEST_ENV) $(BIN)/python -m pytest -n 2 -m slow
 
 # What was tested; `make CONSTRAINTS= …` takes the newest releases that pyproject.toml allows.
 CONSTRAINTS ?= -c constraints.txt

@@ -23,11 +23,16 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
+BEST = "best/val/acc"
 TRAIN = [sys.executable, str(ROOT / "train.py"), "network=efficientnet_lite0"]
 
 
 def run(command: list[str], cwd: Path) -> dict[str, float]:
-    """Wall and CPU seconds and peak memory (MiB, largest process) of one process, and the accuracy it reached."""
+    """Wall and CPU seconds and peak memory (MiB, largest process) of one process, and the accuracy it reached.
+
+    That is what a plain loop prints, or what the new metrics.json has; of a sweep the mean.
+    """
+    before = set(cwd.rglob("metrics.json"))
     started = time.perf_counter()
     process = subprocess.Popen(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert process.stdout is not None
@@ -36,9 +41,11 @@ def run(command: list[str], cwd: Path) -> dict[str, float]:
     seconds = time.perf_counter() - started
     if status:
         sys.exit(f"{' '.join(command)} failed:\n{output}")
-    accuracy = float(output.rpartition("best/val/acc")[2].split()[0].strip("│: "))
-    cpu = usage.ru_utime + usage.ru_stime
-    return {"seconds": seconds, "cpu": cpu, "memory": usage.ru_maxrss / 1024, "best/val/acc": accuracy}
+    found = [json.loads(path.read_text(encoding="utf-8"))[BEST] for path in set(cwd.rglob("metrics.json")) - before]
+    accuracy = statistics.mean(found) if found else float(output.rpartition(BEST)[2])
+    figures = {"seconds": seconds, "cpu": usage.ru_utime + usage.ru_stime, "memory": usage.ru_maxrss / 1024}
+    print(f"{seconds:8.2f} s  {BEST} {accuracy:.4f}  {' '.join(command[1:])}", file=sys.stderr)
+    return {**figures, BEST: accuracy}
 
 
 def plain(kind: str, data_dir: Path, epochs: int, seed: int) -> None:
@@ -92,7 +99,7 @@ def plain(kind: str, data_dir: Path, epochs: int, seed: int) -> None:
             best_state = {name: value.clone() for name, value in model.state_dict().items()}
     if best_state is not None:
         model.load_state_dict(best_state)
-    print("best/val/acc", best)
+    print(BEST, best)
 
 
 def frozen(data_dir: Path, epochs: int, seed: int, cwd: Path) -> dict[str, dict[str, float]]:
@@ -157,7 +164,7 @@ def summarise(rounds: list[dict[str, dict[str, float]]]) -> dict[str, dict[str, 
     for name in rounds[0]:
         rows = [measured[name] for measured in rounds]
         table[name] = {key: statistics.median(row[key] for row in rows) for key in ("seconds", "cpu", "memory")}
-        table[name]["best/val/acc"] = statistics.mean(row["best/val/acc"] for row in rows)
+        table[name][BEST] = statistics.mean(row[BEST] for row in rows)
         ratios = [next(iter(measured.values()))["seconds"] / measured[name]["seconds"] for measured in rounds]
         table[name]["times faster"] = statistics.median(ratios)
     return table

@@ -11,7 +11,16 @@ from torch.utils.tensorboard.summary import hparams
 
 GROUPS = ("seed", "datamodule", "network", "loss", "lightning_module", "optimizer", "scheduler", "features")
 # How the data comes in, and what it looks like, which a table of figures has no room for; config.yaml has it all.
-LEFT_OUT = ("_partial_", "data_dir", "cache_dir", "num_workers", "max_pixels", "train_transform", "eval_transform")
+LEFT_OUT = (
+    "_partial_",
+    "data_dir",
+    "cache_dir",
+    "num_workers",
+    "max_pixels",
+    "keep_decoded",
+    "train_transform",
+    "eval_transform",
+)
 
 # Where nothing is swept.
 SHOWN = ("network", "datamodule", "optimizer", "optimizer.lr", "seed")

@@ -19,22 +19,34 @@ from datamodules.images import check_images, read_image, read_thumbnail
 from datamodules.keyed_sampler import KeyedSampler
 from datamodules.normalization import normalize
 from datamodules.photo_loader import PhotoLoader
+from datamodules.photo_memory import PhotoMemory
 from functional.keyed import keyed_rng
 
 Transform = Callable[[Tensor], Tensor]
 
 
 class Photos(Dataset[tuple[Tensor, int]]):
-    """Files with labels, read as (3, H, W) uint8 and transformed; what is drawn is keyed by (seed, epoch, index)."""
+    """Files with labels, read as (3, H, W) uint8 and transformed; what is drawn is keyed by (seed, epoch, index).
+
+    Each process keeps up to `room` bytes of the photos that it reads as items.
+    """
 
     def __init__(
-        self, files: Sequence[Path], labels: Sequence[int], transform: Transform, *, seed: int, max_pixels: int
+        self,
+        files: Sequence[Path],
+        labels: Sequence[int],
+        transform: Transform,
+        *,
+        seed: int,
+        max_pixels: int,
+        room: int = 0,
     ) -> None:
         self.files = files
         self.labels = labels
         self.transform = transform
         self.seed = seed
         self.max_pixels = max_pixels
+        self.memory = PhotoMemory(room)
 
     def __len__(self) -> int:
         return len(self.files)
@@ -42,16 +54,17 @@ class Photos(Dataset[tuple[Tensor, int]]):
     def __getitem__(self, key: tuple[int, int] | int) -> tuple[Tensor, int]:
         # Lightning's overfit_batches brings a sampler of its own, which knows no epoch.
         epoch, index = key if isinstance(key, tuple) else (0, key)
-        return self.looks(index, [epoch], self.seed)[0], self.labels[index]
+        photo = self.memory.get(index, lambda: read_image(self.files[index], self.max_pixels))
+        return self._look(photo, index, epoch, self.seed), self.labels[index]
 
     def looks(self, index: int, epochs: Sequence[int], seed: int) -> list[Tensor]:
-        """How photo `index` looks in each of some epochs of a run with this seed; it is read once."""
-        image = read_image(self.files[index], self.max_pixels)
-        looks = []
-        for epoch in epochs:
-            with keyed_rng(seed, epoch, index):
-                looks.append(self.transform(image))
-        return looks
+        """How photo `index` looks in each of some epochs of a run with this seed; it is read once, and not kept."""
+        photo = read_image(self.files[index], self.max_pixels)
+        return [self._look(photo, index, epoch, seed) for epoch in epochs]
+
+    def _look(self, photo: Tensor, index: int, epoch: int, seed: int) -> Tensor:
+        with keyed_rng(seed, epoch, index):
+            return self.transform(photo)
 
 
 class ImageFolder(LightningDataModule):
@@ -80,6 +93,7 @@ class ImageFolder(LightningDataModule):
         eval_batch_size: Annotated[int, Ge(1)],
         num_workers: Annotated[int, Ge(0)],
         max_pixels: Annotated[int, Ge(1)],
+        keep_decoded: Annotated[int, Ge(0)],
         seed: int,
     ) -> None:
         super().__init__()
@@ -96,6 +110,7 @@ class ImageFolder(LightningDataModule):
         self.eval_batch_size = eval_batch_size
         self.num_workers = num_workers
         self.max_pixels = max_pixels
+        self.keep_decoded = keep_decoded
         self.seed = seed
         self.classes: list[str] = []
 
@@ -117,7 +132,9 @@ class ImageFolder(LightningDataModule):
     def _photos(self, folders: dict[str, list[Path]], classes: list[str], transform: Transform) -> Photos:
         files = [file for name in classes for file in folders[name]]
         labels = [label for label, name in enumerate(classes) for _ in folders[name]]
-        return Photos(files, labels, transform, seed=self.seed, max_pixels=self.max_pixels)
+        # Training and validation have processes of their own, or share this one.
+        room = self.keep_decoded // (2 * max(1, self.num_workers))
+        return Photos(files, labels, transform, seed=self.seed, max_pixels=self.max_pixels, room=room)
 
     def train_dataloader(self) -> DataLoader[Any]:
         return self._loader(self.train, self.batch_size, shuffle=True)

@@ -2,11 +2,6 @@ import torch
 from torch import Tensor
 
 
-def horizontal_flip(images: Tensor, flipped: Tensor) -> Tensor:
-    """Mirror left to right those of the images (N, C, H, W) where `flipped` (N,) is true; any dtype."""
-    return torch.where(flipped[:, None, None, None], images.flip(-1), images)
-
-
 def alternating_flip(first: Tensor, epoch: int) -> Tensor:
     """Which images are flipped in `epoch` (from 0), given which are in epoch 0 (`first`, (N,) bool): all alternate.
 

@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from typing_extensions import Self
 
-from functional.depthwise import Float32DepthwiseGradients
+from functional.depthwise import FastDepthwiseGradients
 from functional.keyed import mix
 from functional.threads import one_thread_an_operation
 from lightning_modules.accounted_module import AccountedModule, Outcome
@@ -71,8 +71,8 @@ class Procedure(AccountedModule):
 
     def forward(self, inputs: Tensor) -> Tensor:
         # Only where there are such gradients: a mode looks at every operation.
-        low = not self.compiled and torch.is_autocast_enabled("cpu") and torch.is_grad_enabled()
-        with Float32DepthwiseGradients() if low else nullcontext():
+        may_have = (self.channels_last or torch.is_autocast_enabled("cpu")) and torch.is_grad_enabled()
+        with FastDepthwiseGradients() if may_have and not self.compiled else nullcontext():
             outputs: Tensor = self.network(self.laid_out(inputs))
         return outputs
 

@@ -51,7 +51,9 @@ def folder(root: Path) -> ImageFolder:
         "std": None,
     }
     sizes = {"val_fraction": 0.5, "image_size": SIDE, "batch_size": 2, "eval_batch_size": 3, "num_workers": 0}
-    datamodule = ImageFolder(data_dir=str(root), num_classes=2, max_pixels=MAX_PIXELS, seed=0, **as_it_is, **sizes)
+    datamodule = ImageFolder(
+        data_dir=str(root), num_classes=2, max_pixels=MAX_PIXELS, keep_decoded=0, seed=0, **as_it_is, **sizes
+    )
     datamodule.setup("fit")
     return datamodule
 

@@ -27,6 +27,7 @@ def photos(root: Path, **changes: Any) -> ImageFolder:
         "eval_batch_size": 5,
         "num_workers": 0,
         "max_pixels": 10**6,
+        "keep_decoded": 0,
         "seed": 3,
     }
     datamodule = ImageFolder(**(settings | changes))

@@ -33,6 +33,7 @@ def settings(root: Path, **changes: Any) -> dict[str, Any]:
         "eval_batch_size": 5,
         "num_workers": 0,
         "max_pixels": 1_000_000,
+        "keep_decoded": 0,
         "seed": 7,
         **changes,
     }
