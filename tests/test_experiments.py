@@ -20,7 +20,8 @@ TRIPLES = {
     "lightning_module": "lightning_modules",
 }
 ROOMS = {**TRIPLES, "callback": "callbacks", "features": "datamodules", "scheduler": "lightning_modules"}
-ROOMS |= {"logger": "callbacks", "launcher": "hydra_plugins", "sweep": "hydra_plugins", "train.yaml": "runs"}
+ROOMS |= {"logger": "callbacks", "launcher": "hydra_plugins", "sweep": "hydra_plugins", "hydra": "hydra_plugins"}
+ROOMS |= {"train.yaml": "runs hydra_plugins"}  # a sweep's ledger, and what makes its jobs
 
 
 def targets(node: object) -> list[str]:
@@ -85,7 +86,7 @@ def test_question_of_a_file_without_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("file", "target"), project_targets())
 def test_target_lives_in_the_room_named_as_its_group(file: str, target: str) -> None:
     group = Path(file).parts[0]
-    assert target.split(".")[0] == ROOMS[group]
+    assert target.split(".")[0] in ROOMS[group].split()
     assert (ROOT / f"{'/'.join(target.split('.')[:2])}.py").is_file()
 
 
