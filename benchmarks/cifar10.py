@@ -24,7 +24,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -245,7 +245,7 @@ def flop_per_image(network: nn.Module) -> float:
     return counter.get_total_flops() / 2
 
 
-def rounds(count: int, **rivals: Callable[[], float]) -> dict[str, list[float]]:
+def rounds(count: int, rivals: Mapping[str, Callable[[], float]]) -> dict[str, list[float]]:
     """Each rival's figure in each round; they take turns."""
     figures: dict[str, list[float]] = {name: [] for name in rivals}
     for number in range(count):
@@ -263,33 +263,35 @@ def ratio(figures: dict[str, list[float]], one: str, other: str) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-dir", default="data", help="holds cifar-10-batches-bin/")
-    parser.add_argument("--steps", type=int, default=2000, help="of batch 4, in a round; 0: leave these out")
-    parser.add_argument("--airbench-steps", type=int, default=4, help="of batch 1024; 0: leave these out")
+    parser.add_argument("--rivals", default="abcfdegp", help="which of them; cf: the price of exact resumes alone")
+    parser.add_argument("--steps", type=int, default=2000, help="of batch 4, in a round; an epoch has 11250")
+    parser.add_argument("--airbench-steps", type=int, default=4, help="of batch 1024, in a round")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--precision", default="bf16-mixed", help="of (d), (e), (g): bf16-mixed | 32-true")
     parser.add_argument("--out", type=Path, default=Path("benchmark_cifar10.json"))
     args = parser.parse_args()
     images, labels = read_cifar10(Path(args.data_dir) / "cifar-10-batches-bin").train
-    figures: dict[str, list[float]] = {}
     result: dict[str, Any] = {"threads": torch.get_num_threads(), "load_before": os.getloadavg()}
-    if args.steps:
-        figures |= rounds(
-            args.rounds,
-            a=lambda: plain_pil(images, labels, args.steps),
-            b=lambda: plain_tensor(images, labels, args.steps),
-            c=lambda: our_net(args.data_dir, args.steps),
-            f=lambda: our_net(args.data_dir, args.steps, careful=False),
-        )
-    if args.airbench_steps:
+    small: dict[str, Callable[[], float]] = {
+        "a": lambda: plain_pil(images, labels, args.steps),
+        "b": lambda: plain_tensor(images, labels, args.steps),
+        "c": lambda: our_net(args.data_dir, args.steps),
+        "f": lambda: our_net(args.data_dir, args.steps, careful=False),
+    }
+    figures = rounds(args.rounds, {name: rival for name, rival in small.items() if name in args.rivals})
+    if not set("degp").isdisjoint(args.rivals):
         network, _ = our_airbench(args.data_dir, 1, args.precision)
-        figures |= rounds(
-            args.rounds,
-            d=lambda: bare_airbench(images, labels, args.airbench_steps, network=network, precision=args.precision),
-            e=lambda: our_airbench(args.data_dir, args.airbench_steps, args.precision)[1],
-            g=lambda: our_airbench(args.data_dir, args.airbench_steps, args.precision, careful=False)[1],
-            p=lambda: convolution_peak(args.precision),
-        )
-        result |= {"precision": args.precision, "e_share_of_peak": ratio(figures, "e", "p") * flop_per_image(network)}
+        steps, precision = args.airbench_steps, args.precision
+        large: dict[str, Callable[[], float]] = {
+            "d": lambda: bare_airbench(images, labels, steps, network=network, precision=precision),
+            "e": lambda: our_airbench(args.data_dir, steps, precision)[1],
+            "g": lambda: our_airbench(args.data_dir, steps, precision, careful=False)[1],
+            "p": lambda: convolution_peak(precision),
+        }
+        figures |= rounds(args.rounds, {name: rival for name, rival in large.items() if name in args.rivals})
+        if {"e", "p"} <= figures.keys():
+            share = ratio(figures, "e", "p") * flop_per_image(network)
+            result |= {"precision": precision, "e_share_of_peak": share}
     medians = {name: statistics.median(values) for name, values in figures.items()}
     pairs = [(x, y) for x, y in ("ca", "cb", "cf", "ed", "eg") if x in figures and y in figures]
     ratios = {f"{x}/{y}": ratio(figures, x, y) for x, y in pairs}
