@@ -1,8 +1,8 @@
 """What a sweep costs beside its trainings: `python benchmarks/sweep.py --data-dir DIR`.
 
-100 feature-extractor runs (25 seeds × 4 learning rates, EfficientNet-Lite0) from a warm feature cache, in one worker
-process. Hydra's callbacks are timed in the sweep's own process: the ledger's share must stay below 5 %. The rest is
-the trainings (`seconds` in their metrics.json), Hydra's composing of configs, and the worker's imports.
+100 feature-extractor runs (25 seeds × 4 learning rates, EfficientNet-Lite0) from a warm feature cache, one after the
+other in one worker process. Hydra's callbacks are timed in the sweep's own process: the ledger's share must stay below
+5 %. The rest is the trainings (`seconds` in their metrics.json), Hydra's composing of configs, and the imports.
 Prints the figures, and writes them to a JSON file.
 """
 
@@ -59,8 +59,8 @@ def measure(data_dir: Path, seeds: int) -> dict[str, Any]:
         f"datamodule.data_dir={data_dir}",
     ]
     subprocess.run([sys.executable, str(ROOT / "train.py"), *settings, "trainer.max_epochs=1"], check=True)
-    rates = "optimizer.lr=0.0003,0.001,0.003,0.01"
-    figures = sweep(["-m", *settings, f"seed=range({seeds})", rates, "hydra.sweep.dir=sweep"])
+    swept = [f"seed=range({seeds})", "optimizer.lr=0.0003,0.001,0.003,0.01"]
+    figures = sweep(["-m", *settings, *swept, "hydra.sweep.dir=sweep", "hydra.launcher.n_jobs=1"])
     jobs = json.loads(Path("sweep/sweep.json").read_text(encoding="utf-8"))["jobs"]
     figures["trainings"] = sum(job["seconds"] for job in jobs)
     figures["ledger"] = sum(value for name, value in figures.items() if name.startswith("on_"))

@@ -31,5 +31,6 @@ def one_of_each_kind(batch: Sequence[Sequence[str]]) -> list[Sequence[str]]:
 def _kind(parser: OverridesParser, text: str) -> str:
     """The override, without its value if that is a number."""
     override = parser.parse_override(text)
-    is_number = isinstance(override.value(), int | float) and not isinstance(override.value(), bool)
+    value = override.value()
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return str(override.get_key_element()) if is_number else text

@@ -150,9 +150,11 @@ class JoblibLauncher(ElsewhereLauncher):
 
     def __init__(self, *, n_jobs: int | None) -> None:
         self.n_jobs = n_jobs
+        self.at_once = 1  # of the jobs that are launched
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        if min(self.n_jobs or self._suitable(job_overrides), len(job_overrides)) > 1:
+        self.at_once = self.n_jobs or self._suitable(job_overrides)
+        if min(self.at_once, len(job_overrides)) > 1:
             return super().launch(job_overrides, initial_job_idx)
         basic = BasicLauncher()
         basic.setup(hydra_context=self.hydra_context, task_function=self.task_function, config=self.config)
@@ -161,8 +163,7 @@ class JoblibLauncher(ElsewhereLauncher):
     def start(self, jobs: Sequence[Job]) -> Iterable[Wait]:
         from joblib import Parallel, delayed
 
-        n_jobs = self.n_jobs or self._suitable([job.overrides for job in jobs])
-        returned = Parallel(n_jobs, backend="loky", return_as="generator")(delayed(job)() for job in jobs)
+        returned = Parallel(self.at_once, backend="loky", return_as="generator")(delayed(job)() for job in jobs)
         return [partial(next, returned) for _ in jobs]
 
     def _suitable(self, job_overrides: Sequence[Sequence[str]]) -> int:

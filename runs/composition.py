@@ -14,7 +14,7 @@ from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from hydra_plugins.grid_sweeper import one_of_each_kind
-from runs.deferred_imports import defer_imports
+from runs.deferred_imports import quick_imports
 from runs.findings import Findings
 from runs.help import CONF
 from runs.signatures import nearest
@@ -28,9 +28,9 @@ def explained(config_name: str, argv: Sequence[str]) -> str | None:
         return None
     findings = Findings(OmegaConf.create())
     if cfg is not None and config_name == "train":
-        defer_imports()
-        from runs.preflight import find_mistakes
-        from runs.quiet import silence_idle_messages
+        with quick_imports():
+            from runs.preflight import find_mistakes
+            from runs.quiet import silence_idle_messages
 
         silence_idle_messages()
         findings = find_mistakes(cfg)

@@ -129,12 +129,12 @@ def _for_each_job(directory: Path, shared: list[str]) -> list[str]:
 
 
 def _name(plugin: type) -> str:
-    """As a config's `_target_` has it."""
+    """As a config's `_target_` has it; classes differ, for Hydra executes its plug-ins' modules anew."""
     return f"{plugin.__module__}.{plugin.__name__}"
 
 
 def _planned(config: DictConfig, overrides: list[Override], shared: list[str]) -> list[Row]:
-    """The jobs that Hydra's own sweeper will make; none for another one, which makes them as it goes."""
+    """The jobs that a sweeper over all combinations will make; none for another one, which makes them as it goes."""
     if config.hydra.sweeper._target_ not in (_name(BasicSweeper), _name(GridSweeper)):
         return []
     parser = OverridesParser.create(GlobalHydra.instance().config_loader())

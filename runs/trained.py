@@ -40,7 +40,7 @@ class Trained:
 
     @property
     def has_features(self) -> bool:
-        """See runs/network.py."""
+        """See runs/config_file.py."""
         return has_features(self.config)
 
     def load_network(self) -> nn.Module:

@@ -7,10 +7,8 @@ from typing import Any
 import pytest
 import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
-from torch import Tensor, nn
 
 from lightning_modules.classifier import Classifier
-from lightning_modules.divergence import DivergenceError
 from tests.noise import classifier, fit, noise, same, trainer
 
 
@@ -96,23 +94,6 @@ def test_what_lightning_does_around_a_batch_ends_chunks(settings):
     assert same(expected, weights)
     assert chunked.global_step == single.global_step < 22 or "gradient_clip_val" in settings
     assert not same(expected, fit(1)[1])
-
-
-class Ruining(nn.MSELoss):
-    """Its loss is NaN at the fifth call."""
-
-    calls = 0
-
-    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        self.calls += 1
-        return logits.mean() * (float("nan") if self.calls == 5 else 1.0)
-
-
-@pytest.mark.parametrize("chunk", [1, 4])
-def test_a_loss_that_is_not_finite_stops_the_training_at_its_step(chunk):
-    with pytest.raises(DivergenceError, match=r"loss is nan at step 5, with a learning rate of 0\.05") as caught:
-        fit(chunk, classifier(loss=Ruining()))
-    assert caught.value.step == 5
 
 
 @pytest.mark.parametrize("compile", [True, {"fullgraph": True}])

@@ -30,7 +30,6 @@ def sweep_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
             single = [text for text in overrides if "," not in text]
             config = compose("train", [*own, *single], return_hydra_config=True)
             with open_dict(config):
-                config.hydra.launcher._target_ = "another"  # for Hydra's own one a worker would start
                 config.hydra.overrides.task = list(overrides)
             return config
 
