@@ -2,6 +2,7 @@
 
 import errno
 import re
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,6 +56,8 @@ def sentence(error: BaseException, cfg: DictConfig | None = None) -> str | None:
     text = f"{error} {error.__cause__}"
     if isinstance(error, RuntimeError) and (worker := WORKER.search(text)):
         return _worker_killed(worker[1], text, cfg)
+    if isinstance(error, OSError | EOFError) and _amid_a_batch(error):
+        return _worker_killed("", text, cfg)
     if isinstance(error, RuntimeError) and SHARED_MEMORY.search(text):
         return (
             f"Shared memory (/dev/shm) ran out: {_lower(cfg, 'num_workers')}, or make it larger (docker: --shm-size)."
@@ -68,6 +71,11 @@ def sentence(error: BaseException, cfg: DictConfig | None = None) -> str | None:
     return None
 
 
+def _amid_a_batch(error: BaseException) -> bool:
+    """Whether a worker vanished while it handed a batch over, which the DataLoader raises as the broken connection."""
+    return any(frame.f_code.co_name == "_try_get_data" for frame, _ in traceback.walk_tb(error.__traceback__))
+
+
 def _worker_killed(pids: str, text: str, cfg: DictConfig | None) -> str:
     signal = SIGNAL.search(text)
     cause = f"was killed by the signal {signal[1].strip()!r}" if signal else "ended without a word"
@@ -75,7 +83,8 @@ def _worker_killed(pids: str, text: str, cfg: DictConfig | None) -> str:
         advice = f"shared memory (/dev/shm) may be too small, so make it larger, or {_lower(cfg, 'num_workers')}"
     else:
         advice = f"mostly for want of memory, so {_lower(cfg, 'num_workers', 'batch_size')}"
-    return f"A worker process that reads the data (pid {pids}) {cause}: {advice}{_how_to_go_on(cfg)}."
+    which = f" (pid {pids})" if pids else ""
+    return f"A worker process that reads the data{which} {cause}: {advice}{_how_to_go_on(cfg)}."
 
 
 def _out_of_memory(text: str, cfg: DictConfig | None) -> str:

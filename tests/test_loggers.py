@@ -19,7 +19,8 @@ def test_wandb_offline(
     monkeypatch.setenv("WANDB_CACHE_DIR", str(tmp_path / "cache"))
     run = train_here(tmp_path, *tiny, "network.pretrained=false", "trainer.max_epochs=2", "logger=[csv,wandb]")
     (offline,) = run.glob("wandb/offline-run-*")
-    wandb.finish()  # which else comes when the process ends
+    wandb.finish()  # which else come when the process ends
+    wandb.teardown()
     (curves,) = offline.glob("run-*.wandb")
     assert curves.stat().st_size > 1000
     for tag in PICTURES:

@@ -51,7 +51,7 @@ def test_killed_worker(tiny: tuple[str, ...], tmp_path: Path) -> None:
         kill_a_worker(process.pid, tmp_path)
         stdout, stderr = process.communicate(timeout=60)
     sentence = told(subprocess.CompletedProcess(command, process.returncode, stdout, stderr))
-    assert sentence.startswith("A worker process that reads the data (pid ")
+    assert sentence.startswith("A worker process that reads the data ")
     assert "datamodule.num_workers (now 1) or datamodule.batch_size (now 4)" in sentence
     directory = only_run(tmp_path)
     assert f"go on with `python train.py resume={directory}`" in sentence

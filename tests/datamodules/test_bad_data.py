@@ -19,7 +19,7 @@ from datamodules.cifar10 import CIFAR10
 from datamodules.errors import DataError
 from datamodules.image_folder import ImageFolder
 from datamodules.stand_in import write_cifar10
-from tests.datamodules.test_images import flat_png
+from tests.pictures import flat_png
 
 SIDE = 24
 COLOURS = {"ants": (200, 40, 40), "bees": (40, 40, 200)}

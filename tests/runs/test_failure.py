@@ -1,10 +1,14 @@
 """Against what torch, NumPy and the operating system really say."""
 
 import errno
+import multiprocessing
 import os
 import signal
+import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from multiprocessing import resource_sharer
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +42,24 @@ class Failing(Dataset[int]):
 
     def __getitem__(self, index: int) -> int:
         return self.fail() or index
+
+
+class HangingUp(Dataset[int]):
+    """Closes, in its turn, the socket over which the batch before has yet to be fetched."""
+
+    def __init__(self, turn: Barrier) -> None:
+        self.turn = turn
+
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, index: int) -> int:
+        if index == 1:
+            self.turn.wait()
+            resource_sharer.stop()
+            self.turn.wait()
+            self.turn.wait()
+        return index
 
 
 def die() -> None:
@@ -77,11 +99,14 @@ def handed_on(act: Callable[[], Any]) -> BaseException:
     return raised(wrapper.reraise)
 
 
-def raised_by_a_loader(fail: Callable[[], Any]) -> BaseException:
-    loader = DataLoader(Failing(fail), num_workers=1, multiprocessing_context="fork")
+def read_by_a_worker(dataset: Dataset[int]) -> Iterator[Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # from Python 3.12 on: forking beside threads
-        return raised(lambda: list(loader))
+        return iter(DataLoader(dataset, num_workers=1, multiprocessing_context="fork"))
+
+
+def raised_by_a_loader(fail: Callable[[], Any]) -> BaseException:
+    return raised(lambda: list(read_by_a_worker(Failing(fail))))
 
 
 @pytest.fixture
@@ -175,6 +200,22 @@ def test_a_worker_that_is_gone_is_told(cfg: DictConfig) -> None:
     told = str(sentence(raised_by_a_loader(leave), cfg))
     assert told.startswith("A worker process that reads the data (pid ")
     assert "ended without a word" in told
+
+
+def test_a_worker_that_vanishes_amid_a_batch_is_told(cfg: DictConfig) -> None:
+    """As when it dies a moment before the system says so: a batch waits, and nobody hands it over."""
+    turn = multiprocessing.get_context("fork").Barrier(2, timeout=60)
+    batches = read_by_a_worker(HangingUp(turn))
+    while batches._data_queue.empty():  # type: ignore[attr-defined]
+        time.sleep(0.01)
+    turn.wait()
+    turn.wait()
+    error = raised(lambda: next(batches))
+    turn.wait()
+    assert isinstance(error, OSError)
+    told = str(sentence(error, cfg))
+    assert told.startswith("A worker process that reads the data ended without a word: mostly for want of memory, so ")
+    assert sentence(OSError(errno.EIO, "of another place")) is None
 
 
 def test_data_at_fault_in_a_worker_is_told_in_one_sentence() -> None:
