@@ -44,12 +44,18 @@ class DepthwiseConv2d(Function):
 
 
 def input_gradient(grad: Tensor, x: Tensor, weight: Tensor, stride: Pair, padding: Pair) -> Tensor:
-    """Of x (N, C, H, W), given that of the output: with stride 1 the convolution of `grad` with the turned kernel."""
-    around = [size - 1 - pad for size, pad in zip(weight.shape[2:], padding, strict=True)]
-    if stride == [1, 1] and min(around) >= 0:
-        return torch.conv2d(grad, weight.flip(2, 3), None, 1, around, 1, len(weight))
-    gradient = _backward(grad.float(), x.float(), weight.float(), stride, padding, inputs=True)
-    return gradient.to(x.dtype)
+    """Of x (N, C, H, W), given that of the output: the convolution of `grad`, spread out, with the turned kernel."""
+    kernel = weight.shape[2:]
+    around = [size - 1 - pad for size, pad in zip(kernel, padding, strict=True)]
+    if min(around) < 0 or (stride != [1, 1] and x.dtype == torch.float32):
+        gradient = _backward(grad.float(), x.float(), weight.float(), stride, padding, inputs=True)
+        return gradient.to(x.dtype)
+    if stride != [1, 1]:
+        steps = [side + 2 * pad - size + 1 for side, pad, size in zip(x.shape[2:], padding, kernel, strict=True)]
+        spread = torch.empty((*grad.shape[:2], *steps), dtype=grad.dtype, memory_format=torch.channels_last).zero_()
+        spread[..., :: stride[0], :: stride[1]] = grad
+        grad = spread
+    return torch.conv2d(grad, weight.flip(2, 3), None, 1, around, 1, len(weight))
 
 
 def weight_gradient(grad: Tensor, x: Tensor, weight: Tensor, stride: Pair, padding: Pair) -> Tensor:

@@ -1,7 +1,7 @@
 """What every training procedure shares: one training step, plain or in chunks, and its exact continuation."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any, Literal, TypedDict
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
+from torch.overrides import TorchFunctionMode
 from typing_extensions import Self
 
 from functional.depthwise import FastDepthwiseGradients
@@ -18,6 +19,7 @@ from functional.threads import one_thread_an_operation
 from lightning_modules.accounted_module import AccountedModule, Outcome
 from lightning_modules.exact_resume import go_on, settle, validation_is_due
 from lightning_modules.parameter_groups import parameter_groups
+from networks.folded_batchnorm import FoldedBatchNorm
 from networks.initialization import initialize
 
 
@@ -66,15 +68,27 @@ class Procedure(AccountedModule):
             network.to(memory_format=torch.channels_last)
         if compile:
             network.compile(**({} if compile is True else compile))
+        self._folded: FoldedBatchNorm | None = None
         self._gradients: dict[str, Tensor] = {}  # that were accumulated before a restart
         self._validated = False
 
     def forward(self, inputs: Tensor) -> Tensor:
-        # Only where there are such gradients: a mode looks at every operation.
-        may_have = (self.channels_last or torch.is_autocast_enabled("cpu")) and torch.is_grad_enabled()
-        with FastDepthwiseGradients() if may_have and not self.compiled else nullcontext():
+        with ExitStack() as modes:
+            for mode in self._faster_on_the_cpu(inputs):
+                modes.enter_context(mode)
             outputs: Tensor = self.network(self.laid_out(inputs))
         return outputs
+
+    def _faster_on_the_cpu(self, inputs: Tensor) -> Iterator[TorchFunctionMode]:
+        """Modes that compute the same on faster ways. Only where there are such ways: a mode sees every operation."""
+        if self.compiled or inputs.device.type != "cpu" or inputs.ndim != 4:
+            return
+        if torch.is_grad_enabled() and (self.channels_last or torch.is_autocast_enabled("cpu")):
+            yield FastDepthwiseGradients()
+        if self.freeze_batchnorm:
+            if self._folded is None:
+                self._folded = FoldedBatchNorm(self.network, inputs[:1])
+            yield self._folded
 
     def laid_out(self, inputs: Tensor) -> Tensor:
         """The same values, of images in the memory format that the network is in."""

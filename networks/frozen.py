@@ -6,10 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch import Tensor
 
 from functional.threads import one_thread_an_operation
+from networks.folded_batchnorm import fold_batchnorm
 from networks.pretrained import Pretrained
 
 PRECISIONS = ("auto", "32", "bf16")
@@ -80,48 +80,3 @@ def _computes_in_bf16() -> bool:
     if torch.cuda.is_available():
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.ops.mkldnn._is_mkldnn_bf16_supported() and torch.cpu._is_avx512_bf16_supported()
-
-
-@torch.no_grad()
-def fold_batchnorm(backbone: nn.Module, image: Tensor) -> nn.Module:
-    """`backbone` (in eval mode, changed in place) with each BatchNorm that follows a convolution folded into it.
-
-    w' = w · γ / √(σ² + ε), b' = (b - μ) · γ / √(σ² + ε) + β, as torch.nn.utils.fusion computes it. Which follows which
-    is seen in one forward pass of `image` (1, 3, H, W). Where the result does not agree with the network as it was (a
-    convolution that also feeds something else), the network is returned as it was.
-    """
-    original = copy.deepcopy(backbone)
-    for convolution, norm in _pairs(backbone, image):
-        fused = fuse_conv_bn_eval(convolution, norm)
-        convolution.weight, convolution.bias = fused.weight, fused.bias
-        # timm's BatchNormAct2d is known by what it has: to import timm takes a second or two.
-        more: Any = norm
-        _replace(backbone, norm, nn.Sequential(more.drop, more.act) if hasattr(norm, "act") else nn.Identity())
-    expected, got = original(image), backbone(image)
-    return backbone if torch.allclose(expected, got, rtol=1e-3, atol=1e-3 * float(expected.abs().max())) else original
-
-
-def _pairs(backbone: nn.Module, image: Tensor) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
-    made_by: dict[int, nn.Conv2d] = {}
-    outputs: list[Tensor] = []  # kept alive, so that no two have the same id
-    pairs: list[tuple[nn.Conv2d, nn.BatchNorm2d]] = []
-
-    def watch(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        outputs.append(output)
-        if isinstance(module, nn.Conv2d):
-            made_by[id(output)] = module
-        elif isinstance(module, nn.BatchNorm2d) and id(inputs[0]) in made_by:
-            pairs.append((made_by[id(inputs[0])], module))
-
-    handles = [module.register_forward_hook(watch) for module in backbone.modules()]
-    backbone(image)
-    for handle in handles:
-        handle.remove()
-    return pairs
-
-
-def _replace(root: nn.Module, old: nn.Module, new: nn.Module) -> None:
-    for module in root.modules():
-        for name, child in module.named_children():
-            if child is old:
-                setattr(module, name, new)

@@ -51,7 +51,10 @@ def test_gradients_are_torchs_own(kernel, stride, padding, size, bias: bool) -> 
 
 
 @pytest.mark.parametrize("memory_format", [CHANNELS_LAST, torch.contiguous_format])
-@pytest.mark.parametrize(("kernel", "stride", "bias"), [(3, 1, False), (5, 2, True), (5, 1, False), (3, 2, False)])
+@pytest.mark.parametrize(
+    ("kernel", "stride", "bias"),
+    [(3, 1, False), (5, 2, True), (5, 1, False), (3, 2, False), (5, 3, False), (1, 2, True)],
+)
 def test_in_bfloat16_they_are_those_of_float32_up_to_rounding(
     kernel: int, stride: int, bias: bool, memory_format: torch.memory_format
 ) -> None:

@@ -131,3 +131,15 @@ def test_frozen_batchnorm_keeps_its_statistics_and_trains_its_weights(chunk):
     for name in ("running_mean", "running_var", "num_batches_tracked"):
         assert torch.equal(after[name], before[name])
     assert not torch.equal(after["weight"], before["weight"])
+
+
+@pytest.mark.parametrize("chunk", [1, 4])
+def test_frozen_batchnorm_is_folded_and_trains_alike(chunk, monkeypatch):
+    folded, module = [], classifier(freeze_batchnorm=True)
+    module.network[1].register_forward_hook(lambda norm, inputs, output: folded.append(output is inputs[0]))
+    _, state = fit(chunk, module)
+    assert folded.count(True) >= 22  # two epochs of 11 steps; what looks ahead at the network does not fold
+    monkeypatch.setattr(Classifier, "_faster_on_the_cpu", lambda module, inputs: ())
+    _, expected = fit(chunk, classifier(freeze_batchnorm=True))
+    for name, tensor in expected.items():
+        torch.testing.assert_close(state[name], tensor, rtol=1e-4, atol=1e-5)

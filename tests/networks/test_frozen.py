@@ -3,27 +3,16 @@ import copy
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from datamodules.drawn_insects import draw_insect
 from networks.efficientnet_lite0 import EfficientNetLite0
-from networks.frozen import BATCH_SIZE, FrozenBackbone, fold_batchnorm
+from networks.frozen import BATCH_SIZE, FrozenBackbone
 from networks.pretrained import Pretrained
 from networks.resnet18 import ResNet18
+from tests.batchnorm import relative_error, settled
 
 SIZE = 64
-
-
-def settled(network: Pretrained) -> Pretrained:
-    """With BatchNorm statistics and scales that are not those of a new network, where folding would change nothing."""
-    generator = torch.Generator().manual_seed(0)
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.running_mean = torch.randn(module.running_mean.shape, generator=generator) * 0.1
-            module.running_var = torch.rand(module.running_var.shape, generator=generator) + 0.5
-            module.weight.data = torch.rand(module.weight.shape, generator=generator) + 0.5
-            module.bias.data = torch.randn(module.bias.shape, generator=generator) * 0.1
-    return network
 
 
 @pytest.fixture(scope="module")
@@ -37,29 +26,9 @@ def images() -> Tensor:
     return torch.rand(2 * BATCH_SIZE + 3, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
 
 
-def relative_error(got: Tensor, expected: Tensor) -> float:
-    return float((got - expected).abs().max() / expected.abs().max())
-
-
 def features(network: Pretrained, images: Tensor) -> Tensor:
     with torch.inference_mode():
         return network.features(images)
-
-
-def count(module: nn.Module) -> int:
-    return sum(isinstance(m, nn.BatchNorm2d) for m in module.modules())
-
-
-@pytest.mark.parametrize("name", ["resnet18", "efficientnet_lite0"])
-def test_folded_equals_unfolded(name: str, resnet: Pretrained, images: Tensor) -> None:
-    network = resnet if name == "resnet18" else settled(EfficientNetLite0(num_classes=2, pretrained=True)).eval()
-    expected = features(network, images[:2])
-    folded = fold_batchnorm(copy.deepcopy(network.backbone), images[:1])
-    assert count(network.backbone) > 0
-    assert count(folded) == 0
-    with torch.inference_mode():
-        got = folded((images[:2] - network.mean) / network.std)
-    assert relative_error(got, expected) < 1e-5
 
 
 def test_fp32_features_equal_the_plain_networks(resnet: Pretrained, images: Tensor) -> None:
@@ -94,42 +63,6 @@ def test_the_network_itself_stays_as_it_was(resnet: Pretrained, images: Tensor) 
     FrozenBackbone(resnet, "bf16")(images[:1])
     assert all(torch.equal(tensor, before[name]) for name, tensor in resnet.state_dict().items())
     assert all(parameter.requires_grad for parameter in resnet.parameters())
-
-
-class Shared(nn.Module):
-    """A convolution whose output goes to a BatchNorm and, as it is, to the sum as well."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(3, 4, 3)
-        self.norm = nn.BatchNorm2d(4)
-
-    def forward(self, images: Tensor) -> Tensor:
-        convolved = self.conv(images)
-        return (self.norm(convolved) + convolved).mean((2, 3))
-
-
-class Twice(nn.Module):
-    """One convolution that is used twice, with a BatchNorm of its own each time."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(3, 3, 3)
-        self.first, self.second = nn.BatchNorm2d(3), nn.BatchNorm2d(3)
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.second(self.conv(self.first(self.conv(images)))).mean((2, 3))
-
-
-@pytest.mark.parametrize("kind", [Shared, Twice])
-def test_a_convolution_that_serves_twice_is_left_alone(kind: type[nn.Module], images: Tensor) -> None:
-    torch.manual_seed(0)
-    network = Pretrained(backbone=kind(), num_features=4, num_classes=2, mean=(0, 0, 0), std=(1, 1, 1))
-    network = settled(network).eval()
-    before = network.backbone(images[:2])
-    folded = fold_batchnorm(network.backbone, images[:1])
-    assert count(folded) > 0
-    assert torch.equal(folded(images[:2]), before)
 
 
 def test_unknown_precision(resnet: Pretrained) -> None:
