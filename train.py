@@ -24,6 +24,7 @@ def train(cfg: DictConfig) -> float | None:
         from runs.checkpoint_io import AtomicCheckpointIO
         from runs.data_facts import data_facts
         from runs.interruption import interruptible
+        from runs.memory import keep_freed_memory
         from runs.network import build_features, build_module, build_network
         from runs.preflight import preflight
         from runs.quiet import silence_idle_messages
@@ -31,6 +32,7 @@ def train(cfg: DictConfig) -> float | None:
         from runs.report import print_end, print_start
 
         silence_idle_messages()
+        keep_freed_memory()
         preflight(cfg)
     with interruptible(cfg), Record(cfg) as record:
         checkpoint = record.find_checkpoint()

@@ -52,6 +52,7 @@ from datamodules.cifar10_files import read_cifar10
 from lightning_modules.procedure import Procedure
 from runs.checkpoint_io import AtomicCheckpointIO
 from runs.data_facts import data_facts
+from runs.memory import keep_freed_memory
 from runs.network import build_module, build_network
 from runs.resolvers import register_resolvers
 
@@ -171,6 +172,7 @@ def main() -> None:
     parser.add_argument("--precision", default="bf16-mixed", help="of (d), (e), (g): bf16-mixed | 32-true")
     parser.add_argument("--out", type=Path, default=Path("benchmark_cifar10.json"))
     args = parser.parse_args()
+    keep_freed_memory()  # as train.py does; here for all of them
     images, labels = read_cifar10(Path(args.data_dir) / "cifar-10-batches-bin").train
     result: dict[str, Any] = {"threads": torch.get_num_threads(), "load_before": os.getloadavg()}
     small: dict[str, Callable[[], float]] = {

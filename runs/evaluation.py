@@ -12,6 +12,7 @@ from pytorch_lightning.callbacks import RichProgressBar
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from runs.errors import UserError
+from runs.memory import keep_freed_memory
 from runs.network import build_features
 from runs.quiet import silence_idle_messages
 from runs.record import collect_metrics
@@ -47,6 +48,7 @@ def evaluate(directory: Path, *, split: str, checkpoint: str, overrides: Sequenc
     trained = load_trained(directory, checkpoint, overrides)
     config = trained.config
     silence_idle_messages()
+    keep_freed_memory()
     datamodule = _load_data(trained, overrides)
     module = trained.load_module()
     if trained.has_features:

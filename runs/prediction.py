@@ -19,6 +19,7 @@ from lightning_modules.multilabel_classifier import MultilabelClassifier
 from networks.frozen import FrozenBackbone
 from runs.contact_sheet import ContactSheet
 from runs.errors import UserError
+from runs.memory import keep_freed_memory
 from runs.prediction_files import prediction_file
 from runs.preprocessing import normalization, photo_transform
 from runs.quiet import silence_idle_messages
@@ -95,6 +96,7 @@ def predict(
     Files that cannot be read are told on stderr. UserError, with nothing written, where no photo can be.
     """
     silence_idle_messages()
+    keep_freed_memory()
     path = Path(output) if output else directory / "predictions.csv"
     trained = load_trained(directory, checkpoint)
     for notice in trained.content["hyper_parameters"]["notices"]:
