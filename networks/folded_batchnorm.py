@@ -99,7 +99,7 @@ def _pairs(network: nn.Module, image: Tensor) -> list[tuple[str, str]]:
         outputs.append(output)
         if isinstance(module, nn.Conv2d):
             made_by[id(output)] = names[module]
-        elif isinstance(module, nn.BatchNorm2d) and id(inputs[0]) in made_by:
+        elif isinstance(module, nn.BatchNorm2d) and module.track_running_stats and id(inputs[0]) in made_by:
             pairs.append((made_by[id(inputs[0])], names[module]))
 
     handles = [module.register_forward_hook(watch) for module in network.modules()]

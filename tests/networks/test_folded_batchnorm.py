@@ -140,3 +140,12 @@ def test_looking_at_the_network_leaves_no_trace(network: nn.Module, images: Tens
     assert torch.equal(torch.get_rng_state(), drawn)
     assert [module.training for module in network.modules()] == modes
     assert all(torch.equal(tensor, state[name]) for name, tensor in network.state_dict().items())
+
+
+def test_what_keeps_no_statistics_is_left_alone(images: Tensor) -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, track_running_stats=False)).eval()
+    expected = network(images)
+    with FoldedBatchNorm(network, images[:1]):
+        assert torch.equal(network(images), expected)
+    assert torch.equal(fold_batchnorm(copy.deepcopy(network), images[:1])(images), expected)
