@@ -67,7 +67,7 @@ class FoldedBatchNorm(TorchFunctionMode):
                 output = func(x, *_folded(weight, bias, norm), *geometry, **(kwargs or {}))
                 self._outputs[id(output)] = output
                 return output
-        if func is F.batch_norm and self._outputs.pop(id(args[0]), None) is not None:
+        if func is F.batch_norm and args and self._outputs.pop(id(args[0]), None) is not None:
             return args[0]
         return func(*args, **(kwargs or {}))
 
