@@ -23,13 +23,14 @@ def fold_batchnorm(network: nn.Module, image: Tensor) -> nn.Module:
     network as it was (a convolution that also feeds something else), the network is returned as it was.
     """
     original = copy.deepcopy(network)
-    for convolution, norm in _modules(network, _pairs(network, image)):
+    expected, pairs = _looked_at(network, image)
+    for convolution, norm in _modules(network, pairs):
         fused = fuse_conv_bn_eval(convolution, norm)
         convolution.weight, convolution.bias = fused.weight, fused.bias
         # timm's BatchNormAct2d is known by what it has: to import timm takes a second or two.
         more: Any = norm
         _replace(network, norm, nn.Sequential(more.drop, more.act) if hasattr(norm, "act") else nn.Identity())
-    return network if _agree(original(image), network(image)) else original
+    return network if _agree(expected, network(image)) else original
 
 
 class FoldedBatchNorm(TorchFunctionMode):
@@ -41,21 +42,15 @@ class FoldedBatchNorm(TorchFunctionMode):
 
     def __init__(self, network: nn.Module, image: Tensor) -> None:
         super().__init__()
-        # By the id of the convolution's weight, which is kept beside so that no other tensor gets that id.
-        self._norms: dict[int, tuple[Tensor, nn.BatchNorm2d]] = {}
         self._outputs: dict[int, Tensor] = {}  # of folded convolutions, by id, on their way to their BatchNorm
         # In eval mode nothing draws random numbers or keeps statistics, and in float32 agreement shows.
         trial = copy.deepcopy(network).eval().float()
         with torch.no_grad(), torch.autocast(image.device.type, enabled=False):
-            expected = trial(image.float())
-            pairs = _pairs(trial, image.float())
-            self._watch(trial, pairs)
+            expected, pairs = _looked_at(trial, image.float())
+            self._norms = _by_weight(trial, pairs)
             with self:
                 agree = _agree(expected, trial(image.float()))
-        self._watch(network, pairs if agree else [])
-
-    def _watch(self, network: nn.Module, pairs: list[tuple[str, str]]) -> None:
-        self._norms = {id(conv.weight): (conv.weight, norm) for conv, norm in _modules(network, pairs)}
+        self._norms = _by_weight(network, pairs if agree else [])
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Iterable[type], args: Any = (), kwargs: dict[str, Any] | None = None
@@ -88,8 +83,8 @@ def _agree(expected: Tensor, got: Tensor) -> bool:
     return torch.allclose(expected, got, rtol=1e-3, atol=1e-3 * float(expected.abs().max()))
 
 
-def _pairs(network: nn.Module, image: Tensor) -> list[tuple[str, str]]:
-    """Names of convolutions whose output a BatchNorm takes, and of that BatchNorm, as `image` shows them."""
+def _looked_at(network: nn.Module, image: Tensor) -> tuple[Tensor, list[tuple[str, str]]]:
+    """What `network` gives for `image`, and by name each convolution whose output a BatchNorm took, with that."""
     made_by: dict[int, str] = {}
     outputs: list[Tensor] = []  # kept alive, so that no two have the same id
     pairs: list[tuple[str, str]] = []
@@ -103,14 +98,19 @@ def _pairs(network: nn.Module, image: Tensor) -> list[tuple[str, str]]:
             pairs.append((made_by[id(inputs[0])], names[module]))
 
     handles = [module.register_forward_hook(watch) for module in network.modules()]
-    network(image)
+    output = network(image)
     for handle in handles:
         handle.remove()
-    return pairs
+    return output, pairs
 
 
 def _modules(network: nn.Module, pairs: list[tuple[str, str]]) -> list[tuple[Any, Any]]:
     return [(network.get_submodule(convolution), network.get_submodule(norm)) for convolution, norm in pairs]
+
+
+def _by_weight(network: nn.Module, pairs: list[tuple[str, str]]) -> dict[int, tuple[Tensor, nn.BatchNorm2d]]:
+    """By the id of the convolution's weight, which is kept beside so that no other tensor gets that id."""
+    return {id(convolution.weight): (convolution.weight, norm) for convolution, norm in _modules(network, pairs)}
 
 
 def _replace(root: nn.Module, old: nn.Module, new: nn.Module) -> None:
