@@ -142,8 +142,9 @@ def scaling(data_dir: Path, epochs: int, seed: int, cwd: Path) -> dict[str, dict
 def sweep(data_dir: Path, epochs: int, seed: int, cwd: Path) -> dict[str, dict[str, float]]:
     ours = [*TRAIN, "experiment=transfer_feature_extractor"]
     run([*ours, *_settings(data_dir, 1, seed)], cwd)
-    swept = ["-m", f"datamodule.data_dir={data_dir}", f"trainer.max_epochs={epochs}"]
-    return {"100 runs": run([*ours, *swept, "seed=range(0,25)", "optimizer.lr=0.0003,0.001,0.003,0.01"], cwd)}
+    settings = [f"datamodule.data_dir={data_dir}", f"trainer.max_epochs={epochs}"]
+    swept = ["seed=range(0,25)", "optimizer.lr=0.0003,0.001,0.003,0.01", "-m"]  # amid settings, argparse refuses it
+    return {"100 runs": run([*ours, *settings, *swept], cwd)}
 
 
 COMPARISONS = {"frozen": frozen, "finetune": finetune, "scaling": scaling, "sweep": sweep}
