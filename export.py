@@ -5,9 +5,9 @@ import sys
 import hydra
 from omegaconf import DictConfig
 
-from runs.arguments import given_path, quote_values, told_in_a_sentence
-from runs.deferred_imports import quick_imports
-from runs.start import clear_errors
+from engine.config.arguments import given_path, quote_values, told_in_a_sentence
+from engine.config.start import clear_errors
+from engine.startup import quick_imports
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="export")
@@ -15,8 +15,8 @@ def main(cfg: DictConfig) -> None:
     with told_in_a_sentence():
         directory = given_path(cfg, "run", "the directory of a run, logs/<experiment>/<time>")
         with quick_imports():  # only here: --help needs none of it
-            from runs.export import export
-            from runs.failure import for_the_user
+            from engine.results.export import export
+            from engine.run.failure import for_the_user
 
         settings = {str(key): cfg[key] for key in cfg if key != "run"}
         with for_the_user():

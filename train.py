@@ -6,10 +6,10 @@ import hydra
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from runs.config_file import has_features, save_config
-from runs.deferred_imports import quick_imports
-from runs.start import start
-from runs.sweep_job import in_sweep
+from engine.config.config_file import has_features, save_config
+from engine.config.start import start
+from engine.config.sweep_job import in_sweep
+from engine.startup import quick_imports
 
 
 def train(cfg: DictConfig) -> float | None:
@@ -21,15 +21,15 @@ def train(cfg: DictConfig) -> float | None:
         from hydra.utils import instantiate
         from pytorch_lightning import seed_everything
 
-        from runs.checkpoint_io import AtomicCheckpointIO
-        from runs.data_facts import data_facts
-        from runs.interruption import interruptible
-        from runs.memory import keep_freed_memory
-        from runs.network import build_features, build_module, build_network
-        from runs.preflight import preflight
-        from runs.quiet import silence_idle_messages
-        from runs.record import Record, collect_metrics, restore_best
-        from runs.report import print_end, print_start
+        from engine.build import build_features, build_module, build_network
+        from engine.checkpoints.checkpoint_io import AtomicCheckpointIO
+        from engine.preflight.preflight import preflight
+        from engine.run.data_facts import data_facts
+        from engine.run.interruption import interruptible
+        from engine.run.quiet import silence_idle_messages
+        from engine.run.record import Record, collect_metrics, restore_best
+        from engine.speed.memory import keep_freed_memory
+        from engine.terminal.panels import print_end, print_start
 
         silence_idle_messages()
         keep_freed_memory()
@@ -69,11 +69,11 @@ def train(cfg: DictConfig) -> float | None:
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
 def main(cfg: DictConfig) -> float | None:
     if in_sweep():
-        from runs.sweep_worker import run_apart  # in a process that the job alone can end; this one is free of torch
+        from engine.sweep.worker import run_apart  # in a process that the job alone can end; this one is free of torch
 
         return run_apart(cfg)
     with quick_imports():
-        from runs.failure import for_the_user
+        from engine.run.failure import for_the_user
 
     with for_the_user(cfg):
         return train(cfg)

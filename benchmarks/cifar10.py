@@ -49,12 +49,12 @@ from benchmarks.plain_cifar10 import (
     plain_tensor,
 )
 from datamodules.cifar10_files import read_cifar10
-from lightning_modules.procedure import Procedure
-from runs.checkpoint_io import AtomicCheckpointIO
-from runs.data_facts import data_facts
-from runs.memory import keep_freed_memory
-from runs.network import build_module, build_network
-from runs.resolvers import register_resolvers
+from engine.build import build_module, build_network
+from engine.checkpoints.checkpoint_io import AtomicCheckpointIO
+from engine.config.resolvers import register_resolvers
+from engine.run.data_facts import data_facts
+from engine.speed.memory import keep_freed_memory
+from engine.training.procedure import Procedure
 
 
 class Watch(Callback):

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.flop_counter import FlopCounterMode
 
-from datamodules.normalization import normalize
+from engine.data.normalization import normalize
+from engine.speed.threads import one_thread_an_operation
+from engine.training.parameter_groups import parameter_groups
 from functional.augment import translate
-from functional.threads import one_thread_an_operation
-from lightning_modules.parameter_groups import parameter_groups
 from networks.lenet import LeNet
 
 HALF = (0.5, 0.5, 0.5)

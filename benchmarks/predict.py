@@ -41,11 +41,11 @@ def main() -> None:
 
     import torch
 
-    from datamodules.normalization import normalize
-    from datamodules.unlabelled_photos import UnlabelledPhotos, find_photos
-    from runs.prediction import Predictor, write_predictions
-    from runs.preprocessing import photo_transform
-    from runs.trained import load_trained
+    from engine.data.normalization import normalize
+    from engine.photos.unlabelled_photos import UnlabelledPhotos, find_photos
+    from engine.results.prediction import Predictor, write_predictions
+    from engine.results.preprocessing import photo_transform
+    from engine.run.trained import load_trained
 
     trained = load_trained(arguments.run, "best")
     node = trained.config.datamodule

@@ -37,8 +37,8 @@ def timed(method: Callable[..., Any], name: str, seconds: "Counter[str]") -> Cal
 
 def sweep(arguments: list[str]) -> dict[str, float]:
     """Runs `python train.py <arguments>` in this process, and tells where its seconds went."""
-    from runs.ledger import Ledger
-    from runs.resolvers import register_resolvers
+    from engine.config.resolvers import register_resolvers
+    from engine.sweep.ledger import Ledger
     from train import main
 
     seconds: Counter[str] = Counter()

@@ -4,7 +4,7 @@ from typing import Any
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from callbacks.step_counter import StepCounter
+from engine.training.step_counter import StepCounter
 
 
 class StepCurves(Callback):

@@ -5,13 +5,13 @@ from typing import Annotated, Any
 
 from annotated_types import Ge
 
-from datamodules.archive import extract_tar
 from datamodules.cifar10_files import OFFICIAL_MD5S, read_cifar10
-from datamodules.errors import DataError
 from datamodules.in_memory import InMemory, Split
-from datamodules.official_data import OfficialData
-from datamodules.stand_in import write_cifar10
-from datamodules.stratified_split import stratified_split
+from datamodules.stand_ins.write import write_cifar10
+from engine.data.stratified_split import stratified_split
+from engine.data_errors import DataError
+from engine.downloads.archive import extract_tar
+from engine.downloads.official_data import OfficialData
 
 OFFICIAL = OfficialData(
     folder="cifar-10-batches-bin",

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from datamodules.in_memory import InMemory, Split
-from datamodules.stratified_split import stratified_split
+from engine.data.stratified_split import stratified_split
 
 SIDE = 32
 TEST_SEED = 0  # of the draw of the test digits: the same ones whatever a run's seed

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from datamodules.digits import SIDE, Digits, read_digits
 from datamodules.in_memory import Split, coloured
-from datamodules.tensor_loader import Transform
-from functional.keyed import keyed_generator
+from engine.data.keyed import keyed_generator
+from engine.data.tensor_loader import Transform
 from functional.textures import coloured_textures, difference_blend
 
 TEXTURE_SEED = 0  # the target domain is the same data set whatever a run's seed

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from datamodules.archive import extract_zip
 from datamodules.image_folder import ImageFolder
-from datamodules.official_data import OfficialData
-from datamodules.stand_in import write_hymenoptera
+from datamodules.stand_ins.write import write_hymenoptera
+from engine.downloads.archive import extract_zip
+from engine.downloads.official_data import OfficialData
 
 OFFICIAL = OfficialData(
     folder="hymenoptera_data",

@@ -12,15 +12,15 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
-from datamodules.class_folders import train_and_val
-from datamodules.errors import DataError
-from datamodules.feature_cache import files_digest
-from datamodules.images import check_images, read_image, read_thumbnail
-from datamodules.keyed_sampler import KeyedSampler
-from datamodules.normalization import normalize
-from datamodules.photo_loader import PhotoLoader
-from datamodules.photo_memory import PhotoMemory
-from functional.keyed import keyed_rng
+from engine.data.keyed import keyed_rng
+from engine.data.keyed_sampler import KeyedSampler
+from engine.data.normalization import normalize
+from engine.data_errors import DataError
+from engine.features.feature_cache import files_digest
+from engine.photos.class_folders import train_and_val
+from engine.photos.images import check_images, read_image, read_thumbnail
+from engine.photos.photo_loader import PhotoLoader
+from engine.photos.photo_memory import PhotoMemory
 
 Transform = Callable[[Tensor], Tensor]
 

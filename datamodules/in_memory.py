@@ -9,9 +9,9 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from datamodules.errors import DataError
-from datamodules.image_transform import ImageTransform
-from datamodules.tensor_loader import TensorDataLoader, Transform
+from engine.data.tensor_loader import TensorDataLoader, Transform
+from engine.data_errors import DataError
+from functional.image_transform import ImageTransform
 
 Split = tuple[Tensor, Tensor]
 

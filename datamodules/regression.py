@@ -7,8 +7,8 @@ from annotated_types import Ge
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
 
-from datamodules.tensor_loader import TensorDataLoader
-from functional.keyed import keyed_generator
+from engine.data.keyed import keyed_generator
+from engine.data.tensor_loader import TensorDataLoader
 
 
 class Regression(LightningDataModule):

@@ -1,7 +1,7 @@
 import torch
 from torch import Tensor
 
-from functional.keyed import keyed_generator
+from engine.data.keyed import keyed_generator
 
 
 def pink_noise(shape: tuple[int, ...], *, generator: torch.Generator) -> Tensor:

@@ -7,7 +7,7 @@ from torch import Tensor
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
-from lightning_modules.procedure import Procedure
+from engine.training.procedure import Procedure
 
 
 class Classifier(Procedure):

@@ -8,15 +8,15 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
-from lightning_modules.accounted_module import Outcome
+from engine.features.fold_accuracy import FoldAccuracy
+from engine.training.accounted_module import Outcome
 from lightning_modules.feature_extractor import FeatureExtractor
-from lightning_modules.fold_accuracy import FoldAccuracy
 from networks.pretrained import Pretrained
 from networks.stacked_linear import StackedLinear
 
 
 class CrossValidator(FeatureExtractor):
-    """A FeatureExtractor that trains F = `num_folds` · `num_repeats` heads at once, on batches of datamodules/folds.py.
+    """A FeatureExtractor that trains F = `num_folds` · `num_repeats` heads at once (engine/features/folds.py).
 
     Each head has its own initialisation, training part and order. The loss is the sum of the heads' mean losses, so
     each head's gradients are those of a training of its own, and so are its weights if the optimizer works element by

@@ -7,7 +7,7 @@ import torch
 from annotated_types import Ge
 from torch import nn
 
-from lightning_modules.accounted_module import Outcome
+from engine.training.accounted_module import Outcome
 from lightning_modules.classifier import Classifier
 
 STEEPNESS = 10  # of the weight's rise: Ganin et al. 2016, section 5.2.2

@@ -4,7 +4,7 @@ from typing import Any
 
 from torchmetrics.classification import MultilabelAccuracy, MultilabelAveragePrecision, MultilabelF1Score
 
-from lightning_modules.accounted_module import Outcome
+from engine.training.accounted_module import Outcome
 from lightning_modules.classifier import Classifier
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from torchmetrics import MetricCollection
 from torchmetrics.regression import MeanSquaredError
 
-from lightning_modules.procedure import Procedure
+from engine.training.procedure import Procedure
 
 
 class Regressor(Procedure):

@@ -4,7 +4,7 @@ import torch
 from annotated_types import Ge
 from torch import Tensor, nn
 
-from functional.keyed import keyed_generator
+from engine.data.keyed import keyed_generator
 
 
 class DynamicNet(nn.Module):

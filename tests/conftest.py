@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from omegaconf import DictConfig
 
-from datamodules.drawn_insects import draw_insect
+from datamodules.stand_ins.insects import draw_insect
 
 if TYPE_CHECKING:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -93,8 +93,8 @@ def train_here() -> Train:
 
     Exceptions come as they are raised: Hydra's own way would be to print them and to exit.
     """
-    from runs.command_line import rewrite_arguments
-    from runs.resolvers import register_resolvers
+    from engine.config.command_line import rewrite_arguments
+    from engine.config.resolvers import register_resolvers
     from train import main
 
     # Without one, Hydra looks for conf/ beside the script, which is another here.
@@ -162,7 +162,7 @@ def compose() -> Iterator[Compose]:
     from hydra import compose, initialize_config_dir
     from hydra.core.hydra_config import HydraConfig
 
-    from runs.resolvers import register_resolvers
+    from engine.config.resolvers import register_resolvers
 
     def composed(*overrides: str, run_dir: Path) -> DictConfig:
         register_resolvers()

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from runs.checkpoint_io import load_checkpoint
+from engine.checkpoints.checkpoint_io import load_checkpoint
 
 ROOT = Path(__file__).parent.parent
 TIMEOUT = 120  # seconds
@@ -36,8 +36,8 @@ def forkserver() -> ForkServerContext:
 
 def train(folder: Path, overrides: Sequence[str]) -> None:
     """`python train.py ...` in `folder`, as the body of a process; its output goes to `folder`/output.txt."""
-    from runs.command_line import rewrite_arguments
-    from runs.resolvers import register_resolvers
+    from engine.config.command_line import rewrite_arguments
+    from engine.config.resolvers import register_resolvers
     from train import main
 
     multiprocessing.set_start_method("fork", force=True)  # for its workers, as in any process that a user starts

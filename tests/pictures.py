@@ -1,4 +1,4 @@
-"""Images that are drawn for the tests of datamodules/images.py."""
+"""Images that are drawn for the tests of engine/photos/images.py."""
 
 import struct
 import zlib

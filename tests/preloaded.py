@@ -1,6 +1,6 @@
 """What the processes of tests/killing.py have imported before they are forked."""
 
-from runs.deferred_imports import defer_imports
+from engine.startup import defer_imports
 
 defer_imports()
 
@@ -15,9 +15,9 @@ import callbacks.hyper_parameters  # noqa: E402
 import callbacks.image_grids  # noqa: E402, F401
 import datamodules.cifar10  # noqa: E402
 import datamodules.hymenoptera  # noqa: E402, F401
+import engine.features.frozen  # noqa: E402
+import engine.run.record  # noqa: E402
+import engine.terminal.panels  # noqa: E402, F401
 import lightning_modules.feature_extractor  # noqa: E402, F401
-import networks.frozen  # noqa: E402
 import networks.timm  # noqa: E402, F401
-import runs.record  # noqa: E402
-import runs.report  # noqa: E402, F401
 import train  # noqa: E402, F401

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from runs.help import question
+from engine.config.help import question
 from tests.conftest import ROOT, Compose, Train
 
 CONF = ROOT / "conf"
@@ -19,9 +19,9 @@ TRIPLES = {
     "datamodule": "datamodules",
     "lightning_module": "lightning_modules",
 }
-ROOMS = {**TRIPLES, "callback": "callbacks", "features": "datamodules", "scheduler": "lightning_modules"}
-ROOMS |= {"logger": "callbacks", "launcher": "hydra_plugins", "sweep": "hydra_plugins", "hydra": "hydra_plugins"}
-ROOMS |= {"train.yaml": "runs hydra_plugins"}  # a sweep's ledger, and what makes its jobs
+ROOMS = {**TRIPLES, "callback": "callbacks engine", "features": "engine", "scheduler": "functional"}
+ROOMS |= {"logger": "engine", "launcher": "hydra_plugins", "sweep": "hydra_plugins", "hydra": "hydra_plugins"}
+ROOMS |= {"train.yaml": "engine hydra_plugins"}  # a sweep's ledger, and what makes its jobs
 
 
 def targets(node: object) -> list[str]:
@@ -87,7 +87,7 @@ def test_question_of_a_file_without_one(tmp_path: Path) -> None:
 def test_target_lives_in_the_room_named_as_its_group(file: str, target: str) -> None:
     group = Path(file).parts[0]
     assert target.split(".")[0] in ROOMS[group].split()
-    assert (ROOT / f"{'/'.join(target.split('.')[:2])}.py").is_file()
+    assert (ROOT / Path(*target.split(".")[:-1]).with_suffix(".py")).is_file()
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import onnxruntime
 import pytest
 import torch
 
-from runs.trained import load_trained
+from engine.run.trained import load_trained
 from tests.conftest import ROOT, Train, run_script
 
 READ = """

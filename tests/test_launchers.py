@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from runs.resolvers import usable_cores
+from engine.config.resolvers import usable_cores
 from tests.conftest import ROOT, RunTrain
 
 APP = """
@@ -19,7 +19,7 @@ from pathlib import Path
 import hydra, submitit
 from omegaconf import OmegaConf
 from hydra.core.hydra_config import HydraConfig
-from runs.resolvers import register_resolvers
+from engine.config.resolvers import register_resolvers
 
 @hydra.main(version_base="1.3", config_path=None)
 def main(cfg):

@@ -10,9 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
-from datamodules.images import read_image
-from runs.preprocessing import photo_transform
-from runs.trained import load_trained
+from engine.photos.images import read_image
+from engine.results.preprocessing import photo_transform
+from engine.run.trained import load_trained
 from tests.conftest import TINY, only_run, run_script
 from tests.readme import arguments, commands
 

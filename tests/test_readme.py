@@ -12,7 +12,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override
 
-from runs.command_line import rewrite_arguments
+from engine.config.command_line import rewrite_arguments
 from tests.conftest import ROOT, Compose, Train, metrics_of, run_script
 from tests.readme import arguments, commands
 

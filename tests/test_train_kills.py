@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from runs.checkpoint_io import load_checkpoint
+from engine.checkpoints.checkpoint_io import load_checkpoint
 from tests.killing import (
     curves,
     differences,

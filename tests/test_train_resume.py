@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 
-from lightning_modules.procedure import Procedure
+from engine.training.procedure import Procedure
 from tests.conftest import Train, metrics_of, only_run
 
 SMALL = ("network=timm", "network.name=test_resnet", "network.pretrained=false")

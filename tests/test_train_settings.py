@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from runs.errors import UserError
+from engine.errors import UserError
 from tests.conftest import Train, metrics_of, only_run
 
 SMALL = ("network=timm", "network.name=test_resnet", "network.pretrained=false")

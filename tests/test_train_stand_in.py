@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from datamodules import stand_in
+from datamodules.stand_ins import write as stand_in
 from tests.conftest import RunTrain, metrics_of, only_run
 
 Finished = subprocess.CompletedProcess[str]

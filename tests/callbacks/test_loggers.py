@@ -8,8 +8,8 @@ from PIL import Image
 from pytorch_lightning.loggers import MLFlowLogger, TensorBoardLogger, WandbLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from callbacks.csv_logger import CSVLogger
 from callbacks.loggers import add_image, picture_loggers, tensorboard_loggers
+from engine.loggers.csv_logger import CSVLogger
 
 
 @pytest.fixture

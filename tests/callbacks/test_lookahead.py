@@ -9,7 +9,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
 from callbacks.lookahead import Lookahead
-from datamodules.tensor_loader import TensorDataLoader
+from engine.data.tensor_loader import TensorDataLoader
 
 STEPS = 12
 X = torch.randn(STEPS // 2, 8, 3, generator=torch.Generator().manual_seed(0))

@@ -13,7 +13,7 @@ from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
 from torch import Tensor, nn
 
 from callbacks.projector import Projector, sprite
-from runs.trained import load_trained
+from engine.run.trained import load_trained
 
 
 def read(run: Path) -> tuple[np.ndarray, list[list[str]], Image.Image]:

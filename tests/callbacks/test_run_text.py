@@ -8,8 +8,8 @@ import pytest
 from pytorch_lightning.loggers import TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from callbacks.csv_logger import CSVLogger
 from callbacks.run_text import RunText, how_to_repeat
+from engine.loggers.csv_logger import CSVLogger
 
 
 def text(events: EventAccumulator, tag: str) -> str:

@@ -7,7 +7,7 @@ import torch
 from pytorch_lightning import LightningModule, Trainer
 
 from callbacks.whitening import Whitening
-from datamodules import stand_in
+from datamodules.stand_ins import write as stand_in
 from tests.conftest import Train
 
 SMALL = (

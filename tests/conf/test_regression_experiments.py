@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from functional.keyed import keyed_generator
+from engine.data.keyed import keyed_generator
 from tests.conftest import RunTrain, Train
 
 STEPS, LAST = 500, 50  # LAST: the steps of the last epoch, whose mean loss is train/loss

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from runs.errors import UserError
+from engine.errors import UserError
 from tests.conftest import Train
 
 SETTINGS = ("experiment=transfer_cross_validation", "network.pretrained=false", "trainer.max_epochs=2")

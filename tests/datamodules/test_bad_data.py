@@ -14,11 +14,11 @@ import pytest
 import torch
 from PIL import Image
 
-from datamodules import stand_in
 from datamodules.cifar10 import CIFAR10
-from datamodules.errors import DataError
 from datamodules.image_folder import ImageFolder
-from datamodules.stand_in import write_cifar10
+from datamodules.stand_ins import write as stand_in
+from datamodules.stand_ins.write import write_cifar10
+from engine.data_errors import DataError
 from tests.pictures import flat_png
 
 SIDE = 24

@@ -9,10 +9,11 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 import datamodules.cifar10 as cifar10
-from datamodules import official_data, stand_in
 from datamodules.cifar10 import CIFAR10
-from datamodules.download import DownloadError
-from datamodules.errors import DataError
+from datamodules.stand_ins import write as stand_in
+from engine.data_errors import DataError
+from engine.downloads import official_data
+from engine.downloads.download import DownloadError
 
 ROOT = Path(__file__).parents[2]
 

@@ -6,11 +6,12 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from datamodules import official_data, stand_in
 from datamodules.cifar10 import CIFAR10
 from datamodules.cifar10_attributes import ATTRIBUTES, CIFAR10Attributes
 from datamodules.cifar10_files import OFFICIAL_CLASSES
-from datamodules.download import DownloadError
+from datamodules.stand_ins import write as stand_in
+from engine.downloads import official_data
+from engine.downloads.download import DownloadError
 
 ROOT = Path(__file__).parents[2]
 

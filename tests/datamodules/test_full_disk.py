@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from datamodules import stand_in
-from datamodules.archive import extract_zip
 from datamodules.cifar10_files import RECORD_BYTES
-from datamodules.errors import DataError
-from datamodules.feature_cache import cached_arrays
-from datamodules.stand_in import write_cifar10
+from datamodules.stand_ins import write as stand_in
+from datamodules.stand_ins.write import write_cifar10
+from engine.data_errors import DataError
+from engine.downloads.archive import extract_zip
+from engine.features.feature_cache import cached_arrays
 
 LIMIT = 50_000
 SHAPES = {"train": (100, 1, 512)}

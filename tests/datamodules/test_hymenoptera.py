@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from datamodules import hymenoptera as module
-from datamodules import stand_in
-from datamodules.errors import DataError
 from datamodules.hymenoptera import Hymenoptera
-from tests.datamodules.test_download import PAGE, Server
+from datamodules.stand_ins import write as stand_in
+from engine.data_errors import DataError
+from tests.engine.downloads.test_download import PAGE, Server
 
 
 def hymenoptera(data_dir: Path, *, stand_in: bool = False) -> Hymenoptera:

@@ -10,10 +10,10 @@ from torch import Tensor
 from torch.utils.data import SequentialSampler
 from torchvision.transforms import v2
 
-from datamodules.errors import DataError
-from datamodules.feature_cache import files_digest
 from datamodules.image_folder import ImageFolder
-from datamodules.images import read_image
+from engine.data_errors import DataError
+from engine.features.feature_cache import files_digest
+from engine.photos.images import read_image
 
 SIZE = 32
 

@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from datamodules.chunk import Chunk
-from datamodules.errors import DataError
 from datamodules.in_memory import InMemory, Split
+from engine.data.chunk import Chunk
+from engine.data_errors import DataError
 
 SETTINGS = {
     "num_classes": 3,

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
-from datamodules import images
-from datamodules.errors import DataError
-from datamodules.images import FORMATS, check_images, read_image
+from engine.data_errors import DataError
+from engine.photos import images
+from engine.photos.images import FORMATS, check_images, read_image
 from tests.pictures import HEIGHT, LIMIT, WIDTH, flat_png, picture
 
 

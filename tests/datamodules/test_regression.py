@@ -6,7 +6,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from datamodules.regression import Regression
-from functional.keyed import mix
+from engine.data.keyed import mix
 
 ROOT = Path(__file__).parents[2]
 

@@ -9,11 +9,11 @@ import pytest
 import torch
 from PIL import Image
 
-from datamodules import features as features_module
 from datamodules.digits import Digits
-from datamodules.errors import DataError
-from datamodules.features import Features
-from datamodules.images import read_thumbnail
+from engine.data_errors import DataError
+from engine.features import features as features_module
+from engine.features.features import Features
+from engine.photos.images import read_thumbnail
 
 SIDE = 16
 

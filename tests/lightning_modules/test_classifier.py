@@ -6,7 +6,7 @@ import torch
 from pytorch_lightning import LightningDataModule, Trainer
 from torch import Tensor, nn
 
-from datamodules.tensor_loader import TensorDataLoader
+from engine.data.tensor_loader import TensorDataLoader
 from lightning_modules.classifier import Classifier
 from tests.noise import PLAIN
 

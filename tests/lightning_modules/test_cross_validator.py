@@ -8,9 +8,9 @@ from pytorch_lightning import Callback, LightningDataModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor, nn
 
-from datamodules.folds import FoldLoader
-from datamodules.stratified_folds import stratified_folds
-from datamodules.tensor_loader import TensorDataLoader
+from engine.data.stratified_folds import stratified_folds
+from engine.data.tensor_loader import TensorDataLoader
+from engine.features.folds import FoldLoader
 from lightning_modules.cross_validator import CrossValidator
 from networks.pretrained import Pretrained
 from tests.noise import PLAIN

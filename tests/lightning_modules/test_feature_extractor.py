@@ -8,7 +8,7 @@ from pytorch_lightning import LightningDataModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor, nn
 
-from datamodules.tensor_loader import TensorDataLoader
+from engine.data.tensor_loader import TensorDataLoader
 from lightning_modules.feature_extractor import FeatureExtractor
 from networks.pretrained import Pretrained
 from tests.noise import PLAIN

@@ -7,7 +7,7 @@ from pytorch_lightning import LightningDataModule, Trainer
 from sklearn.metrics import average_precision_score, f1_score
 from torch import Tensor, nn
 
-from datamodules.tensor_loader import TensorDataLoader
+from engine.data.tensor_loader import TensorDataLoader
 from lightning_modules.multilabel_classifier import MultilabelClassifier
 
 LABELS = ["flies", "swims", "runs"]

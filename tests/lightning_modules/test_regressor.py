@@ -6,7 +6,7 @@ import torch
 from pytorch_lightning import Trainer
 from torch import nn
 
-from datamodules.tensor_loader import TensorDataLoader
+from engine.data.tensor_loader import TensorDataLoader
 from lightning_modules.regressor import Regressor
 from tests.noise import PLAIN
 

@@ -6,7 +6,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from torch import nn
 
-from networks.initialization import initialize
+from engine.training.initialization import initialize
 from networks.two_layer import CustomLinear, TwoLayerNet, two_layer_sequential
 
 SETTINGS = {"d_in": 20, "hidden": 8, "d_out": 3, "bias": True, "activation": "ReLU", "custom_linear": False}

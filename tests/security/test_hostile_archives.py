@@ -1,6 +1,6 @@
 """Archives of strangers: each is refused in a sentence that names it, nothing is left of it, and nothing is outside.
 
-The ordinary cases are in tests/datamodules/test_archive.py; these are the crooked ones.
+The ordinary cases are in tests/engine/downloads/test_archive.py; these are the crooked ones.
 """
 
 import io
@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from datamodules import archive as module
-from datamodules.archive import extract_tar, extract_zip
-from datamodules.errors import DataError
+from engine.data_errors import DataError
+from engine.downloads import archive as module
+from engine.downloads.archive import extract_tar, extract_zip
 
 LIMIT = 1_000_000
 """What an archive may unpack to in these tests."""

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 import torch
 
-from datamodules.feature_cache import cached_arrays
-from runs.checkpoint_io import MARK, AtomicCheckpointIO, load_checkpoint
-from runs.errors import UserError
+from engine.checkpoints.checkpoint_io import MARK, AtomicCheckpointIO, load_checkpoint
+from engine.errors import UserError
+from engine.features.feature_cache import cached_arrays
 from tests.conftest import run_script
 
 FORCED = ("", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD")

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from runs.allowlist import check_arguments, read_run_config
-from runs.errors import UserError
+from engine.config.allowlist import check_arguments, read_run_config
+from engine.errors import UserError
 
 CALLS = {
     # Those that Hydra's own blocklist lets through.
@@ -31,7 +31,7 @@ CALLS = {
     "shutil.copy": "{src: DIR/evil.py, dst: CANARY}",
     "evil.Net": "{}",
     "tests.conftest.run_script": "{script: x}",
-    "runs.directory.replace_text": "{path: {_target_: pathlib.Path, _args_: [CANARY]}, text: x}",
+    "engine.run.directory.replace_text": "{path: {_target_: pathlib.Path, _args_: [CANARY]}, text: x}",
     # Those that call what they are told to.
     "hydra.utils.instantiate": "{config: {_target_: os.system, command: touch CANARY}}",
     "hydra.utils.call": "{config: {_target_: os.system, command: touch CANARY}}",
@@ -55,16 +55,16 @@ CALLS = {
     "pytorch_lightning.Trainer.fit": "{}",
     "pytorch_lightning.loggers.csv_logs.os.system": "{command: touch CANARY}",
     "torchvision.transforms.functional.sys.exit": "{}",
-    "datamodules.download.Path.write_text": "{_args_: [canary, x]}",
+    "engine.downloads.download.Path.write_text": "{_args_: [canary, x]}",
     "datamodules.image_folder.torch.load": "{f: evil.pt, weights_only: false}",
     "networks.timm.timm.create_model": "{model_name: evil, pretrained: true}",
-    "callbacks.pruning.optuna.load_study": "{}",
+    "engine.sweep.pruning.optuna.load_study": "{}",
     # Listed packages' things that make nothing an experiment is made of, and methods.
-    "datamodules.download.download": "{url: evil.py, target: canary, sha256: x, size: 1}",
-    "datamodules.archive.extract_zip": "{archive: evil.zip, dest: x, folder: canary}",
-    "datamodules.new_folder.new_folder": "{target: canary}",
+    "engine.downloads.download.download": "{url: evil.py, target: canary, sha256: x, size: 1}",
+    "engine.downloads.archive.extract_zip": "{archive: evil.zip, dest: x, folder: canary}",
+    "engine.files.new_folder": "{target: canary}",
     "networks.pretrained.require_reachable": "{url: evil.py}",
-    "networks.initialization.INITIALIZERS": "{}",
+    "engine.training.initialization.INITIALIZERS": "{}",
     "lightning_modules.classifier.Classifier.load_from_checkpoint": "{checkpoint_path: evil.pt}",
     "torch.nn.Module.apply": "{}",
     "torch.nn.functional.relu": "{input: 1}",
@@ -133,19 +133,19 @@ OTHERS = {
     "an interpolation that is none": ("a: ${", "is no config"),
     "a key that is a number": ("1: x", "1 is no key"),
     "a checkpoint elsewhere": (
-        "callback: {a: {_target_: callbacks.checkpoint.Checkpoint, dirpath: DIR}}",
+        "callback: {a: {_target_: engine.checkpoints.best_checkpoint.Checkpoint, dirpath: DIR}}",
         "callback.a.dirpath=",
     ),
     "a checkpoint above": (
-        "callback: {a: {_target_: callbacks.checkpoint.Checkpoint, filename: ../../canary}}",
+        "callback: {a: {_target_: engine.checkpoints.best_checkpoint.Checkpoint, filename: ../../canary}}",
         "callback.a.filename=../../canary leads out",
     ),
     "a checkpoint at home": (
-        "callback: {a: {_target_: callbacks.checkpoint.Checkpoint, filename: ~/canary}}",
+        "callback: {a: {_target_: engine.checkpoints.best_checkpoint.Checkpoint, filename: ~/canary}}",
         "callback.a.filename=~/canary leads out",
     ),
     "a relative place": (
-        "callback: {a: {_target_: callbacks.checkpoint.Checkpoint, dirpath: elsewhere}}",
+        "callback: {a: {_target_: engine.checkpoints.best_checkpoint.Checkpoint, dirpath: elsewhere}}",
         "callback.a.dirpath=elsewhere is not in",
     ),
     "a logger above": (

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
-from runs.command_line import rewrite_arguments
+from engine.config.command_line import rewrite_arguments
 from tests.conftest import run_script
 
 EVIL = "{_target_: pathlib.Path.touch, _args_: [{_target_: pathlib.Path, _args_: [CANARY]}]}"

@@ -1,0 +1,97 @@
+"""Checkpoint files that are whole or are known not to be."""
+
+import hashlib
+import io
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning.plugins.io import TorchCheckpointIO
+
+from engine.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+MARK = b"sha256:"
+TRAILER = len(MARK) + hashlib.sha256().digest_size
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Saves so that a kill or a full disk leaves the previous file as it was; loads what has not been damaged since.
+
+    A checkpoint is written beside its place, in the same file system, flushed to the disk and renamed; the one it
+    replaces is kept as `<name>.prev`. Behind torch.save's archive, whose readers pass over it, stands its SHA-256.
+    Loading checks it, falls back to `.prev` where it does not fit, reads nothing but tensors and plain containers
+    (weights_only), and takes local files alone.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        if storage_options is not None:
+            raise TypeError("AtomicCheckpointIO writes local files, which have no storage_options.")
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        aside = target.with_name(f".{target.name}.{os.getpid()}")
+        archive = io.BytesIO()
+        torch.save(checkpoint, archive)
+        try:
+            with aside.open("wb") as file:
+                file.write(archive.getbuffer())
+                file.write(MARK + hashlib.sha256(archive.getbuffer()).digest())
+                file.flush()
+                os.fsync(file.fileno())
+            if target.exists():
+                _keep(target)
+            aside.replace(target)
+        except OSError as error:
+            error.filename = str(target)  # write() and fsync() do not say which file had no room
+            raise
+        finally:
+            aside.unlink(missing_ok=True)
+
+    def load_checkpoint(self, path: Any, map_location: Any = "cpu", weights_only: bool | None = True) -> dict[str, Any]:
+        """The checkpoint at `path`, or the one before it. UserError if neither is whole; weights_only is always on."""
+        return load_checkpoint(Path(path), map_location)
+
+
+def load_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
+    """See AtomicCheckpointIO."""
+    for candidate in (path, previous(path)):
+        content = candidate.read_bytes() if candidate.is_file() else b""
+        archive, trailer = memoryview(content)[:-TRAILER], content[-TRAILER:]
+        if trailer == MARK + hashlib.sha256(archive).digest():
+            if candidate != path:
+                logger.warning("%s is damaged or missing: going on from %s.", path, candidate.name)
+            return _read(io.BytesIO(archive), candidate, map_location)
+    raise UserError(f"{path} is damaged or missing, and so is {previous(path).name}: there is no checkpoint to load.")
+
+
+def _read(archive: io.BytesIO, path: Path, map_location: Any) -> dict[str, Any]:
+    """Tensors and plain values alone. Not even the environment can ask for more: the argument has the last word."""
+    try:
+        checkpoint = torch.load(archive, map_location=map_location, weights_only=True)
+    except (MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # pickle's, zip's or torch's own: a good checksum stands on a file that is none of ours
+        raise UserError(f"{path} is refused: it holds something else than tensors and plain values.") from error
+    if not isinstance(checkpoint, dict):
+        raise UserError(f"{path} is refused: it is no checkpoint.")
+    return checkpoint
+
+
+def previous(path: Path) -> Path:
+    """Where the checkpoint before the one at `path` lies."""
+    return path.with_name(f"{path.name}.prev")
+
+
+def _keep(target: Path) -> None:
+    """Gives the file a second name, so that there is no moment without a checkpoint under the first."""
+    linked = target.with_name(f".{target.name}.{os.getpid()}.prev")
+    linked.unlink(missing_ok=True)
+    try:
+        os.link(target, linked)
+    except OSError:  # a file system without hard links
+        target.replace(previous(target))
+    else:
+        linked.replace(previous(target))

@@ -1,0 +1,217 @@
+"""No code from data: what a config that came with a run may say, checked before Hydra, or what it names, sees it.
+
+A run directory may be a stranger's. Its config.yaml is what this project wrote, or it is refused: plain values, no
+resolver, nothing that Hydra would act upon, and `_target_`s that only make what an experiment is made of.
+"""
+
+import importlib
+import inspect
+import io
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any, get_type_hints
+
+import yaml
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from engine.config.help import CONF
+from engine.errors import UserError
+from engine.preflight.findings import shown
+from engine.startup import defer_imports
+
+ALLOWED = CONF / "allow_targets.yaml"
+MAX_BYTES = 1 << 20
+"""Of a config file: ours have some thousand."""
+
+KINDS = {
+    "torch.nn.modules.module.Module",  # networks, losses, procedures, metrics, transforms
+    "torch.optim.optimizer.Optimizer",
+    "torch.optim.lr_scheduler.LRScheduler",
+    "pytorch_lightning.core.datamodule.LightningDataModule",
+    "pytorch_lightning.callbacks.callback.Callback",
+    "pytorch_lightning.loggers.logger.Logger",
+    "pytorch_lightning.profilers.profiler.Profiler",
+    "pytorch_lightning.strategies.strategy.Strategy",
+    "pytorch_lightning.trainer.trainer.Trainer",
+    "optuna.pruners._base.BasePruner",
+    "optuna.samplers._base.BaseSampler",
+}
+"""What a `_target_` may make, by the class that all of a kind descend from: an allowed package has other things too."""
+
+PLACES = ("data_dir", "cache_dir", "study", "resume")
+"""Keys whose values may lie outside the run directory: a run reads there, or keeps what is written under a hash."""
+
+SELECTED = re.compile(r"\$\{(?!run_dir\})")
+"""The start of any interpolation but `${run_dir}`."""
+
+
+def read_run_config(directory: Path, given: str) -> DictConfig:
+    """The config.yaml of the run in `directory`, which was `given` as `resume=DIR`, say.
+
+    UserError where there is none, and where it names or holds what no run's config does; then nothing that it names has
+    been imported, nothing resolved.
+    """
+    file = directory / "config.yaml"
+    if not file.is_file():
+        raise UserError(f"{given}: there is no config.yaml; give the directory of a run, logs/<experiment>/<time>.")
+    config = _parse(file)
+    container = OmegaConf.to_container(config, resolve=False)
+    targets = list(_targets(container, ""))
+    # All names, and all else that stands there, before any import.
+    for path, target in targets:
+        if refusal := unlisted(target):
+            raise UserError(f"{file}: {path}={shown(target)} {refusal}")
+    for refusal in _refusals(container, ""):
+        raise UserError(f"{file}: {refusal}")
+    for path, target in targets:
+        if refusal := unfit(target):
+            raise UserError(f"{file}: {path}={shown(target)} {refusal}")
+    return config
+
+
+def check_arguments(arguments: Sequence[str], file: Path) -> None:
+    """UserError where an argument of a sweep, as `file` in its directory says it was started, could name code."""
+    for argument in arguments:
+        key, _, value = argument.lstrip("+~").partition("=")
+        group, _, _ = key.partition("@")
+        is_hydras = re.match(r"hydra\b", key) and not re.fullmatch(r"[\d.]+|true|false", value)
+        is_group = "." not in group and (CONF / group).is_dir()
+        if "/" in group or is_group:  # whose choice is a file
+            refused = not re.fullmatch(r"[\w,\[\] -]*", value)
+        else:
+            refused = bool(is_hydras) or "_target_" in argument or any(_refused_text(value.strip("\"'"), key))
+        if refused:
+            raise UserError(f"{file}: {shown(argument)} could name code or places: give it on the command line.")
+
+
+def _parse(file: Path) -> DictConfig:
+    """The file's content, every interpolation as it stands."""
+    if file.stat().st_size > MAX_BYTES:
+        raise UserError(f"{file} is larger than {MAX_BYTES:,} bytes, which no run's config is.")
+    text = file.read_text(encoding="utf-8", errors="replace")
+    try:
+        # One list may stand for a thousand copies of itself, and so on.
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
+            raise UserError(f"{file} repeats a part of itself by a YAML alias (*name), which no run's config does.")
+        config = OmegaConf.load(io.StringIO(text))
+    except (yaml.YAMLError, OmegaConfBaseException, ValueError, RecursionError) as error:
+        raise UserError(f"{file} is no config: {str(error).splitlines()[0]}") from error
+    if not isinstance(config, DictConfig):
+        raise UserError(f"{file} is no config: it holds a list.")
+    return config
+
+
+def _refusals(node: Any, path: str) -> Iterator[str]:
+    """What a run's config never holds, each with its key's full path."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            inner = f"{path}.{shown(key)}" if path else shown(key)
+            if not isinstance(key, str) or "$" in key or (not path and key in ("defaults", "hydra")):
+                yield f"{inner} is no key of a run's config."
+            elif key == "options" and path.endswith("compile"):
+                yield f"{inner} could name programs that the compiler starts: give it on the command line."
+            else:
+                yield from _refusals(value, inner)
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            yield from _refusals(value, f"{path}[{index}]")
+    elif isinstance(node, str):
+        yield from _refused_text(node, path)
+
+
+def _refused_text(text: str, path: str) -> Iterator[str]:
+    if path == "run_dir":
+        if text != "${hydra:runtime.output_dir}":
+            yield f"run_dir={shown(text)} is not this directory's own."
+        return
+    if SELECTED.search(text):
+        yield f"{path}={shown(text)} is not resolved, as a run's config is: only ${{run_dir}} may stand in it."
+    if path.rpartition(".")[2] in PLACES:
+        return
+    if re.match(r"[/~]|[A-Za-z]:[\\/]", text) or ".." in re.split(r"[\\/]", text):
+        yield f"{path}={shown(text)} leads out of the run directory: give it on the command line."
+    elif re.search(r"(dir|dirpath)$", path) and text and not text.startswith("${run_dir}"):
+        yield f"{path}={shown(text)} is not in the run directory: give it on the command line."
+
+
+def _targets(node: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """Every `_target_` below `node`, with its key's full path."""
+    children: Any = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for key, value in children:
+        inner = f"{path}[{key}]" if isinstance(node, list) else f"{path}.{key}" if path else key
+        if key == "_target_":
+            yield inner, value
+        else:
+            yield from _targets(value, inner)
+
+
+# Targets -------------------------------------------------------------------------------------------------------------
+
+
+def unlisted(target: Any) -> str | None:
+    """Why `target` is not of a package that conf/allow_targets.yaml lists, as the end of a sentence; None if it is."""
+    names = target.split(".") if isinstance(target, str) else [""]
+    if all(re.fullmatch(r"[A-Za-z]\w*", name) for name in names) and _lies_in(target, _allowed()):
+        return None
+    return "is not what a run's config may name (conf/allow_targets.yaml)."
+
+
+def unfit(target: str) -> str | None:
+    """Why what a listed package has under that name is no target, as the end of a sentence; None if it is one.
+
+    It must be a class or a function of that package's own, not one that it imported or that hangs on a class, and what
+    it makes must be one of KINDS.
+    """
+    try:
+        found = _find(target.split("."))
+    except (ImportError, AttributeError) as error:
+        return f"does not exist: {error}."
+    if not (inspect.isclass(found) or inspect.isfunction(found)):
+        return "is neither a class nor a function."
+    if target not in _allowed() and not _lies_in(found.__module__, _allowed()):
+        return f"is {found.__module__}'s, which is not what a run's config may name (conf/allow_targets.yaml)."
+    return None if _makes_a_kind(found) else "makes nothing that an experiment is made of."
+
+
+@cache
+def _allowed() -> tuple[str, ...]:
+    return tuple(str(entry) for entry in OmegaConf.load(ALLOWED))
+
+
+def _lies_in(name: Any, packages: Sequence[str]) -> bool:
+    return any(f"{name}.".startswith(f"{package}.") for package in packages)
+
+
+def _find(names: list[str]) -> Any:
+    """The module's attribute of that dotted name; AttributeError if the way leads through anything but modules.
+
+    A module counts under its own name alone: `torch.nn.modules.module.torch` is none of torch.nn's.
+    """
+    defer_imports()
+    found: Any = importlib.import_module(names[0])
+    for depth, name in enumerate(names[1:], start=1):
+        if not isinstance(found, ModuleType) or sys.modules.get(".".join(names[:depth])) is not found:
+            raise AttributeError(f"{'.'.join(names[:depth])} is no module")
+        if not hasattr(found, name):
+            importlib.import_module(".".join(names[: depth + 1]))
+        found = getattr(found, name)
+    return found
+
+
+def _makes_a_kind(found: Any) -> bool:
+    """Whether a class is, or a function says in its annotation that it returns, one of KINDS."""
+    if inspect.isfunction(found):
+        try:
+            found = get_type_hints(found).get("return")
+        except NameError:
+            return False
+    if not inspect.isclass(found):
+        return False
+    if found.__module__.startswith("torchvision.transforms."):  # the first version's have no base
+        return True
+    return any(f"{base.__module__}.{base.__qualname__}" in KINDS for base in found.__mro__)

@@ -1,0 +1,113 @@
+"""`resume=DIR` on the command line: compose from the run's own config instead of conf/; `sweep.resume=DIR` likewise."""
+
+import json
+import sys
+from pathlib import Path
+
+from hydra._internal.utils import get_args_parser
+from hydra.core.config_store import ConfigStore
+
+from engine.config.allowlist import check_arguments, read_run_config
+from engine.config.arguments import quoted
+from engine.config.help import CONF
+from engine.config.sweep_job import key_of
+from engine.errors import UserError
+from engine.run.directory import refuse_unwritable
+
+CONFIG_OPTIONS = ("--config-path", "-cp", "--config-name", "-cn")
+
+RESUMED_RUN = "resumed_run"
+"""The name under which Hydra finds the config of the run that is resumed."""
+
+
+def compose_resumed_run_from_its_config(argv: list[str]) -> list[str]:
+    """`resume=DIR key=value` as `--config-name resumed_run hydra.run.dir=DIR resume=DIR key=value`.
+
+    The run's config is then known to Hydra under that name, checked (allowlist.py) and as it was read: Hydra looks for
+    nothing more in DIR, which may be a stranger's. So a resumed run needs nothing but its directory, wherever that was
+    moved, and every override that Hydra knows can still be given. A command line without `resume=` comes back as it is.
+    Raises UserError where DIR holds no run, or one whose config is refused.
+    """
+    given = [argument for argument in argv if argument.startswith("resume=") and argument != "resume=null"]
+    if not given:
+        return argv
+    directory = Path(_unquoted(given[-1].removeprefix("resume="))).absolute()
+    ConfigStore.instance().store(RESUMED_RUN, read_run_config(directory, f"resume={directory}"))
+    if RESUMED_RUN in argv:  # the processes that Lightning starts get the rewritten command line
+        return argv
+    # A group's choice is not in the config, which has what followed from it.
+    rest = [f"+{argument}" if argument.startswith("debug=") else argument for argument in argv if argument not in given]
+    return [
+        *rest,
+        f"resume={quoted(directory)}",
+        f"hydra.run.dir={quoted(directory)}",
+        "hydra.output_subdir=null",
+        "--config-name",
+        RESUMED_RUN,
+    ]
+
+
+def compose_repeated_run_from_its_config(argv: list[str]) -> list[str]:
+    """`--config-path DIR --config-name config`, which repeats the run in DIR, likewise; conf/ itself stays as it is.
+
+    UserError for any other config there, and for options of Hydra that read pickles.
+    """
+    options, _ = get_args_parser().parse_known_args(argv)
+    if options.experimental_rerun:
+        raise UserError("--experimental-rerun reads a pickle, which could hold code: give resume=DIR instead.")
+    if options.config_path is None or (CONF.parent / options.config_path).resolve() == CONF.resolve():
+        return argv
+    if options.config_name not in ("config", "config.yaml"):
+        raise UserError("--config-path is for a run's --config-name config; add configs of your own by --config-dir.")
+    directory = Path(CONF.parent, options.config_path)
+    ConfigStore.instance().store(RESUMED_RUN, read_run_config(directory, f"--config-path {directory}"))
+    rest, skip = [], False
+    for argument in argv:
+        option, given, _ = argument.partition("=")
+        if not skip and option not in CONFIG_OPTIONS:
+            rest.append(argument)
+        skip = not skip and option in CONFIG_OPTIONS and not given
+    return [*rest, "--config-name", RESUMED_RUN]
+
+
+def compose_resumed_sweep_from_its_arguments(argv: list[str]) -> list[str]:
+    """`-m sweep.resume=DIR key=value` as the arguments that started the sweep in DIR, with `key=value` behind them.
+
+    A command line without `sweep.resume=` comes back as it is. Raises UserError where DIR holds no sweep, or one whose
+    arguments are refused (allowlist.py), and in a directory other than the one where it was started, from which its
+    relative paths go out.
+    """
+    given = [argument for argument in argv if argument.startswith("sweep.resume=") and argument != "sweep.resume=null"]
+    if not given:
+        return argv
+    directory = Path(given[-1].removeprefix("sweep.resume=")).absolute()
+    if not (directory / "sweep.json").is_file():
+        raise UserError(f"sweep.resume={directory}: there is no sweep.json; give the directory of a sweep.")
+    sweep = json.loads((directory / "sweep.json").read_text(encoding="utf-8"))
+    if Path.cwd() != Path(sweep["cwd"]) and Path(sweep["cwd"]).is_dir():
+        raise UserError(f"sweep.resume={directory}: the sweep was started in {sweep['cwd']}: go on with it there.")
+    added = [argument for argument in argv if argument not in (*given, "-m", "--multirun")]
+    added += [f"sweep.resume={quoted(directory)}", f"hydra.sweep.dir={quoted(directory)}"]
+    replaced = {key_of(argument) for argument in added}
+    before, _ = get_args_parser().parse_known_args(sweep["arguments"])
+    if before.config_dir and "--config-dir" not in added:
+        raise UserError(
+            f"sweep.resume={directory}: it was started with --config-dir {before.config_dir}: give it again."
+        )
+    kept = [argument for argument in before.overrides if key_of(argument) not in replaced]
+    check_arguments(kept, directory / "sweep.json")
+    return ["-m", *kept, *added]
+
+
+def _unquoted(value: str) -> str:
+    return value[1:-1].replace(r"\"", '"') if value.startswith('"') and value.endswith('"') else value
+
+
+def rewrite_arguments() -> None:
+    """Puts the rewritten command line in the place of the given one; on a user's mistake prints it and exits with 1."""
+    try:
+        argv = compose_repeated_run_from_its_config(sys.argv[1:])
+        sys.argv[1:] = compose_resumed_sweep_from_its_arguments(compose_resumed_run_from_its_config(argv))
+        refuse_unwritable(sys.argv[1:])
+    except UserError as error:
+        sys.exit(str(error))

@@ -1,0 +1,31 @@
+"""The resolvers that conf/ uses: `${name:argument}`. Nothing here imports torch."""
+
+import os
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from engine.config.sweep_job import job_name, sweep_name, swept_settings
+from engine.run.directory import new_run_directory
+
+
+def register_resolvers() -> None:
+    """Once a process, before Hydra composes anything."""
+    OmegaConf.register_new_resolver("new_run_directory", new_run_directory, use_cache=True, replace=True)
+    OmegaConf.register_new_resolver("count_classes", count_classes, replace=True)
+    OmegaConf.register_new_resolver("usable_cores", usable_cores, replace=True)
+    OmegaConf.register_new_resolver("sweep_name", sweep_name, replace=True)
+    OmegaConf.register_new_resolver("job_name", job_name, replace=True)
+    OmegaConf.register_new_resolver("swept_settings", lambda: OmegaConf.create(swept_settings()), replace=True)
+
+
+def count_classes(data_dir: str) -> int:
+    """How many visible folders lie in `data_dir/train`, or in `data_dir` if it has no such folder."""
+    root = Path(data_dir)
+    root = root / "train" if (root / "train").is_dir() else root
+    return sum(1 for child in root.glob("[!.]*") if child.is_dir())
+
+
+def usable_cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,35 @@
+"""The order of a data set's items, keyed by (seed, epoch)."""
+
+from collections.abc import Iterator
+
+import torch
+from torch.utils.data.distributed import DistributedSampler
+
+from engine.data.keyed import keyed_generator
+
+
+class KeyedSampler(DistributedSampler[tuple[int, int]]):
+    """Yields (epoch, index), shuffled by (seed, epoch) or in order; each of `num_replicas` processes gets its share.
+
+    A DistributedSampler, so that Lightning calls `set_epoch` and puts no other sampler in its place. Shuffled shares
+    are padded to one length, as training needs; in order, each item is given out exactly once.
+    """
+
+    def __init__(self, size: int, *, seed: int, shuffle: bool, num_replicas: int, rank: int, epoch: int) -> None:
+        super().__init__(range(size), num_replicas=num_replicas, rank=rank, shuffle=shuffle, seed=seed)  # type: ignore[arg-type]
+        self.size = size
+        self.epoch = epoch
+        self.skip = 0  # items to leave out at the beginning of the next iteration
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        for index in self._share()[self.skip :].tolist():
+            yield self.epoch, index
+
+    def __len__(self) -> int:
+        return self.num_samples if self.shuffle else len(range(self.rank, self.size, self.num_replicas))
+
+    def _share(self) -> torch.Tensor:
+        if not self.shuffle:
+            return torch.arange(self.rank, self.size, self.num_replicas)
+        order = torch.randperm(self.size, generator=keyed_generator(self.seed, self.epoch))
+        return order[torch.arange(self.rank, self.total_size, self.num_replicas) % self.size]

@@ -1,0 +1,25 @@
+import torch
+from torch import Tensor
+
+from engine.data_errors import DataError
+from engine.data.keyed import keyed_generator
+
+
+def stratified_folds(labels: Tensor, num_folds: int, *, seed: int, repeat: int) -> Tensor:
+    """The fold, 0 to `num_folds` - 1, of each of the examples with labels (N,), drawn with (seed, repeat).
+
+    Folds are of one size, and each class has the same number of examples in each, both to within one.
+
+    Raises:
+        DataError: there are fewer than two folds, or more than the smallest class has examples.
+    """
+    smallest = int(labels.bincount().min())
+    if not 2 <= num_folds <= smallest:
+        raise DataError(
+            f"num_folds is {num_folds}: give at least 2, and at most {smallest}, the size of the smallest class."
+        )
+    shuffled = torch.randperm(len(labels), generator=keyed_generator(seed, repeat))
+    by_class = shuffled[labels[shuffled].argsort(stable=True)]
+    folds = torch.empty_like(by_class)
+    folds[by_class] = torch.arange(len(labels)) % num_folds  # dealt out in turn, one class after the other
+    return folds

@@ -1,0 +1,102 @@
+"""Features of photos on disk, under a key of everything that they depend on."""
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from filelock import FileLock
+from torch import Tensor
+
+from engine.files import new_folder
+
+logger = logging.getLogger(__name__)
+
+KEY_FILE = "key.json"
+
+
+def cached_arrays(
+    folder: Path,
+    key: Mapping[str, Any],
+    shapes: Mapping[str, tuple[int, ...]],
+    compute: Callable[[dict[str, Tensor]], None],
+) -> dict[str, Tensor]:
+    """float32 arrays of the given shapes, read from `folder/<hash of key>/<name>.npy` or computed and written there.
+
+    `compute(arrays)` fills the arrays, which are mapped from the files, so memory stays bounded whatever their size. Of
+    several processes that ask at once one computes. Arrays whose bytes are not those that were written (damaged, cut
+    short) are thrown away and computed again.
+    """
+    target = entry(folder, key)
+
+    def fill(aside: Path) -> None:
+        arrays = {name: _new_array(aside / f"{name}.npy", shape) for name, shape in shapes.items()}
+        compute({name: torch.from_numpy(array) for name, array in arrays.items()})
+        for array in arrays.values():
+            array.flush()
+        digests = {name: _digest(aside / f"{name}.npy") for name in shapes}
+        (aside / KEY_FILE).write_text(json.dumps({"key": key, "sha256": digests}, indent=1), encoding="utf-8")
+
+    if target.is_dir() and not _is_sound(target, shapes):
+        with FileLock(folder / f".{target.name}.repair.lock"):
+            if target.is_dir() and not _is_sound(target, shapes):  # no other process was first
+                logger.warning("The features in %s are damaged: they are computed again.", target)
+                shutil.rmtree(target)
+                new_folder(target, fill)
+    new_folder(target, fill)
+    # Copy on write: a caller cannot change the file.
+    return {name: torch.from_numpy(np.load(target / f"{name}.npy", mmap_mode="c")) for name in shapes}
+
+
+def entry(folder: Path, key: Mapping[str, Any]) -> Path:
+    """Where the arrays under `key` lie."""
+    return folder / hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def _new_array(file: Path, shape: tuple[int, ...]) -> np.memmap:
+    """Zeros in a new file. All its room is taken at once: where a full disk has none for a page that is mapped, writing
+    to it ends the process with a bus error, and no exception."""
+    array = np.lib.format.open_memmap(file, mode="w+", dtype=np.float32, shape=shape)
+    if hasattr(os, "posix_fallocate"):
+        with file.open("r+b") as stream:
+            os.posix_fallocate(stream.fileno(), 0, file.stat().st_size)
+    return array
+
+
+def _is_sound(folder: Path, shapes: Mapping[str, tuple[int, ...]]) -> bool:
+    try:
+        digests = json.loads((folder / KEY_FILE).read_text(encoding="utf-8"))["sha256"]
+        return all(_digest(folder / f"{name}.npy") == digests[name] for name in shapes)
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
+
+
+def _digest(file: Path) -> str:
+    digest = hashlib.sha256()
+    with file.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def files_digest(files: Iterable[Path], root: Path) -> str:
+    """One hash of the names (below `root`), sizes and bytes of files, in their order."""
+    digest = hashlib.sha256()
+    for file in files:
+        content = file.read_bytes()
+        # As bytes, which a name that is no valid UTF-8 has, too.
+        digest.update(os.fsencode(file.relative_to(root).as_posix()) + f"\0{len(content)}\0".encode())
+        digest.update(content)
+    return digest.hexdigest()
+
+
+def names_digest(files: Iterable[Path], root: Path) -> str:
+    """One hash of the names (below `root`) of files, in their order."""
+    names = [os.fsencode(file.relative_to(root).as_posix()) for file in files]
+    return hashlib.sha256(b"\0".join(names)).hexdigest()

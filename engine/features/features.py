@@ -1,0 +1,157 @@
+"""The features of photos in the place of the photos: what a frozen backbone gives never changes."""
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+from annotated_types import Ge
+from pytorch_lightning import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Subset
+
+from datamodules.image_folder import ImageFolder, Photos
+from engine.data.keyed import keyed_generator
+from engine.data.normalization import normalize
+from engine.data.tensor_loader import TensorDataLoader
+from engine.features.feature_cache import cached_arrays, names_digest
+from engine.features.feature_shares import arrays_in_shares
+
+logger = logging.getLogger(__name__)
+
+READ_AT_ONCE = 8  # photos that a worker hands over together
+EVAL_BATCH_SIZE = 4096  # a head's batches can be larger than a network's
+
+
+class Views(Dataset[Tensor]):
+    """Item i: photo i in its looks of epochs 0 to `views` - 1 of a run with this seed, (views, 3, H, W) uint8."""
+
+    def __init__(self, photos: Photos, views: int, seed: int) -> None:
+        self.photos = photos
+        self.views = views
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return len(self.photos)
+
+    def __getitem__(self, index: int) -> Tensor:
+        return torch.stack(self.photos.looks(index, range(self.views), self.seed))
+
+
+class Features(LightningDataModule):
+    """Batches of features (N, num_features) and labels (N,) of `photos`, kept on disk in `cache_dir`.
+
+    Epoch e trains on view e mod `views` of each photo: its look in that epoch of the plain path with seed `view_seed`.
+    So with as many views as epochs both paths train on the same pictures. Each validation photo has one view. Memory
+    stays bounded: photos are read a few at a time, and features are mapped from the files.
+    """
+
+    has_test = False
+
+    def __init__(
+        self,
+        *,
+        photos: ImageFolder,
+        backbone: Callable[[Tensor], Tensor],
+        num_features: int,
+        key: Mapping[str, Any],
+        cache_dir: str,
+        augmentation_views: Annotated[int, Ge(1)] | None,
+        max_epochs: int,
+        view_seed: int,
+        chunk: Annotated[int, Ge(1)],
+    ) -> None:
+        super().__init__()
+        self.photos = photos
+        self.backbone = backbone
+        self.num_features = num_features
+        self.key = key
+        self.cache_dir = Path(cache_dir)
+        self.views = max_epochs if augmentation_views is None else augmentation_views
+        self.view_seed = view_seed
+        self.chunk = chunk
+        self.features: dict[str, Tensor] = {}
+        self.name, self.source, self.classes = photos.name, photos.source, photos.classes
+        self.counts, self.labels, self.images = photos.counts, photos.labels, photos.images
+        self.first_training_batch = photos.first_training_batch
+
+    def setup(self, stage: str) -> None:
+        if self.features:
+            return
+        train, val = self.photos.train, self.photos.val
+        key = {
+            **self.key,
+            "files": self.photos.digest,
+            "train": [names_digest(train.files, self.photos.root), repr(train.transform), self.views, self.view_seed],
+            "val": [names_digest(val.files, self.photos.root), repr(val.transform)],
+            "mean": list(self.photos.mean or ()),
+            "std": list(self.photos.std or ()),
+        }
+        shapes = {
+            "train": (len(train), self.views, self.num_features),
+            "val": (len(val), 1, self.num_features),
+        }
+        self.features = arrays_in_shares(self.cache_dir, key, shapes, self._compute)
+
+    def _compute(self, arrays: dict[str, Tensor], share: int, num_shares: int) -> None:
+        started = time.monotonic()
+        for split, array in arrays.items():
+            photos: Photos = getattr(self.photos, split)
+            rows = range(share, len(photos), num_shares)
+            self._compute_rows(Subset(Views(photos, array.shape[1], self.view_seed), rows), array)
+        pictures = sum(array.shape[0] * array.shape[1] for array in arrays.values())
+        seconds = time.monotonic() - started
+        logger.info("Features of %d pictures: %.1f s, %.0f a second.", pictures, seconds, pictures / seconds)
+
+    def _compute_rows(self, views: Dataset[Tensor], array: Tensor) -> None:
+        loader = DataLoader(views, batch_size=READ_AT_ONCE, num_workers=self.photos.num_workers)
+        position = 0
+        for pictures in loader:
+            flat = normalize(pictures.flatten(0, 1), self.photos.mean, self.photos.std)
+            features = self.backbone(flat).view(*pictures.shape[:2], -1)
+            array[position : position + len(pictures)] = features
+            position += len(pictures)
+
+    def train_dataloader(self) -> TensorDataLoader:
+        return self._loader("train", self.photos.batch_size, shuffle=True, chunk=self.chunk)
+
+    def val_dataloader(self) -> TensorDataLoader:
+        return self._loader("val", EVAL_BATCH_SIZE, shuffle=False, chunk=1)
+
+    def _loader(self, split: str, batch_size: int, *, shuffle: bool, chunk: int) -> TensorDataLoader:
+        photos: Photos = getattr(self.photos, split)
+        features, labels = self.features[split], torch.tensor(photos.labels)
+        if shuffle and self.trainer and self.trainer.overfit_batches:  # type: ignore[attr-defined]
+            # The same few batches over and over, in an order that is drawn once.
+            order = torch.randperm(len(labels), generator=keyed_generator(self.photos.seed, 0))
+            features, labels, shuffle = features[order], labels[order], False
+        return TensorDataLoader(
+            features,
+            labels,
+            batch_size=batch_size,
+            shuffle=shuffle,
+            seed=self.photos.seed,
+            chunk=chunk,
+            transform=view_of_epoch,
+            rank=self.trainer.global_rank if self.trainer else 0,
+            world_size=self.trainer.world_size if self.trainer else 1,
+        )
+
+    def thumbnails(self, split: str, indices: Sequence[int], side: int) -> Tensor:
+        """Those of the photos (image_folder.py), which are kept on disk as well."""
+        photos: Photos = getattr(self.photos, split)
+        names = names_digest([photos.files[i] for i in indices], self.photos.root)
+        key = {"files": self.photos.digest, "thumbnails": names, "side": side}
+
+        def compute(arrays: dict[str, Tensor]) -> None:
+            arrays["thumbnails"].copy_(self.photos.thumbnails(split, indices, side))
+
+        shape = (len(indices), 3, side, side)
+        return cached_arrays(self.cache_dir, key, {"thumbnails": shape}, compute)["thumbnails"].to(torch.uint8)
+
+
+def view_of_epoch(features: Tensor, indices: Tensor, epoch: int) -> Tensor:
+    """Features (N, D) out of (N, views, D): the epoch's view."""
+    return features[:, epoch % features.shape[1]]

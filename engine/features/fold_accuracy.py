@@ -1,0 +1,47 @@
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from engine.resampled_interval import resampled_interval
+
+CONFIDENCE = 0.95
+
+
+class FoldAccuracy(Metric):
+    """Accuracy of a cross-validation, each head judged on what was held out from it.
+
+    `compute` gives `acc`, the mean of the heads' accuracies, `acc_std`, their standard deviation, `acc_low` and
+    `acc_high`, the mean's 95 % interval (`resampled_interval`, cut to [0, 1]), and `acc_` (num_classes,), the share of
+    right answers of each class over all heads. All of them lie in [0, 1].
+    """
+
+    higher_is_better = True
+    full_state_update = False
+    names = ("acc", "acc_std", "acc_low", "acc_high", "acc_")
+    answers: Tensor
+    right: Tensor
+
+    def __init__(self, *, num_classes: int, num_folds: int, num_repeats: int) -> None:
+        super().__init__()
+        self.num_folds = num_folds
+        shape = (num_folds * num_repeats, num_classes)
+        self.add_state("answers", torch.zeros(shape), dist_reduce_fx="sum")  # of each head to each class
+        self.add_state("right", torch.zeros(shape), dist_reduce_fx="sum")
+
+    def update(self, logits: Tensor, targets: Tensor) -> None:
+        """Logits (N, num_classes) of held-out examples, and their class and the head that answered, (N, 2)."""
+        labels, heads = targets.unbind(1)
+        is_right = logits.argmax(1) == labels
+        for counts, weight in ((self.answers, torch.ones_like(is_right)), (self.right, is_right)):
+            counts.index_put_((heads, labels), weight.to(counts.dtype), accumulate=True)
+
+    def compute(self) -> dict[str, Tensor]:
+        accuracies = self.right.sum(1).double() / self.answers.sum(1)
+        low, high = resampled_interval(accuracies, 1 / (self.num_folds - 1), CONFIDENCE)
+        return {
+            "acc": accuracies.mean().float(),
+            "acc_std": accuracies.std().float(),
+            "acc_low": torch.tensor(max(low, 0.0), device=accuracies.device),
+            "acc_high": torch.tensor(min(high, 1.0), device=accuracies.device),
+            "acc_": self.right.sum(0) / self.answers.sum(0),
+        }

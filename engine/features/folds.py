@@ -1,0 +1,137 @@
+"""The features of all photos, dealt out anew to training and validation, many times over."""
+
+import copy
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import torch
+from annotated_types import Ge
+from torch import Tensor
+
+from datamodules.image_folder import ImageFolder, Photos
+from engine.data.chunk import Batch
+from engine.data.keyed import keyed_generator
+from engine.data.stratified_folds import stratified_folds
+from engine.data.tensor_loader import TensorDataLoader
+from engine.features.features import EVAL_BATCH_SIZE, Features, view_of_epoch
+
+
+class Folds(Features):
+    """Stratified k-fold cross-validation with repeats: `num_folds` · `num_repeats` heads, each with a part held out.
+
+    In each repeat all photos, whichever split they lay in, are dealt out to `num_folds` folds, keyed by (seed, repeat);
+    head repeat · num_folds + fold trains on the others. Training batches are for all heads at once (`FoldLoader`).
+    Validation batches are features (N, D) and labels (N,) of photos in the evaluation transform, and the heads
+    (N, num_repeats) that each was held out from.
+    """
+
+    def __init__(
+        self,
+        *,
+        photos: ImageFolder,
+        num_folds: Annotated[int, Ge(2)],
+        num_repeats: Annotated[int, Ge(1)],
+        **features: Any,
+    ) -> None:
+        super().__init__(photos=pooled(photos), **features)
+        self.num_folds = num_folds
+        self.num_repeats = num_repeats
+        self.counts = lambda: {"photos": len(self.photos.val), "folds": num_folds, "repeats": num_repeats}
+
+    def setup(self, stage: str) -> None:
+        labels = torch.tensor(self.photos.val.labels)
+        repeats = [
+            repeat * self.num_folds + stratified_folds(labels, self.num_folds, seed=self.photos.seed, repeat=repeat)
+            for repeat in range(self.num_repeats)
+        ]
+        self.held_out = torch.stack(repeats, dim=1)
+        super().setup(stage)
+
+    def train_dataloader(self) -> TensorDataLoader:
+        photos = self.photos
+        return FoldLoader(
+            self.features["train"],
+            torch.tensor(photos.train.labels),
+            self.held_out,
+            batch_size=photos.batch_size,
+            # Where the Trainer is to overfit some batches, the same ones come over and over.
+            shuffle=self.trainer is None or not self.trainer.overfit_batches,  # type: ignore[attr-defined]
+            seed=photos.seed,
+            chunk=self.chunk,
+        )
+
+    def val_dataloader(self) -> TensorDataLoader:
+        return TensorDataLoader(
+            self.features["val"],
+            torch.tensor(self.photos.val.labels),
+            self.held_out,
+            batch_size=EVAL_BATCH_SIZE,
+            shuffle=False,
+            seed=self.photos.seed,
+            transform=view_of_epoch,
+            rank=self.trainer.global_rank if self.trainer else 0,
+            world_size=self.trainer.world_size if self.trainer else 1,
+        )
+
+
+class FoldLoader(TensorDataLoader):
+    """Mini-batches of all heads at once: features (F, B, D) in the epoch's view and labels (F, B), a row a head.
+
+    Each head's order is keyed by (seed, epoch, head). Training parts differ in size by one photo at most: in each epoch
+    the larger ones leave out the last photo of their order, so that all heads take their steps together.
+
+    Args:
+        features: (N, views, D) of all photos.
+        labels: (N,).
+        held_out: (N, repeats), the heads that each photo is held out from.
+        shuffle: draw new orders each epoch; False: those of the first.
+    """
+
+    def __init__(
+        self,
+        features: Tensor,
+        labels: Tensor,
+        held_out: Tensor,
+        *,
+        batch_size: int,
+        shuffle: bool,
+        seed: int,
+        chunk: int,
+    ) -> None:
+        super().__init__(features, labels, batch_size=batch_size, shuffle=shuffle, seed=seed, chunk=chunk)
+        heads = range(int(held_out.max()) + 1)
+        self.training_parts = [(held_out != head).all(1).nonzero().flatten() for head in heads]
+        self.size = min(map(len, self.training_parts))
+
+    def _share_size(self) -> int:
+        return self.size
+
+    def _order(self, epoch: int) -> Tensor:
+        """Indices (size, F), a column a head."""
+        epoch = epoch if self.shuffle else 0
+        orders = [
+            part[torch.randperm(len(part), generator=keyed_generator(self.seed, epoch, head))][: self.size]
+            for head, part in enumerate(self.training_parts)
+        ]
+        return torch.stack(orders, dim=1)
+
+    def _batches(self, epoch: int, start: int) -> Iterator[Batch]:
+        features, labels = self.tensors
+        views = features.shape[1]
+        flat = features.flatten(0, 1)  # (photo, view)
+        for rows in self._order(epoch).split(self.batch_size)[start:]:
+            indices = rows.T
+            looks = flat.index_select(0, (indices * views + epoch % views).flatten())
+            yield looks.view(*indices.shape, -1), labels[indices]
+
+
+def pooled(photos: ImageFolder) -> ImageFolder:
+    """A copy of a set-up ImageFolder whose training and validation splits both hold all photos, each in its look."""
+    both = copy.copy(photos)
+    files = [*photos.train.files, *photos.val.files]
+    labels = [*photos.train.labels, *photos.val.labels]
+    both.train, both.val = (
+        Photos(files, labels, split.transform, seed=photos.seed, max_pixels=photos.max_pixels)
+        for split in (photos.train, photos.val)
+    )
+    return both

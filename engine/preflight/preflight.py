@@ -1,0 +1,214 @@
+"""Tells every mistake in a config at once, before data or weights are touched.
+
+What is right is said nowhere but in the `_target_`s themselves, in their signatures and annotations (signatures.py) and
+in what their constructors say (rehearsal.py), and for the root's keys in conf/train.yaml.
+"""
+
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, is_typeddict
+
+from omegaconf import DictConfig, OmegaConf
+
+from engine.build import READ_HERE
+from engine.config.config_file import has_features
+from engine.config.help import CONF
+from engine.errors import UserError
+from engine.preflight.findings import UNKNOWN, Findings, select
+from engine.preflight.rehearsal import rehearse
+from engine.preflight.signatures import choices_of, described, fits, nearest, signature_of, type_hints
+from engine.preflight.targets import find_target
+from engine.run.outcome import write_outcome
+
+PARTS = ("datamodule", "network", "loss", "lightning_module", "optimizer", "trainer")
+"""Parts of a run that are made from a `_target_`; callbacks and loggers are several."""
+
+GIVEN_BY_CODE = {
+    "lightning_module": ("network", "loss", "optimizer", "scheduler"),
+    "features": ("photos", "backbone", "num_features", "key"),
+    "trainer": ("logger", "callbacks", "plugins"),
+}
+"""Arguments that train.py gives, with what it made before."""
+
+READ_BY_CODE = {"network": READ_HERE, "features": ("precision",)}
+"""Keys that engine/build.py takes out before the `_target_` is called."""
+
+INSTRUCTIONS = ("_target_", "_partial_", "_args_", "_convert_", "_recursive_")
+"""Keys that are Hydra's."""
+
+SIZES = ("num_classes", "d_in", "d_out")
+"""What the parts of a run must agree upon, by the name that it has in all of them."""
+
+
+def preflight(cfg: DictConfig) -> None:
+    """Raises UserError with all mistakes of the config of train.py; a new run's metrics.json then has them too."""
+    findings = find_mistakes(cfg)
+    if not findings.lines:
+        return
+    directory = findings.values.get("run_dir")
+    if not findings.values.get("resume") and isinstance(directory, str) and Path(directory).is_dir():
+        failed = {"status": "failed", "error": f"UserError: {findings.message()}"}
+        write_outcome(Path(directory), failed)
+    raise UserError(findings.message())
+
+
+def find_mistakes(cfg: DictConfig) -> Findings:
+    """What is wrong with a config of train.py, its interpolations not resolved yet."""
+    findings = Findings(cfg)
+    _check_root(findings)
+    for path in _parts(findings.values):
+        _check_is_target(findings, path)
+    for path, node in _nodes(findings.values, ""):
+        _check_node(findings, path, node)
+    _check_scheduler(findings)
+    _check_read_by_code(findings)
+    _check_sizes(findings)
+    rehearse(findings)
+    return findings
+
+
+# The root ------------------------------------------------------------------------------------------------------------
+
+
+def _check_root(findings: Findings) -> None:
+    """Unknown and missing keys, and the types of those that belong to no part, as conf/train.yaml has them."""
+    known = OmegaConf.to_container(OmegaConf.load(CONF / "train.yaml"))
+    assert isinstance(known, dict)
+    own = {str(key): value for key, value in known.items() if key not in ("defaults", "hydra")}
+    groups = [path.name for path in CONF.iterdir() if path.is_dir()]
+    for group in (*PARTS, "scheduler", "callback"):
+        if group not in findings.values:
+            choices = [path.stem for path in (CONF / group).glob("*.yaml")]
+            findings.add(group, f"a run needs one: give {group}=NAME; {nearest('', choices)}")
+    # What a group holds, its own check says.
+    _check_keys(findings, findings.values, own | dict.fromkeys([*groups, "features"]), "")
+    if findings.raw.get("run_dir") != own["run_dir"]:
+        findings.add("run_dir", "follows hydra.run.dir: give that instead")
+
+
+def _check_keys(findings: Findings, values: Mapping[str, Any], known: Mapping[str, Any], prefix: str) -> None:
+    for key, value in values.items():
+        path, default = f"{prefix}{key}", known.get(key)
+        # A key that others refer to serves its purpose.
+        if key not in known and f"${{{path}" not in str(findings.raw):
+            findings.add(path, f"there is no such key; {nearest(key, known)}")
+        elif isinstance(default, Mapping) and isinstance(value, Mapping):
+            _check_keys(findings, value, default, f"{path}.")
+            for missing in default.keys() - value.keys():
+                findings.add(f"{path}.{missing}", "is missing")
+        elif isinstance(default, bool | int | float) and isinstance(value, bool | int | float | str):
+            _check_hint(findings, path, value, type(default))
+
+
+# Targets -------------------------------------------------------------------------------------------------------------
+
+
+def _parts(values: Mapping[str, Any]) -> Iterator[str]:
+    """The keys of what is made from a `_target_`."""
+    yield from (part for part in PARTS if part in values)
+    for group in ("callback", "logger"):
+        members = values.get(group)
+        yield from (f"{group}.{name}" for name in members or ()) if isinstance(members, Mapping | None) else [group]
+
+
+def _check_is_target(findings: Findings, path: str) -> None:
+    value = select(findings.values, path)
+    if isinstance(value, Mapping) and "_target_" in value:
+        return
+    group, _, name = path.partition(".")
+    named = [path.stem for path in (CONF / group).glob("*.yaml")] if name else []
+    findings.add(path, "has no _target_" + (f"; {nearest(name, named)}" if name else ""))
+
+
+def _nodes(values: Any, path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Every mapping with a `_target_`, with its key."""
+    if isinstance(values, Mapping):
+        if "_target_" in values:
+            yield path, values
+        for key, value in values.items():
+            yield from _nodes(value, f"{path}.{key}" if path else key)
+    elif isinstance(values, list):
+        for index, value in enumerate(values):
+            yield from _nodes(value, f"{path}[{index}]")
+
+
+def _check_node(findings: Findings, path: str, node: Mapping[str, Any]) -> None:
+    name = node["_target_"]
+    try:
+        signature = signature_of(find_target(name))
+    except LookupError as error:
+        findings.add(f"{path}._target_", str(error.args[0]))
+        return
+    given = (*GIVEN_BY_CODE.get(path, ()), *READ_BY_CODE.get(path, ()), *INSTRUCTIONS)
+    for key, value in list(node.items()):
+        if key in given:
+            continue
+        if key in signature.hints:
+            # What a _partial_ has as null is filled in by whoever calls it.
+            if value is not None or not node.get("_partial_"):
+                _check_hint(findings, f"{path}.{key}", value, signature.hints[key])
+        elif not signature.takes_others:
+            names = [*signature.hints, *READ_BY_CODE.get(path, ())]
+            findings.take_out(f"{path}.{key}", f"{name} takes no {key}; {nearest(key, names)}")
+    if not node.get("_partial_") and "_args_" not in node:
+        for key in signature.required:
+            if key not in node and key not in given:
+                findings.add(f"{path}.{key}", f"is missing: {name} needs {described(signature.hints[key])}")
+
+
+def _check_hint(findings: Findings, path: str, value: Any, hint: Any) -> None:
+    if value is UNKNOWN or fits(value, hint):
+        return
+    near = get_close_matches(str(value), choices_of(hint), n=1)
+    findings.add(path, f"must be {described(hint)}" + (f"; did you mean {near[0]}?" if near else ""))
+
+
+def _check_scheduler(findings: Findings) -> None:
+    """The group that is handed over as it is: a mapping whose keys the procedure's annotation names."""
+    module, scheduler = (findings.values.get(name) for name in ("lightning_module", "scheduler"))
+    if not isinstance(module, Mapping) or not isinstance(scheduler, Mapping):
+        return
+    try:
+        hint = signature_of(find_target(module.get("_target_"))).hints.get("scheduler")
+    except LookupError:
+        return
+    hints = type_hints(hint) if is_typeddict(hint) else None
+    if hints is None:
+        return
+    for key, value in scheduler.items():
+        if key not in hints:
+            findings.add(f"scheduler.{key}", f"there is no such key; {nearest(key, hints)}")
+        else:
+            _check_hint(findings, f"scheduler.{key}", value, hints[key])
+    for key in hints.keys() - scheduler.keys():
+        findings.add(f"scheduler.{key}", f"is missing: must be {described(hints[key])}")
+
+
+def _check_read_by_code(findings: Findings) -> None:
+    """What engine/build.py does with the keys that it takes out."""
+    substitute = select(findings.values, "network.substitute")
+    networks = [path.stem for path in (CONF / "network").glob("*.yaml")]
+    if substitute not in (UNKNOWN, None, *networks):
+        findings.add("network.substitute", f"there is no such network; {nearest(str(substitute), networks)}")
+    if has_features(findings.values):
+        from engine.features.frozen import PRECISIONS  # with timm, which those features need
+
+        precision = str(select(findings.values, "features.precision"))
+        if precision not in PRECISIONS:
+            findings.add("features.precision", f"must be one of {' | '.join(PRECISIONS)}")
+
+
+def _check_sizes(findings: Findings) -> None:
+    """What the network takes and gives is what the data and the procedure have."""
+    data, network, module = (
+        {size: select(findings.values, f"{part}.{size}") for size in SIZES}
+        for part in ("datamodule", "network", "lightning_module")
+    )
+    for part, sizes in (("network", network), ("lightning_module", module)):
+        for name, size in sizes.items():
+            if UNKNOWN not in (size, data[name]) and size != data[name]:
+                findings.add(f"{part}.{name}", f"does not fit the data, whose datamodule.{name} is {data[name]}")
+    outputs, classes = network["d_out"], module["num_classes"]
+    if network["num_classes"] is UNKNOWN and UNKNOWN not in (outputs, classes) and outputs != classes:
+        findings.add("network.d_out", f"does not fit lightning_module.num_classes, which is {classes}")

@@ -1,0 +1,214 @@
+"""Makes what costs nothing to make, ahead of the run, to hear what the constructors say of the config's values.
+
+The network is made on torch's meta device: without memory, without weights, without a draw.
+"""
+
+import re
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from torch import nn
+from torch.nn.modules.loss import _Loss
+from torch.optim import Optimizer
+from torch.overrides import TorchFunctionMode
+
+from engine.build import READ_HERE
+from engine.checkpoints.architecture import differences, saved_shapes
+from engine.preflight.findings import Findings, is_known, select
+from engine.preflight.monitors import check_monitors
+from engine.preflight.signatures import nearest
+from engine.run.failure import MEMORY
+from engine.training.parameter_groups import parameter_groups
+
+Settings = Mapping[str, Any]
+
+DRAWS = ("normal_", "uniform_", "bernoulli_", "exponential_", "random_", "erfinv_")
+"""Methods that give values alone. On the meta device they would import sympy, which takes a second."""
+
+DIVISORS = ("accumulate_grad_batches", "check_val_every_n_epoch", "log_every_n_steps")
+"""Counts that Lightning and engine/training/procedure.py divide by as they are."""
+
+MISSING = re.compile(r"missing \d+ required .*arguments?: (.*)")
+"""What Python says of a call that lacks some."""
+
+STEPS = 100
+"""Optimizer steps of the training, for schedulers that are to span it."""
+
+
+def rehearse(findings: Findings) -> None:
+    """Adds what the constructors refuse, and what only shows when the parts are put together."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # they come again
+        _make(findings, "datamodule")
+        _make(findings, "trainer", _trainer)
+        for group in ("callback", "logger"):
+            members = findings.values.get(group)
+            for name in members if isinstance(members, Mapping) else ():
+                _make(findings, f"{group}.{name}")
+        loss, network = _make(findings, "loss", _tried_loss), _make(findings, "network", _without_weights)
+        module = None
+        if loss is not None and network is not None:
+            module = _make(findings, "lightning_module", lambda node: _procedure(node, network, loss))
+        _try_optimizer(findings, module)
+        if module is not None:
+            check_monitors(findings, module)
+        if network is not None and findings.values.get("resume"):
+            _check_checkpoint(findings, network)
+
+
+def _make(findings: Findings, path: str, make: Callable[[Settings], Any] = instantiate) -> Any:
+    """What is made of the settings at `path`; None where they have mistakes, which are noted."""
+    settings = select(findings.values, path)
+    if not isinstance(settings, Mapping) or not is_known(settings) or findings.any_below(path):
+        return None
+    try:
+        return make(settings)
+    except Exception as error:
+        inner, cause = _cause(error)
+        text = " ".join(str(cause).split()) or type(cause).__name__
+        if re.search(r"\bmeta\b", text, re.IGNORECASE):  # it wants values, which are not there ahead of the run
+            return None
+        if MEMORY.search(text):  # no mistake of the config's: the run itself says what to lower
+            return None
+        if missing := MISSING.search(text):
+            for name in re.findall(r"'(\w+)'", missing[1]):
+                findings.add(f"{path}.{name}", "is missing")
+            return None
+        if inner:
+            path = f"{path}.{inner}"
+            culprit = _culprit(select(findings.values, path), instantiate, text)
+        else:
+            culprit = _culprit(settings, make, text)
+            if culprit is None and (other := re.match(r"(network|loss)\b", text)):  # what it is put together with
+                path = other[1]
+        findings.add(f"{path}.{culprit}" if culprit else path, text if len(text) <= 300 else f"{text[:299]}…")
+        return None
+
+
+def _cause(error: BaseException) -> tuple[str, BaseException]:
+    """What a constructor raised under Hydra's cover, and the key of that part below the one that is made."""
+    inner = ""
+    while isinstance(error, InstantiationException) and error.__cause__:
+        if key := re.search(r"full_key: (\S+)", str(error)):
+            inner = key[1]
+        error = error.__cause__
+    return inner, error
+
+
+def _culprit(settings: Settings, make: Callable[[Settings], Any], text: str) -> str | None:
+    """Which setting an error is about: one without which it is not raised, or that its text names, by key or value."""
+    keys = [key for key in settings if not key.startswith("_")]
+    cures = [key for key in keys if _can_be_made({k: v for k, v in settings.items() if k != key}, make)]
+    named = [key for key in keys if re.search(rf"\b{key}\b", text)]
+    shown = [key for key in keys if re.search(rf"(?<!\w){re.escape(str(settings[key]))}(?!\w)", text)]
+    if "zero" in text:  # a ZeroDivisionError
+        shown += [key for key in keys if settings[key] == 0]
+    for candidates in ([key for key in cures if key in named], cures, named, shown):
+        if candidates:
+            return candidates[0]
+    return None
+
+
+def _can_be_made(settings: Settings, make: Callable[[Settings], Any]) -> bool:
+    try:
+        make(settings)
+    except Exception:
+        return False
+    return True
+
+
+# The parts -----------------------------------------------------------------------------------------------------------
+
+
+def _trainer(node: Settings) -> Any:
+    trainer = instantiate(node, logger=False, callbacks=[])
+    for name in DIVISORS:
+        if getattr(trainer, name) is not None and getattr(trainer, name) < 1:
+            raise ValueError(f"{name} must be at least 1")
+    return trainer
+
+
+def _tried_loss(node: Settings) -> Any:
+    """The loss, and of torch's own a value of it: they look at their settings only then."""
+    loss = instantiate(node)
+    if not isinstance(loss, _Loss) or not type(loss).__module__.startswith("torch."):
+        return loss
+    scores, refused = torch.zeros(2, 3), None
+    for targets in (torch.zeros(2, dtype=torch.long), torch.zeros(2, 3)):
+        try:
+            loss(scores, targets)
+        except TypeError:  # of another number of inputs
+            return loss
+        except (ValueError, RuntimeError) as error:
+            refused = error
+        else:
+            return loss
+    assert refused is not None
+    raise refused
+
+
+def _without_weights(node: Settings) -> nn.Module:
+    settings = {key: value for key, value in node.items() if key not in READ_HERE}
+    with torch.device("meta"), _NoDraws():
+        network: nn.Module = instantiate(settings | ({"pretrained": False} if "pretrained" in settings else {}))
+    return network
+
+
+class _NoDraws(TorchFunctionMode):
+    """Leaves tensors as they are where they would be filled with drawn values."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        return next(iter((*args, *kwargs.values()))) if func.__name__ in DRAWS else func(*args, **kwargs)
+
+
+def _procedure(node: Settings, network: nn.Module, loss: nn.Module) -> Any:
+    with _NoDraws():
+        return instantiate({**node, "compile": False}, network=network, loss=loss, optimizer=None, scheduler=None)
+
+
+def _try_optimizer(findings: Findings, module: Any) -> None:
+    """On parameters of one number each, in the groups of the real ones."""
+    groups: list[dict[str, Any]] = [{}]
+    if module is not None:
+        try:
+            groups = parameter_groups(module.trainable(), module.param_groups)
+        except (ValueError, KeyError, re.error) as error:
+            findings.add("lightning_module.param_groups", str(error))
+
+    def make(node: Settings) -> Optimizer:
+        optimizer: Optimizer = instantiate(node)(
+            [{**group, "params": [nn.Parameter(torch.zeros(1))]} for group in groups]
+        )
+        return optimizer
+
+    def make_scheduler(node: Settings) -> Any:
+        optimizer = make(findings.values["optimizer"])
+        span = {"total_steps": STEPS} if node.get("total_steps", 0) is None else {}
+        scheduler = instantiate(node)(optimizer, **span)
+        for _ in range(2):
+            optimizer.step()
+            scheduler.step()
+        return scheduler
+
+    optimizer = _make(findings, "optimizer", make)
+    if optimizer is None:
+        return
+    for index, group in enumerate(groups):
+        for key in group.keys() - optimizer.defaults.keys() - {"params"}:
+            path = f"lightning_module.param_groups[{index}].{key}"
+            findings.add(path, f"{type(optimizer).__name__} takes no {key}; {nearest(key, optimizer.defaults)}")
+    _make(findings, "scheduler.scheduler", make_scheduler)
+
+
+def _check_checkpoint(findings: Findings, network: nn.Module) -> None:
+    """Whether the checkpoint that the run goes on from is of this network."""
+    checkpoints = Path(findings.values["run_dir"], "checkpoints")
+    saved = saved_shapes(checkpoints, "last.ckpt")
+    if saved and (differ := differences(network, saved)):
+        findings.add("network", f"{checkpoints / 'last.ckpt'} is of another architecture: {differ}")

@@ -1,0 +1,92 @@
+"""What is shown and kept of an evaluation."""
+
+import json
+from importlib.metadata import version
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from engine.results.evaluation import Evaluation
+from engine.run.outcome import outcome
+
+
+def report(evaluation: Evaluation) -> None:
+    """Prints a table of the metrics, and writes them to the run directory."""
+    trained = evaluation.trained
+    name = f"evaluation_{evaluation.split}_{trained.checkpoint}.json"
+    path = trained.directory / name
+    path.write_text(json.dumps(contents(evaluation), indent=2) + "\n", encoding="utf-8")
+    console = Console()
+    console.print(table(evaluation))
+    console.print(str(path), soft_wrap=True, highlight=False, markup=False)
+
+
+def contents(evaluation: Evaluation) -> dict[str, Any]:
+    """The metrics by their TensorBoard names, as in metrics.json, and how they came about."""
+    trained = evaluation.trained
+    return evaluation.metrics | {
+        "split": evaluation.split,
+        "checkpoint": trained.checkpoint,
+        "epoch": trained.content["epoch"],
+        "overrides": evaluation.overrides,
+        "data": evaluation.data,
+        "torch": version("torch"),
+        "lightning": version("pytorch-lightning"),
+    }
+
+
+def table(evaluation: Evaluation) -> Table:
+    """A row a metric, each class's own last; beside them the run's own figures where these are of the same data."""
+    trained, data = evaluation.trained, evaluation.data
+    drawn = Table(
+        title=f"{evaluation.split}: {_counted(evaluation)}{data['name']} ({data['source']})",
+        caption=f"{trained.checkpoint} checkpoint, epoch {trained.content['epoch'] + 1}",
+    )
+    drawn.add_column("metric")
+    drawn.add_column("value", justify="right")
+    drawn.add_column("in the run", justify="right")
+    run_figures = figures_of_the_run(evaluation)
+    for name in _classes_last(evaluation):
+        value, run_value = evaluation.metrics[name], run_figures.get(name)
+        shown = "" if run_value is None else "the same" if run_value == value else _figure(run_value)
+        drawn.add_row(name, _figure(value), shown, end_section=name == _last_overall(evaluation))
+    return drawn
+
+
+def _counted(evaluation: Evaluation) -> str:
+    """How many examples it was of, where that is known: not of data without a number, nor of some batches alone."""
+    count = evaluation.data["counts"].get(evaluation.split)
+    limited = evaluation.trained.config.trainer.get(f"limit_{evaluation.split}_batches") is not None
+    return "" if count is None or limited else f"{count:,} of "
+
+
+def figures_of_the_run(evaluation: Evaluation) -> dict[str, Any]:
+    """Those of metrics.json that the same checkpoint gave on the same data, by the names that they have here."""
+    trained = evaluation.trained
+    content = outcome(trained.directory)
+    if evaluation.overrides or content.get("data", {}).get("source") != evaluation.data["source"]:
+        return {}
+    if trained.checkpoint == "last":
+        return {name: value for name, value in content.items() if name.startswith("val/")}
+    monitored = trained.config.monitor.metric
+    best = {monitored: content.get(f"best/{monitored}")}
+    return best | {name: value for name, value in content.items() if name.startswith("test/")}
+
+
+def _classes_last(evaluation: Evaluation) -> list[str]:
+    names = list(evaluation.metrics)
+    return sorted(names, key=lambda name: _is_of_a_class(evaluation, name))  # stable
+
+
+def _last_overall(evaluation: Evaluation) -> str:
+    return [name for name in evaluation.metrics if not _is_of_a_class(evaluation, name)][-1]
+
+
+def _is_of_a_class(evaluation: Evaluation, name: str) -> bool:
+    return any(name.endswith(f"_{label}") for label in evaluation.trained.data["classes"])
+
+
+def _figure(value: float | str) -> str:
+    """Four digits; NaN and infinities are text already, as in metrics.json."""
+    return value if isinstance(value, str) else f"{value:.4g}"

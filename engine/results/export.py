@@ -1,0 +1,101 @@
+"""Trained networks as files for other programs."""
+
+import json
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from omegaconf import OmegaConf
+from torch import Tensor, nn
+
+from engine.build import build_network, network_name
+from engine.errors import UserError
+from engine.results.export_formats import Format, Onnx, Outputs, Safetensors, StateDict, TorchExport, WholeModule
+from engine.results.preprocessing import describe
+from engine.results.real_inputs import real_inputs
+from engine.run.trained import Trained, load_trained
+
+FORMATS: Mapping[str, Callable[[Trained, int], Format]] = {
+    "onnx": lambda trained, opset: Onnx(opset),
+    "torch_export": lambda trained, opset: TorchExport(),
+    "safetensors": lambda trained, opset: Safetensors(OmegaConf.to_container(trained.config.network)),  # type: ignore[arg-type]
+    "state_dict": lambda trained, opset: StateDict(),
+    "module": lambda trained, opset: WholeModule(),
+}
+
+
+class Exported(NamedTuple):
+    """The file, the largest difference of its outputs from those of the checkpoint's network, and on which inputs."""
+
+    path: Path
+    difference: float
+    inputs: str
+
+
+def export(
+    directory: Path,
+    *,
+    checkpoint: str,
+    format: str,
+    output: str | None,
+    tolerance: float,
+    check_inputs: int,
+    opset: int,
+) -> Exported:
+    """Writes the network of the run in `directory` to `output`, or into the directory, and `<file>.json` beside it.
+
+    conf/export.yaml explains the settings.
+
+    Raises:
+        UserError: an unknown format, no such run or checkpoint, a network that torch cannot capture, packages that are
+            not installed, or outputs that differ by more than `tolerance`; no file is left then.
+    """
+    if format not in FORMATS:
+        raise UserError(f"format={format}: choose from {', '.join(FORMATS)}.")
+    trained = load_trained(directory, checkpoint)
+    chosen = FORMATS[format](trained, opset)
+    network = trained.load_network()
+    inputs = real_inputs(trained, max(2, check_inputs))
+    with torch.no_grad():
+        outputs = network(inputs.values)
+
+    path = Path(output) if output else directory / chosen.name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.stem}.partial{path.suffix}")  # torch.export looks at the suffix
+    try:
+        chosen.save(network, inputs.values[:2], partial)
+        loaded = chosen.load(partial, lambda: build_network(trained.config, directory / "checkpoints"))
+        difference = largest_difference(loaded, network, inputs.values)
+        if not difference <= tolerance:  # also where it is NaN
+            raise UserError(
+                f"format={format}: outputs differ from the checkpoint's, which reach {outputs.abs().max():.3g}, "
+                f"by up to {difference:.2g} on {inputs.name}, more than tolerance={tolerance:g}: nothing is written."
+            )
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    check = {"inputs": inputs.name, "largest_difference": difference, "tolerance": tolerance}
+    sidecar = {"file": path.name, "format": format, **chosen.facts(path), "run": _origin(trained)}
+    sidecar |= {**describe(trained, network, outputs), "check": check}
+    text = json.dumps(sidecar, indent=2, ensure_ascii=False)
+    path.with_name(f"{path.name}.json").write_text(f"{text}\n", encoding="utf-8")
+    return Exported(path, difference, inputs.name)
+
+
+@torch.no_grad()
+def largest_difference(loaded: Outputs, network: nn.Module, inputs: Tensor) -> float:
+    """The largest absolute difference between the outputs of two networks, for a batch of one and for all inputs."""
+    return max(float((loaded(batch) - network(batch)).abs().max()) for batch in (inputs[:1], inputs))
+
+
+def _origin(trained: Trained) -> dict[str, Any]:
+    return {
+        "name": trained.config.name,
+        "checkpoint": trained.checkpoint,
+        "epoch": trained.content["epoch"],
+        "network": network_name(trained.config.network),
+        "data": {key: trained.data[key] for key in ("name", "source")},
+        "torch": version("torch"),
+    }

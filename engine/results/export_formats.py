@@ -1,0 +1,147 @@
+"""Ways to write a network to a file, and to read it back."""
+
+import importlib.util
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_model, save_model
+from torch import Tensor, nn
+
+from engine.errors import UserError
+from engine.startup import import_for_real
+
+Outputs = Callable[[Tensor], Tensor]
+"""Inputs (N, …) float32 on the CPU → outputs (N, …)."""
+
+
+class Format(ABC):
+    """A way to write a network; `name` is the file's where the user gives none."""
+
+    name: str
+
+    @abstractmethod
+    def save(self, network: nn.Module, inputs: Tensor, path: Path) -> None:
+        """Writes the network, which takes such inputs (2, …), in any number."""
+
+    @abstractmethod
+    def load(self, path: Path, build: Callable[[], nn.Module]) -> Outputs:
+        """The network as the file has it; `build` gives one without its weights."""
+
+    def facts(self, path: Path) -> dict[str, Any]:
+        """What a reader of the file should know of it."""
+        return {}
+
+
+class StateDict(Format):
+    """`network.load_state_dict(torch.load(path, weights_only=True))`, on the same network."""
+
+    name = "network.state_dict.pt"
+
+    def save(self, network: nn.Module, inputs: Tensor, path: Path) -> None:
+        torch.save(network.state_dict(), path)
+
+    def load(self, path: Path, build: Callable[[], nn.Module]) -> Outputs:
+        network = build().eval()
+        network.load_state_dict(torch.load(path, weights_only=True))
+        return network
+
+
+class WholeModule(Format):
+    """`torch.load(path, weights_only=False)` gives the network itself, where this project can be imported.
+
+    Reading such a file runs whatever code it names: only ever load your own.
+    """
+
+    name = "network.module.pt"
+
+    def save(self, network: nn.Module, inputs: Tensor, path: Path) -> None:
+        torch.save(network, path)
+
+    def load(self, path: Path, build: Callable[[], nn.Module]) -> Outputs:
+        network: nn.Module = torch.load(path, weights_only=False)
+        return network
+
+
+class Safetensors(Format):
+    """`safetensors.torch.load_model(network, path)`; the metadata `network` says as JSON how to build it."""
+
+    name = "network.safetensors"
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self.settings = settings
+
+    def save(self, network: nn.Module, inputs: Tensor, path: Path) -> None:
+        save_model(network, str(path), metadata={"network": json.dumps(self.settings)})
+
+    def load(self, path: Path, build: Callable[[], nn.Module]) -> Outputs:
+        network = build().eval()
+        load_model(network, path)
+        return network
+
+
+class TorchExport(Format):
+    """`torch.export.load(path).module()(inputs)`, with torch alone."""
+
+    name = "network.pt2"
+
+    def save(self, network: nn.Module, inputs: Tensor, path: Path) -> None:
+        torch.export.save(captured(network, inputs), path)
+
+    def load(self, path: Path, build: Callable[[], nn.Module]) -> Outputs:
+        return torch.export.load(path).module()
+
+
+class Onnx(Format):
+    """ONNX in one file, its input named `input` and its output `output`.
+
+    UserError where the packages of the extra `onnx` are not installed.
+    """
+
+    name = "network.onnx"
+
+    def __init__(self, opset: int) -> None:
+        missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if importlib.util.find_spec(name) is None]
+        if missing:
+            raise UserError(f"format=onnx needs {' and '.join(missing)}: pip install -e '.[onnx]'.")
+        self.opset = opset
+
+    def facts(self, path: Path) -> dict[str, Any]:
+        import onnx
+
+        # torch leaves an older one than asked for where it cannot convert.
+        return {"opset": next(opset.version for opset in onnx.load(path).opset_import if not opset.domain)}
+
+    def save(self, network: nn.Module, inputs: Tensor, path: Path) -> None:
+        program = captured(network, inputs)
+        torch.onnx.export(
+            program,
+            f=path,
+            input_names=["input"],
+            output_names=["output"],
+            dynamic_shapes=({0: "batch"},),  # the name alone
+            opset_version=self.opset,
+            external_data=False,
+            verbose=False,
+        )
+
+    def load(self, path: Path, build: Callable[[], nn.Module]) -> Outputs:
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        return lambda inputs: torch.from_numpy(session.run(["output"], {"input": inputs.numpy()})[0])
+
+
+@torch.no_grad()
+def captured(network: nn.Module, inputs: Tensor) -> torch.export.ExportedProgram:
+    """The network as a graph for any number of such inputs. UserError where torch cannot make one of it."""
+    import_for_real()  # it needs torch._dynamo
+    batch = torch.export.Dim("batch", min=1)
+    try:
+        return torch.export.export(network, (inputs,), dynamic_shapes=({0: batch},))
+    except Exception as error:
+        reason = (str(error) or type(error).__name__).strip().splitlines()[0]
+        raise UserError(f"torch.export cannot capture {type(network).__name__} as a graph: {reason}") from error

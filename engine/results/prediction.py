@@ -1,0 +1,152 @@
+"""What a trained network sees in photos."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from lightning_fabric import Fabric
+from rich.console import Console
+from rich.progress import track
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from engine.config.resolvers import usable_cores
+from engine.data.normalization import normalize
+from engine.errors import UserError
+from engine.features.frozen import FrozenBackbone
+from engine.photos.unlabelled_photos import PhotoBatch, UnlabelledPhotos, find_photos
+from engine.results.contact_sheet import ContactSheet
+from engine.results.prediction_files import prediction_file
+from engine.results.preprocessing import normalization, photo_transform
+from engine.run.quiet import silence_idle_messages
+from engine.run.trained import Trained, load_trained
+from engine.speed.memory import keep_freed_memory
+from lightning_modules.classifier import Classifier
+from lightning_modules.multilabel_classifier import MultilabelClassifier
+
+Loader = DataLoader[PhotoBatch]
+MAX_PIXELS = 100_000_000
+"""A larger photo is refused before it is decoded, where the run's datamodule has no max_pixels of its own."""
+
+
+class Predictor:
+    """Photos (N, C, H, W) uint8, transformed → probabilities (N, num_classes), float32 on the CPU.
+
+    It computes as the run's evaluation does: in the Trainer's precision, and where the run was on features by the same
+    frozen backbone. A compiled network is not compiled again: a few photos would not be worth the time.
+
+    UserError for a run whose network gives no classes.
+    """
+
+    def __init__(self, trained: Trained) -> None:
+        config = trained.config
+        config.lightning_module.compile = False
+        module = trained.load_module()
+        if not isinstance(module, Classifier):
+            raise UserError(f"run={trained.directory}: its network gives no classes ({type(module).__name__}).")
+        self.several = isinstance(module, MultilabelClassifier)
+        self.classes: list[str] = trained.data["classes"]
+        self.mean, self.std = normalization(trained)
+        self.backbone = None
+        if trained.has_features:
+            network: Any = module.network
+            self.backbone = FrozenBackbone(network, str(config.features.precision))
+        fabric = Fabric(accelerator=config.trainer.accelerator, devices=1, precision=config.trainer.precision)
+        self.device = fabric.device
+        self.module = fabric.setup_module(module)
+
+    @torch.inference_mode()
+    def __call__(self, photos: Tensor) -> Tensor:
+        inputs = normalize(photos.to(self.device), self.mean, self.std)
+        if self.backbone is not None:
+            inputs = self.backbone(inputs).to(self.device)
+        scores = self.module(inputs).float()
+        return (scores.sigmoid() if self.several else scores.softmax(1)).cpu()
+
+    def label(self, probabilities: Tensor) -> str:
+        """The most probable class; of a network that gives several labels those above one half, with + between."""
+        if not self.several:
+            return self.classes[int(probabilities.argmax())]
+        return "+".join(name for name, p in zip(self.classes, probabilities.tolist(), strict=True) if p > 0.5)
+
+
+class Prediction(NamedTuple):
+    """Of the photo at `position` of the input: as the network saw it, (C, H, W) uint8, and what it said, (K,)."""
+
+    position: int
+    photo: Tensor
+    probabilities: Tensor
+
+
+def predict(
+    directory: Path,
+    photos: str,
+    *,
+    output: str | None,
+    checkpoint: str,
+    contact_sheet: str | None,
+    contact_sheet_photos: int,
+    batch_size: int | None,
+    num_workers: int | None,
+) -> None:
+    """Writes the predictions for all photos of `photos` (find_photos) and says where; conf/predict.yaml explains.
+
+    Files that cannot be read are told on stderr. UserError, with nothing written, where no photo can be.
+    """
+    silence_idle_messages()
+    keep_freed_memory()
+    path = Path(output) if output else directory / "predictions.csv"
+    trained = load_trained(directory, checkpoint)
+    for notice in trained.content["hyper_parameters"]["notices"]:
+        print(notice, file=sys.stderr)
+    transform = photo_transform(trained)
+    files = find_photos(photos)
+    sheet = None
+    if contact_sheet is not None:
+        sheet = ContactSheet(Path(contact_sheet), every=-(-len(files) // max(1, contact_sheet_photos)))
+    node = trained.config.datamodule
+    dataset = UnlabelledPhotos(files, transform, max_pixels=node.get("max_pixels", MAX_PIXELS))
+    loader = dataset.loader(
+        batch_size=batch_size or node.eval_batch_size,
+        num_workers=usable_cores() if num_workers is None else num_workers,
+    )
+
+    count = write_predictions(Predictor(trained), files, loader, path, sheet)
+    if count < len(files):
+        print(f"{len(files) - count:,} of {len(files):,} files could not be read.", file=sys.stderr)
+    print(f"{count:,} predicted: {path}")
+    if sheet is not None and sheet.save():
+        print(f"contact sheet: {sheet.path}")
+
+
+def write_predictions(
+    predictor: Predictor, files: Sequence[Path], loader: Loader, path: Path, sheet: ContactSheet | None
+) -> int:
+    """Writes the predictions for the photos of a loader of UnlabelledPhotos(files) to `path`, and says for how many.
+
+    UserError, with nothing written, where it is none.
+    """
+    count = 0
+    with prediction_file(path, predictor.classes) as write:
+        for position, photo, probabilities in predictions(predictor, loader):
+            label = predictor.label(probabilities)
+            write(files[position], label, probabilities.tolist())
+            if sheet is not None and position % sheet.every == 0:
+                sheet.add(photo, f"{label} {float(probabilities.max()):.0%}", files[position].name)
+            count += 1
+        if not count:
+            raise UserError(f"None of the {len(files):,} files of the input can be read as a photo.")
+    return count
+
+
+def predictions(predictor: Predictor, loader: Loader) -> Iterator[Prediction]:
+    """Of all photos that can be read, in their order; the others are told on stderr."""
+    console = Console(stderr=True)
+    shown = track(loader, "predicting", console=console, transient=True, disable=not console.is_terminal)
+    for positions, photos, unreadable in shown:
+        for reason in unreadable:
+            print(reason, file=sys.stderr)
+        if photos is not None:
+            yield from map(Prediction, positions, photos, predictor(photos))

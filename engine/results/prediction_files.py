@@ -1,0 +1,57 @@
+"""Predictions as rows of a table."""
+
+import csv
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from engine.errors import UserError
+
+Write = Callable[[Path, str, Sequence[float]], None]
+"""Takes a photo's path, its class and the classes' probabilities."""
+
+
+def csv_rows(file: IO[str], classes: Sequence[str]) -> Write:
+    """Columns `path`, `class` and, of each class, `p_<class>`."""
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(["path", "class", *(f"p_{name}" for name in classes)])
+
+    def write(path: Path, label: str, probabilities: Sequence[float]) -> None:
+        writer.writerow([path, label, *(f"{probability:.6g}" for probability in probabilities)])
+
+    return write
+
+
+def json_lines(file: IO[str], classes: Sequence[str]) -> Write:
+    """A line a photo: `{"path": …, "class": …, "probabilities": {<class>: …}}`."""
+
+    def write(path: Path, label: str, probabilities: Sequence[float]) -> None:
+        rounded = [float(f"{probability:.6g}") for probability in probabilities]
+        row = {"path": str(path), "class": label, "probabilities": dict(zip(classes, rounded, strict=True))}
+        file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+    return write
+
+
+FORMATS: dict[str, Callable[[IO[str], Sequence[str]], Write]] = {".csv": csv_rows, ".jsonl": json_lines}
+
+
+@contextmanager
+def prediction_file(path: Path, classes: Sequence[str]) -> Iterator[Write]:
+    """What writes rows to `path`, whose suffix says how; the file is there when all rows are in it, or as it was.
+
+    UserError for another suffix.
+    """
+    if path.suffix not in FORMATS:
+        raise UserError(f"output={path}: give a file that ends in {' or '.join(FORMATS)}.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        # A path that is no UTF-8 keeps its bytes.
+        with partial.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+            yield FORMATS[path.suffix](file, classes)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,103 @@
+"""From a photo to the input of a run's network, as the run's directory says it."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from hydra.utils import instantiate
+from torch import Tensor, nn
+from torchvision.transforms import v2
+
+from engine.data.normalization import normalize
+from engine.errors import UserError
+from engine.run.trained import Trained
+
+# By the last part of lightning_module._target_; the others' networks give logits of classes.
+OUTPUTS = {
+    "MultilabelClassifier": "logits (a sigmoid gives each class's probability)",
+    "Regressor": "numbers",
+}
+LOGITS = "logits (a softmax gives the classes' probabilities)"
+
+
+def photo_transform(trained: Trained) -> Callable[[Tensor], Tensor]:
+    """(3, H, W) uint8, of any size, → (C, h, w) uint8 as the network wants it, but for the normalisation.
+
+    The run's own evaluation transform; where the run's images had none, since all were of one size, a resize to that.
+    UserError where the network takes no images.
+    """
+    if "eval_transform" in trained.config.datamodule:
+        transform: Callable[[Tensor], Tensor] = instantiate(trained.config.datamodule.eval_transform)
+        return transform
+    shape = input_shape(trained)
+    if len(shape) != 3 or shape[0] not in (1, 3):
+        raise UserError(
+            f"run={trained.directory}: its network takes inputs of shape {tuple(shape)} ({trained.data['name']}), and "
+            "no photos: choose a run on images."
+        )
+    resize = v2.Resize(list(shape[1:]), antialias=True)
+    return v2.Compose([v2.Grayscale(1), resize] if shape[0] == 1 else [resize])
+
+
+def input_shape(trained: Trained) -> Sequence[int]:
+    """Of one input of the network. UserError where the run could not tell."""
+    shape: Sequence[int] | None = trained.data["input_shape"]
+    if shape is None:
+        raise UserError(
+            f"run={trained.directory}: the shape of its network's inputs is not known: its datamodule has none of the "
+            "attributes that tell it (engine/run/data_facts.py)."
+        )
+    return shape
+
+
+def normalization(trained: Trained) -> tuple[Sequence[float] | None, Sequence[float] | None]:
+    """Mean and standard deviation of each channel, of pixels in [0, 1], that the data was normalised with, or None."""
+    mean, std = (trained.config.datamodule.get(key) for key in ("mean", "std"))
+    return (None, None) if mean is None or std is None else (list(mean), list(std))
+
+
+def describe(trained: Trained, network: nn.Module, outputs: Tensor) -> dict[str, Any]:
+    """What a program needs that uses the network elsewhere: inputs, how a photo becomes one, outputs, class names."""
+    shape = input_shape(trained)
+    procedure = str(trained.config.lightning_module["_target_"]).rpartition(".")[2]
+    return {
+        "input": {"name": "input", "shape": ["batch", *shape], "dtype": "float32", **_images(trained, shape)},
+        "normalization_in_the_network": _own_normalization(network),
+        "output": {
+            "name": "output",
+            "shape": ["batch", *outputs.shape[1:]],
+            "dtype": "float32",
+            "meaning": OUTPUTS.get(procedure, LOGITS),
+        },
+        "classes": trained.data["classes"],
+    }
+
+
+def _images(trained: Trained, shape: Sequence[int]) -> dict[str, Any]:
+    """The input's layout, and how a photo becomes one; nothing of a network that takes no images."""
+    if len(shape) != 3:
+        return {}
+    mean, std = normalization(trained)
+    extremes = normalize(torch.tensor([0, 255]).view(2, 1, 1, 1).expand(2, shape[0], 1, 1), mean, std)
+    transform = photo_transform(trained)
+    steps = [repr(step) for step in getattr(transform, "transforms", [transform])]
+    return {
+        "layout": f"batch, {'grey' if shape[0] == 1 else 'red, green, blue'}, height, width",
+        "value_range": [float(extremes.min()), float(extremes.max())],
+        "steps": [
+            "decode to 8-bit RGB, upright by the EXIF orientation, transparency on white",
+            *steps,
+            "divide by 255",
+            *([] if mean is None else ["subtract the channel's mean, divide by its std"]),
+        ],
+        "mean": mean,
+        "std": std,
+    }
+
+
+def _own_normalization(network: nn.Module) -> dict[str, list[float]] | None:
+    """Of a network that does it itself (networks/pretrained.py): nothing of it is left to do outside."""
+    mean, std = getattr(network, "mean", None), getattr(network, "std", None)
+    if not isinstance(mean, torch.Tensor) or not isinstance(std, torch.Tensor):
+        return None
+    return {"mean": mean.flatten().tolist(), "std": std.flatten().tolist()}

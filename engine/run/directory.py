@@ -1,0 +1,67 @@
+"""The run directory: made for one run alone, self-contained, movable."""
+
+import os
+import shlex
+import sys
+from datetime import datetime
+from pathlib import Path
+
+from engine.errors import UserError
+
+
+def new_run_directory(parent: str) -> str:
+    """`parent/<date_time_microseconds>`, made here and now, so that no other run can have it too.
+
+    Where that cannot be, the process ends with one sentence: of an exception in a resolver Hydra prints the traceback.
+    """
+    if _is_one_of_several():
+        sys.exit("Processes that are started one by one write to one run: give all of them the same hydra.run.dir=DIR.")
+    try:
+        Path(parent).mkdir(parents=True, exist_ok=True)
+        while True:
+            directory = Path(parent, datetime.now().strftime("%Y-%m-%d_%H-%M-%S_%f"))
+            try:
+                directory.mkdir()
+            except FileExistsError:
+                continue
+            return str(directory)
+    except OSError as error:
+        sys.exit(f"{parent} cannot hold the run ({error.strerror}): mend its permissions, or give hydra.run.dir=DIR.")
+
+
+def refuse_unwritable(argv: list[str]) -> None:
+    """UserError for a run's or sweep's directory on the command line that cannot be made; nothing is made here.
+
+    Hydra, which makes it before anything of ours runs, would show a traceback.
+    """
+    for argument in argv:
+        key, _, value = argument.partition("=")
+        if key not in ("hydra.run.dir", "hydra.sweep.dir") or "${" in value:
+            continue
+        place = Path(value.strip("\"'")).absolute()
+        while not os.path.lexists(place):
+            place = place.parent
+        if not (place.is_dir() and os.access(place, os.W_OK | os.X_OK)):
+            raise UserError(
+                f"{argument}: {place} is no folder that you may write; mend its permissions, or give another."
+            )
+
+
+def _is_one_of_several() -> bool:
+    """Whether torchrun, srun or a person on several machines started this process; those that Lightning starts are told
+    the directory."""
+    several = max(int(os.environ.get(name, "1")) for name in ("WORLD_SIZE", "SLURM_NTASKS")) > 1
+    return several or "NODE_RANK" in os.environ
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Writes the file so that a kill leaves the old content or the new one."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    aside.write_text(text, encoding="utf-8")
+    aside.replace(path)
+
+
+def typed(path: Path) -> str:
+    """A path as one would type it here."""
+    here, path = Path.cwd(), path.absolute()
+    return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) else path))

@@ -1,0 +1,122 @@
+"""Which failures are the user's to mend, and what is said of each, in one sentence."""
+
+import errno
+import re
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hydra.errors import InstantiationException
+from omegaconf import DictConfig, OmegaConf
+
+from engine.checkpoints.architecture import other_architecture
+from engine.data_errors import DataError
+from engine.errors import UserError
+from engine.training.divergence import DivergenceError
+from networks.pretrained import WeightsError
+
+SENTENCES = (UserError, DataError, WeightsError, DivergenceError)
+"""Exceptions whose message is such a sentence already."""
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NO_ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR)
+
+# Libraries tell these apart in their messages alone; each pattern names the library's wording that it is for.
+WORKER = re.compile(r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\) (?:is killed|exited)")  # torch.utils.data
+SIGNAL = re.compile(r"killed by signal: ([\w ]+)")
+SHARED_MEMORY = re.compile(r"shared memory|</torch_\d")  # torch.multiprocessing
+MEMORY = re.compile(
+    r"out of memory|can(?:'t|not) allocate memory"  # CUDA; torch's CPU allocator, the C library
+    r"|unable to allocate|bad_alloc|ALLOC_FAILED",  # NumPy; C++; cuBLAS and cuDNN
+    re.IGNORECASE,
+)
+ASKED = re.compile(r"(?:tried|unable) to allocate ([\d.]+ ?\w+)", re.IGNORECASE)
+GPU = re.compile(r"CUDA|CUBLAS|CUDNN|HIP|MPS|XPU")
+
+
+@contextmanager
+def for_the_user(cfg: DictConfig | None = None) -> Iterator[None]:
+    """Turns what a user can mend into a UserError, which Hydra prints without a traceback; `cfg` is the run's."""
+    try:
+        yield
+    except Exception as error:
+        told = sentence(error, cfg)
+        if told is None:
+            raise
+        raise UserError(told) from error
+
+
+def sentence(error: BaseException, cfg: DictConfig | None = None) -> str | None:
+    """What to tell the user of an error; None for one that is the program's own, and needs its traceback."""
+    while isinstance(error, InstantiationException) and error.__cause__:  # Hydra's cover of what a class raised
+        error = error.__cause__
+    if isinstance(error, SENTENCES):
+        return str(error)
+    text = f"{error} {error.__cause__}"
+    if isinstance(error, RuntimeError) and (worker := WORKER.search(text)):
+        return _worker_killed(worker[1], text, cfg)
+    if isinstance(error, OSError | EOFError) and _amid_a_batch(error):
+        return _worker_killed("", text, cfg)
+    if isinstance(error, RuntimeError) and SHARED_MEMORY.search(text):
+        return (
+            f"Shared memory (/dev/shm) ran out: {_lower(cfg, 'num_workers')}, or make it larger (docker: --shm-size)."
+        )
+    if isinstance(error, RuntimeError) and (told := other_architecture(error)):
+        return told
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError | OSError) and MEMORY.search(text)):
+        return _out_of_memory(text, cfg)
+    if isinstance(error, OSError) and error.errno in (*NO_ROOM, *NO_ACCESS):
+        return _not_written(error, cfg)
+    return None
+
+
+def _amid_a_batch(error: BaseException) -> bool:
+    """Whether a worker vanished while it handed a batch over, which the DataLoader raises as the broken connection."""
+    return any(frame.f_code.co_name == "_try_get_data" for frame, _ in traceback.walk_tb(error.__traceback__))
+
+
+def _worker_killed(pids: str, text: str, cfg: DictConfig | None) -> str:
+    signal = SIGNAL.search(text)
+    cause = f"was killed by the signal {signal[1].strip()!r}" if signal else "ended without a word"
+    if SHARED_MEMORY.search(text):
+        advice = f"shared memory (/dev/shm) may be too small, so make it larger, or {_lower(cfg, 'num_workers')}"
+    else:
+        advice = f"mostly for want of memory, so {_lower(cfg, 'num_workers', 'batch_size')}"
+    which = f" (pid {pids})" if pids else ""
+    return f"A worker process that reads the data{which} {cause}: {advice}{_how_to_go_on(cfg)}."
+
+
+def _out_of_memory(text: str, cfg: DictConfig | None) -> str:
+    asked = ASKED.search(text)
+    wanted = f", where {asked[1]} more were asked for" if asked else ""
+    if GPU.search(text):
+        advice = _lower(cfg, "batch_size", "eval_batch_size", "image_size")
+        return f"The GPU is out of memory{wanted}: {advice}{_how_to_go_on(cfg)}."
+    advice = _lower(cfg, "batch_size", "eval_batch_size", "image_size", "num_workers")
+    return f"The machine is out of memory{wanted}: {advice}{_how_to_go_on(cfg)}."
+
+
+def _not_written(error: OSError, cfg: DictConfig | None) -> str:
+    run = cfg.get("run_dir") if cfg else None
+    place = error.filename or (f"A file in {run}" if run else "A file")
+    if error.errno in NO_ROOM:
+        return f"{place} cannot be written ({error.strerror}): make room on that disk{_how_to_go_on(cfg)}."
+    return (
+        f"{place} cannot be used ({error.strerror}): mend its permissions, or choose another place{_how_to_go_on(cfg)}."
+    )
+
+
+def _lower(cfg: DictConfig | None, *keys: str) -> str:
+    """`lower datamodule.batch_size (now 64) or …`: those of the keys that the datamodule has."""
+    settings = [f"datamodule.{key}" for key in keys]
+    values = {key: OmegaConf.select(cfg, key) for key in settings} if cfg else {}
+    known = [f"{key} (now {value})" for key, value in values.items() if value is not None] or settings
+    return "lower " + " or ".join(part for part in (", ".join(known[:-1]), known[-1]) if part)
+
+
+def _how_to_go_on(cfg: DictConfig | None) -> str:
+    """For the end of a sentence: the command that takes up a run that has saved something."""
+    run = cfg.get("run_dir") if cfg else None
+    saved = run is not None and (Path(run) / "checkpoints" / "last.ckpt").is_file()
+    return f", then go on with `python train.py resume={run}`" if saved else ""

@@ -1,0 +1,155 @@
+"""What a run leaves in its directory beside config, checkpoints and curves: metrics.json."""
+
+import math
+import subprocess
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, open_dict, read_write
+
+from engine.build import network_name
+from engine.checkpoints.continuation import continue_from
+from engine.config.config_file import is_first_process
+from engine.errors import UserError
+from engine.run.failure import sentence
+from engine.run.outcome import write_outcome
+
+
+class Record:
+    """Context of one run: on leaving it, however that happens, metrics.json says how the run ended and with what."""
+
+    def __init__(self, cfg: DictConfig) -> None:
+        self.cfg = cfg
+        self.directory = Path(cfg.run_dir)
+        self.metrics: dict[str, Any] = {}
+        self.data: dict[str, str] = {}
+        self.checkpoint: Path | None = None
+        self.trainer: Any = None
+        self.is_first_process = is_first_process()
+
+    def find_checkpoint(self) -> Path | None:
+        """The checkpoint that this run goes on from, if it is one that goes on and had saved one."""
+        if self.cfg.resume:
+            last = self.directory / "checkpoints" / "last.ckpt"
+            self.checkpoint = continue_from(self.directory) if self.is_first_process else last
+        return self.checkpoint
+
+    @property
+    def pruned(self) -> bool:
+        """Whether a search gave the run up early (engine/sweep/pruning.py)."""
+        return any(getattr(callback, "pruned", False) for callback in getattr(self.trainer, "callbacks", ()))
+
+    def name_data(self, name: str, source: str) -> None:
+        """Notes which data the run is on; a stand-in's run directory says so in its name from here on."""
+        self.data = {"name": name, "source": source}
+        if source != "stand-in" or self.directory.name.endswith("_stand-in"):
+            return
+        if self.checkpoint:
+            raise UserError(
+                f"resume={self.directory}: the run was not on stand-in data, but its own data is no longer in "
+                f"{self.cfg.datamodule.data_dir}: give datamodule.data_dir=DIR."
+            )
+        if self.is_first_process:
+            self._rename(self.directory.with_name(f"{self.directory.name}_stand-in"))
+
+    def _rename(self, directory: Path) -> None:
+        self.directory.rename(directory)
+        self.directory = directory
+        hydra: Any = HydraConfig.get()
+        with read_write(hydra), open_dict(self.cfg):
+            hydra.runtime.output_dir = str(directory.absolute())
+            hydra.run.dir = str(directory)
+            self.cfg.run_dir = str(directory.absolute())
+
+    def __enter__(self) -> "Record":
+        self.started = time.monotonic()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if not self.is_first_process:
+            return
+        if error is None:
+            outcome: dict[str, Any] = {"status": "pruned" if self.pruned else "completed"}
+        else:
+            from engine.checkpoints.last_checkpoint import Interrupted
+
+            status = "interrupted" if isinstance(error, KeyboardInterrupt | Interrupted) else "failed"
+            outcome = {"status": status, "error": f"{type(error).__name__}: {sentence(error, self.cfg) or error}"}
+            if self.trainer is not None and not self.metrics:
+                before = self.trainer.lightning_module.logged_before
+                self.metrics = collect_metrics(self.trainer, before) | best_so_far(
+                    self.trainer, self.cfg.monitor.metric
+                )
+        write_outcome(self.directory, outcome | self.metrics | self._circumstances())
+
+    def _circumstances(self) -> dict[str, Any]:
+        from importlib.metadata import version
+
+        network = {"name": network_name(self.cfg.network), "substitute_for": self.cfg.network.get("substitute_for")}
+        return {
+            "seconds": round(time.monotonic() - self.started, 3),
+            "data": self.data,
+            "network": network,
+            "seed": self.cfg.seed,
+            "git": git_commit(),
+            "torch": version("torch"),
+            "lightning": version("pytorch-lightning"),
+        }
+
+
+def git_commit() -> str | None:
+    """The commit of the project's checkout, `-dirty` behind it where files differ; None outside a checkout."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        done = subprocess.run(
+            command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True, timeout=10
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def best_checkpoint(trainer: Any, metric: str) -> Any:
+    """The callback that keeps the best epoch by `metric`."""
+    return next(c for c in trainer.checkpoint_callbacks if getattr(c, "monitor", None) == metric)
+
+
+def best_so_far(trainer: Any, metric: str) -> dict[str, float | None]:
+    """The best value of `metric` by its name in metrics.json; None before the first."""
+    score = best_checkpoint(trainer, metric).best_model_score
+    return {f"best/{metric}": None if score is None else float(score)}
+
+
+def restore_best(trainer: Any, module: Any, monitor: DictConfig) -> dict[str, Any]:
+    """Loads the weights of the best epoch into `module`; its number and the monitored metric's value there."""
+    from engine.checkpoints.checkpoint_io import load_checkpoint
+
+    path = best_checkpoint(trainer, monitor.metric).best_model_path
+    if not path:
+        return {f"best/{monitor.metric}": None, "best/epoch": None}
+    checkpoint = load_checkpoint(Path(path), module.device)
+    module.on_load_checkpoint(checkpoint)
+    module.load_state_dict(checkpoint["state_dict"])
+    return {**best_so_far(trainer, monitor.metric), "best/epoch": checkpoint["epoch"]}
+
+
+def collect_metrics(trainer: Any, before: Mapping[str, float] | None = None) -> dict[str, Any]:
+    """Every metric of the last epoch by its TensorBoard name, the number of epochs, and the throughput.
+
+    `before` are those that were logged before the training was resumed.
+    """
+    from callbacks.throughput import Throughput
+
+    metrics: dict[str, Any] = {}
+    for name, value in {**(before or {}), **trainer.callback_metrics}.items():
+        number = float(value)
+        if "/" in name:
+            metrics[name] = number if math.isfinite(number) else str(number)
+    rates = [c.images_per_second for c in trainer.callbacks if isinstance(c, Throughput)]
+    return metrics | {"epochs": trainer.current_epoch, "images_per_second": rates[0] if rates else None}

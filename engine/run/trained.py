@@ -1,0 +1,98 @@
+"""A finished run, from nothing but its directory."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor, nn
+
+from engine.build import build_module, build_network
+from engine.checkpoints.checkpoint_io import load_checkpoint
+from engine.config.allowlist import read_run_config
+from engine.config.config_file import has_features
+from engine.errors import UserError
+
+PREFIX = "network."
+CHECKPOINTS = ("best", "last")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A run's directory and config, and the content of the one of its checkpoints (best, last) that was asked for."""
+
+    directory: Path
+    config: DictConfig
+    checkpoint: str
+    content: dict[str, Any]
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """What engine/run/data_facts.py noted of the data that the run was on."""
+        facts: dict[str, Any] | None = self.content["hyper_parameters"].get("data")
+        if facts is None:
+            raise UserError(
+                f"run={self.directory}: its checkpoints do not name its data's classes, as those of older versions of "
+                "this project do not: train it again."
+            )
+        return facts
+
+    @property
+    def has_features(self) -> bool:
+        """See engine/config/config_file.py."""
+        return has_features(self.config)
+
+    def load_network(self) -> nn.Module:
+        """The network on the CPU, in eval mode, with the checkpoint's weights."""
+        network: nn.Module = build_network(self.config, self.directory / "checkpoints")
+        state = self.content["state_dict"]
+        weights = {name.removeprefix(PREFIX): value for name, value in state.items() if name.startswith(PREFIX)}
+        _load_weights(network, weights, "backbone.")
+        return network.eval()
+
+    def load_module(self) -> Any:
+        """The lightning_module, on the CPU and in eval mode, with the checkpoint's weights."""
+        network = build_network(self.config, self.directory / "checkpoints")
+        module = build_module(self.config, network, init=None)  # which would undo the frozen backbone's weights
+        _load_weights(module, self.content["state_dict"], f"{PREFIX}backbone.")
+        return module.eval()
+
+
+def _load_weights(module: nn.Module, weights: dict[str, Tensor], backbone: str) -> None:
+    """All of a module's weights; a frozen backbone is in none of a run's checkpoints, and in the module already."""
+    frozen = {name: value for name, value in module.state_dict().items() if name.startswith(backbone)}
+    module.load_state_dict(frozen | weights)
+
+
+def load_trained(directory: Path, checkpoint: str, overrides: Sequence[str] = ()) -> Trained:
+    """The run in `directory`, some of its config's values changed by `overrides`, each `key=value`.
+
+    UserError where the directory holds no run, the run has no such checkpoint, or the config no such key.
+    """
+    if checkpoint not in CHECKPOINTS:
+        raise UserError(f"checkpoint={checkpoint}: choose from {', '.join(CHECKPOINTS)}.")
+    config = load_config(directory)
+    for override in overrides:
+        _override(config, override)
+    content = load_checkpoint(directory / "checkpoints" / f"{checkpoint}.ckpt")
+    return Trained(directory, config, checkpoint, content)
+
+
+def load_config(directory: Path) -> DictConfig:
+    """The run's config, with the directory where it lies now. UserError where the directory holds no run."""
+    config = read_run_config(directory, f"run={directory}")
+    config.run_dir = str(directory.absolute())
+    return config
+
+
+def _override(config: DictConfig, override: str) -> None:
+    """Changes a value that is there. A group's choice cannot be changed: what follows from it is in the config."""
+    key, _, _ = override.partition("=")
+    missing = object()
+    before = OmegaConf.select(config, key, default=missing)
+    if before is missing:
+        raise UserError(f"{override}: the run's config.yaml has no {key}.")
+    if isinstance(before, DictConfig):
+        raise UserError(f"{override}: {key} is a group of values; change one, such as {key}.{next(iter(before))!s}.")
+    OmegaConf.update(config, key, OmegaConf.select(OmegaConf.from_dotlist([override]), key))

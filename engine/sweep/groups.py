@@ -1,0 +1,96 @@
+"""What a sweep says of its settings: the jobs that differ in the seed alone, taken together."""
+
+import math
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.config.sweep_job import DONE, Setting
+from engine.student_t import student_t_quantile
+from engine.sweep.table import Row
+
+CONFIDENCE = 0.95
+
+
+@dataclass
+class Group:
+    """Jobs with the same settings but for the seed, and the best values of their metric."""
+
+    overrides: dict[str, Setting]
+    metric: str
+    mode: str
+    rows: list[Row] = field(default_factory=list)
+
+    @property
+    def scores(self) -> list[float]:
+        return [row.best for row in self.rows if row.best is not None]
+
+    @property
+    def mean(self) -> float:
+        return statistics.fmean(self.scores)
+
+    @property
+    def std(self) -> float | None:
+        """Over n - 1; None of one value."""
+        return statistics.stdev(self.scores) if len(self.scores) > 1 else None
+
+    @property
+    def best(self) -> Row:
+        choose = max if self.mode == "max" else min
+        return choose(self.rows, key=lambda row: row.best or 0.0)
+
+    def by_seed(self) -> dict[Setting, float]:
+        return {row.overrides.get("seed"): score for row, score in zip(self.rows, self.scores, strict=True)}
+
+    def summary(self, reference: "Group") -> dict[str, Any]:
+        """For sweep.json; `difference` is against `reference`, seed by seed."""
+        difference = paired(self, reference) if self.metric == reference.metric and self is not reference else None
+        return {
+            "overrides": self.overrides,
+            "jobs": [row.number for row in self.rows],
+            "metric": self.metric,
+            "n": len(self.rows),
+            "mean": self.mean,
+            "std": self.std,
+            "interval": interval(self.scores),
+            "difference": difference,
+        }
+
+
+def group_by_seed(rows: Iterable[Row]) -> list[Group]:
+    """The completed jobs in groups, best mean first; those of another metric than the first job's come later."""
+    groups: dict[tuple[Any, ...], Group] = {}
+    for row in rows:
+        if row.status != DONE[0] or row.best is None or row.metric is None:
+            continue
+        overrides = {key: value for key, value in row.overrides.items() if key != "seed"}
+        group = groups.setdefault((row.metric, *overrides.items()), Group(overrides, row.metric, row.mode or "min"))
+        group.rows.append(row)
+    metrics = list(dict.fromkeys(group.metric for group in groups.values()))
+    return sorted(groups.values(), key=lambda g: (metrics.index(g.metric), -g.mean if g.mode == "max" else g.mean))
+
+
+def interval(values: Sequence[float]) -> tuple[float, float] | None:
+    """Student's confidence interval of the expected value: mean ± t · s / √n, with n - 1 degrees of freedom.
+
+    None for fewer than two values.
+    """
+    if len(values) < 2:
+        return None
+    mean, count = statistics.fmean(values), len(values)
+    half = student_t_quantile(CONFIDENCE, count - 1) * statistics.stdev(values) / math.sqrt(count)
+    return mean - half, mean + half
+
+
+def paired(group: Group, reference: Group) -> dict[str, Any] | None:
+    """The mean of group - reference over the seeds that both have, and its interval; None for fewer than two.
+
+    Where runs of one seed have much in common (order, augmentation, splits), the differences scatter less than the
+    runs do, so that this tells more than two intervals side by side.
+    """
+    ours, theirs = group.by_seed(), reference.by_seed()
+    differences = [ours[seed] - theirs[seed] for seed in ours if seed in theirs]
+    if len(differences) < 2:
+        return None
+    return {"mean": statistics.fmean(differences), "interval": interval(differences), "n": len(differences)}

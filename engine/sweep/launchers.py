@@ -1,0 +1,249 @@
+"""Where a sweep's jobs run: several at once on this machine, or on others. Chosen by conf/launcher/.
+
+Hydra imports it at each start, through hydra_plugins/: nothing heavy at the top.
+"""
+
+import logging
+import multiprocessing
+import os
+import pickle
+import platform
+import signal
+import sys
+import threading
+import time
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+from hydra.core.singleton import Singleton
+from hydra.core.utils import JobReturn, JobStatus, configure_log, run_job, setup_globals
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from engine.config.config_file import has_features
+from engine.config.resolvers import usable_cores
+from engine.sweep.grid_sweeper import one_of_each_kind
+
+logger = logging.getLogger(__name__)
+
+ROOT = Path(__file__).parents[2]
+
+Wait = Callable[[], JobReturn]
+
+MEMORY_OF_A_JOB = 2 << 30  # bytes, at most, where it trains on cached features
+
+
+@dataclass
+class Job:
+    """One job of a sweep with all that it needs to run in another process, by being called there."""
+
+    singletons: bytes  # a pickle of Hydra's state
+    sweep: bytes  # a pickle of what all jobs share
+    overrides: Sequence[str]
+    number: int
+    folder: str  # the one that relative paths start from
+    owner: int | None  # the sweep's process, if it is on the same machine
+
+    def __call__(self) -> JobReturn:
+        if self.owner is not None:
+            end_with(self.owner)
+        os.chdir(self.folder)
+        multiprocessing.set_start_method("spawn", force=True)  # loky's own means nothing to the job's processes
+        setup_globals()
+        # It executes the plug-ins' modules anew: what holds their classes must not be there before.
+        Singleton.set_state(pickle.loads(self.singletons))
+        hydra_context, task_function, master = pickle.loads(self.sweep)
+        config = hydra_context.config_loader.load_sweep_config(master, list(self.overrides))
+        with open_dict(config):
+            config.hydra.job.id = f"{config.hydra.job.name}_{self.number}"
+            config.hydra.job.num = self.number
+        return run_job(
+            hydra_context=hydra_context,
+            task_function=task_function,
+            config=config,
+            job_dir_key="hydra.sweep.dir",
+            job_subdir_key="hydra.sweep.subdir",
+        )
+
+    def checkpoint(self) -> Any:
+        """What submitit queues again when the job's time is up or its machine is wanted: it continues the run."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self)
+
+
+def end_with(owner: int) -> None:
+    """Lets this process be killed soon after that one is gone: a sweep that was killed must leave no job behind."""
+
+    def watch() -> None:
+        while True:
+            time.sleep(1)
+            try:
+                os.kill(owner, 0)
+            except ProcessLookupError:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    name = f"end with {owner}"
+    if name not in {thread.name for thread in threading.enumerate()}:
+        threading.Thread(target=watch, name=name, daemon=True).start()
+
+
+class ElsewhereLauncher(Launcher):
+    """Runs jobs in other processes, each of which can import this project and sees the sweep's directory.
+
+    A job that is lost with its process or machine gives None, as one that failed does, and costs no other job.
+    """
+
+    config: DictConfig
+    task_function: TaskFunction
+    hydra_context: HydraContext
+    is_here = False  # whether the jobs run on the machine of the sweep, and have no reason to outlive it
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        import cloudpickle
+
+        setup_globals()
+        configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
+        Path(self.config.hydra.sweep.dir).mkdir(parents=True, exist_ok=True)
+        # Processes that start elsewhere have neither this script's folder nor the tests' on their path.
+        paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+        os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
+        state = cloudpickle.dumps(Singleton.get_state())
+        sweep = cloudpickle.dumps((self.hydra_context, self.task_function, self.config))
+        place = (str(Path.cwd()), os.getpid() if self.is_here else None)
+        jobs = [Job(state, sweep, o, number, *place) for number, o in enumerate(job_overrides, initial_job_idx)]
+        logger.info("%s: %d jobs", type(self).__name__, len(jobs))
+        return [self._returned(job, wait) for job, wait in zip(jobs, self.start(jobs), strict=True)]
+
+    @abstractmethod
+    def start(self, jobs: Sequence[Job]) -> Iterable[Wait]:
+        """Starts the jobs, and gives for each what waits for its end; that raises where the job was lost."""
+
+    def _returned(self, job: Job, wait: Wait) -> JobReturn:
+        try:
+            return wait()
+        except Exception as error:
+            logger.error("Job %d was lost: %s: %s", job.number, type(error).__name__, error)
+            lost = JobReturn(overrides=job.overrides, status=JobStatus.COMPLETED)
+            lost.return_value = None
+            return lost
+
+
+class JoblibLauncher(ElsewhereLauncher):
+    """`n_jobs` processes on this machine, which share its cores: joblib gives each its part of the threads.
+
+    One job at a time runs as Hydra has it, with all cores. `n_jobs` None: as many jobs as cores, if all of them train a
+    head on cached features without a GPU, since none of these can use more than one core; else one at a time.
+    """
+
+    is_here = True
+
+    def __init__(self, *, n_jobs: int | None) -> None:
+        self.n_jobs = n_jobs
+        self.at_once = 1  # of the jobs that are launched
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        self.at_once = self.n_jobs or self._suitable(job_overrides)
+        if min(self.at_once, len(job_overrides)) > 1:
+            return super().launch(job_overrides, initial_job_idx)
+        basic = BasicLauncher()
+        basic.setup(hydra_context=self.hydra_context, task_function=self.task_function, config=self.config)
+        return basic.launch(job_overrides, initial_job_idx)
+
+    def start(self, jobs: Sequence[Job]) -> Iterable[Wait]:
+        from joblib import Parallel, delayed
+
+        returned = Parallel(self.at_once, backend="loky", return_as="generator")(delayed(job)() for job in jobs)
+        return [partial(next, returned) for _ in jobs]
+
+    def _suitable(self, job_overrides: Sequence[Sequence[str]]) -> int:
+        """How many of these jobs should run at once."""
+        compose = self.hydra_context.config_loader.load_sweep_config
+        if not all(uses_one_core(compose(self.config, list(job))) for job in one_of_each_kind(job_overrides)):
+            return 1
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        return max(1, min(usable_cores(), memory // MEMORY_OF_A_JOB))
+
+
+def uses_one_core(config: DictConfig) -> bool:
+    """Whether a job trains a head on cached features, and not on a GPU."""
+    accelerator = OmegaConf.select(config, "trainer.accelerator", default="auto")
+    return has_features(config) and (accelerator == "cpu" or (accelerator == "auto" and not has_gpu()))
+
+
+def has_gpu() -> bool:
+    """Whether the machine has what torch could compute on besides its processor; torch itself is not asked."""
+    devices = ("nvidia[0-9]*", "dxg", "kfd")  # NVIDIA's, NVIDIA's under Windows (WSL), AMD's
+    is_apple = sys.platform == "darwin" and platform.machine() == "arm64"
+    return is_apple or any(found for device in devices for found in Path("/dev").glob(device))
+
+
+class SubmititLauncher(ElsewhereLauncher):
+    """Jobs of their own on this machine (`cluster` local, `n_jobs` at once) or in a SLURM cluster's queue (slurm).
+
+    `parameters` are submitit's: sbatch's with underscores, `timeout_min`, `mem_gb` and the like. What submitit writes,
+    each job's output included, lies in `.submitit` in the sweep's directory.
+    """
+
+    def __init__(self, *, cluster: str, n_jobs: int, parameters: DictConfig) -> None:
+        self.cluster, self.is_here = cluster, cluster == "local"
+        self.n_jobs = n_jobs
+        self.parameters: Any = OmegaConf.to_container(parameters, resolve=True)
+
+    def start(self, jobs: Sequence[Job]) -> Iterable[Wait]:
+        from submitit import AutoExecutor
+
+        executor = AutoExecutor(Path(self.config.hydra.sweep.dir, ".submitit").absolute(), cluster=self.cluster)
+        executor.update_parameters(**self.parameters)
+        if self.cluster == "slurm":
+            executor.update_parameters(slurm_array_parallelism=self.n_jobs)
+            with executor.batch():
+                queued = [executor.submit(job) for job in jobs]
+            return [job.result for job in queued]
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, usable_cores() // self.n_jobs)))
+        pool = ThreadPoolExecutor(self.n_jobs)
+
+        def run(job: Job) -> JobReturn:
+            returned: JobReturn = executor.submit(job).result()
+            return returned
+
+        return [pool.submit(run, job).result for job in jobs]
+
+
+class RayLauncher(ElsewhereLauncher):
+    """Tasks of a Ray cluster, on as many machines as it has; without an address, of one that is started for the sweep.
+
+    Args:
+        address: the cluster's, `auto` for the one that this machine is part of; None: start one here.
+        num_cpus: cores that a job has to itself, which is also its number of threads.
+        num_gpus: GPUs that a job has to itself.
+        init: other settings of `ray.init`.
+    """
+
+    def __init__(self, *, address: str | None, num_cpus: int, num_gpus: float, init: DictConfig) -> None:
+        self.address, self.num_cpus, self.num_gpus = address, num_cpus, num_gpus
+        self.init: Any = OmegaConf.to_container(init, resolve=True)
+
+    def start(self, jobs: Sequence[Job]) -> Iterable[Wait]:
+        import ray
+
+        if not ray.is_initialized():
+            ray.init(address=self.address, **self.init)
+        run = ray.remote(num_cpus=self.num_cpus, num_gpus=self.num_gpus, max_retries=0)(_run)
+        waiting = [run.remote(job) for job in jobs]
+        get: Any = ray.get
+        return [partial(get, task) for task in waiting]
+
+
+def _run(job: Job) -> JobReturn:
+    return job()

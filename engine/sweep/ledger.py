@@ -1,0 +1,140 @@
+"""The ledger of a sweep: every multirun writes sweep.json and sweep.csv as it goes, and its report at the end."""
+
+import atexit
+import os
+import sys
+import traceback
+from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.core.utils import JobReturn
+from hydra.experimental.callback import Callback
+from hydra.types import RunMode
+from omegaconf import DictConfig, read_write
+
+from engine.config.arguments import quoted
+from engine.config.sweep_job import DONE, repeat, settings_of, swept_settings
+from engine.run.directory import typed
+from engine.sweep.groups import group_by_seed
+from engine.sweep.page import write_page
+from engine.sweep.report import job_line, print_sweep
+from engine.sweep.table import FILE, Row, Sweep, changing
+from engine.sweep.worker import stopping
+
+ALL_COMBINATIONS = ("hydra_plugins.plugins.GridSweeper", "hydra._internal.core_plugins.basic_sweeper.BasicSweeper")
+"""The sweepers whose jobs are known before the first one starts."""
+
+_open = ExitStack()
+"""What the sweep of this process holds: its directory's lock, the signals, and the report at exit."""
+
+
+class Ledger(Callback):
+    """Hydra's callback that keeps a sweep's table (engine/sweep/table.py).
+
+    The first and the last method are called in the sweep's own process, the others wherever a job is launched: there is
+    no state but in the files. Where a signal ends the sweep, the last one's work is done as the process ends.
+    """
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Lists the jobs. Ends the process if the directory's jobs are others, or are being run by another process."""
+        directory = Path(config.hydra.sweep.dir)
+        directory.mkdir(parents=True, exist_ok=True)
+        _open.enter_context(_lock(directory))
+        if config.sweep.resume is None:
+            if (directory / FILE).exists():
+                sys.exit(f"There is a sweep already; to go on: python train.py -m sweep.resume={typed(directory)}")
+            Sweep(directory, sys.argv[1:], str(Path.cwd())).write()
+        parser = OverridesParser.create(GlobalHydra.instance().config_loader())
+        overrides = parser.parse_overrides(list(config.hydra.overrides.task))
+        shared = [override.key_or_group for override in overrides if not override.is_sweep_override()]
+        with read_write(config.hydra):
+            config.hydra.overrides.hydra += _for_each_job(directory, shared)
+        with changing(directory) as sweep:
+            for row in _planned(config, overrides, shared):
+                if sweep.jobs.setdefault(row.number, row).overrides != row.overrides:
+                    sys.exit(f"Job {row.number} of {typed(directory)} was another: what is swept cannot be changed so.")
+        print(f"{len(sweep.jobs) or 'The'} jobs in {typed(directory)}, each with its train.log:", flush=True)
+        _open.enter_context(stopping())
+        atexit.register(finish, directory)
+        _open.callback(atexit.unregister, finish)
+
+    def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
+        hydra = config.hydra
+        if hydra.mode != RunMode.MULTIRUN:
+            return
+        directory = Path(hydra.sweep.dir)
+        row = Row(hydra.job.num, swept_settings(), repeat(hydra.overrides.task))
+        row.metric, row.mode = config.monitor.metric, config.monitor.mode
+        row.directory = os.path.relpath(hydra.runtime.output_dir, directory)
+        row.take(directory)
+        if row.status not in DONE:
+            row.status, row.error = "running", None
+        with changing(directory) as sweep:
+            sweep.jobs[row.number] = row
+        if sys.stdout.isatty():
+            print(f"{row.directory} …", end="\r", flush=True)
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
+        if config.hydra.mode != RunMode.MULTIRUN:
+            return
+        with changing(Path(config.hydra.sweep.dir)) as sweep:
+            row = sweep.jobs[config.hydra.job.num]
+            row.take(sweep.directory)
+        ended = sum(other.status not in ("missing", "running") for other in sweep.jobs.values())
+        clear = "\x1b[K" if sys.stdout.isatty() else ""
+        print(f"{job_line(row, ended, len(sweep.jobs))}{clear}", flush=True)
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        """Ends the process with 1 if any job is not done: of a callback's exceptions Hydra lets no other through."""
+        try:
+            with _open:
+                sweep = finish(Path(config.hydra.sweep.dir))
+        except Exception:
+            traceback.print_exc()
+            sys.exit(1)
+        if sweep.unfinished:
+            sys.exit(1)
+
+
+def finish(directory: Path) -> Sweep:
+    """Closes the table, writes the page and prints the report."""
+    with changing(directory) as sweep:
+        for row in sweep.jobs.values():
+            row.take(directory)
+            if row.status == "running":
+                row.status, row.error = "interrupted", "its process was lost"
+        groups = group_by_seed(sweep.jobs.values())
+        sweep.groups = [group.summary(groups[0]) for group in groups]
+    print_sweep(sweep)
+    write_page(sweep)
+    return sweep
+
+
+def _lock(directory: Path) -> AbstractContextManager[Any]:
+    """Held until the sweep's process lets it go or ends, however that happens."""
+    try:
+        return FileLock(directory / ".running.lock").acquire(timeout=0)
+    except Timeout:
+        sys.exit(f"The sweep in {typed(directory)} is running, in another process.")
+
+
+def _for_each_job(directory: Path, shared: list[str]) -> list[str]:
+    """Overrides by which a job, wherever it is composed, knows the sweep's directory, and what is not swept."""
+    keys = ",".join(map(quoted, shared))
+    return [f"hydra.sweep.dir={quoted(str(directory))}", f"hydra.job.config.override_dirname.exclude_keys=[{keys}]"]
+
+
+def _planned(config: DictConfig, overrides: list[Override], shared: list[str]) -> list[Row]:
+    """The jobs that a sweeper over all combinations will make; none for another one, which makes them as it goes."""
+    if config.hydra.sweeper._target_ not in ALL_COMBINATIONS:
+        return []
+    parser = OverridesParser.create(GlobalHydra.instance().config_loader())
+    preset = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
+    (jobs,) = BasicSweeper.split_arguments([*parser.parse_overrides(preset), *overrides], None)
+    return [Row(number, settings_of(job, shared), repeat(job)) for number, job in enumerate(jobs)]

@@ -1,0 +1,196 @@
+"""`sweep=optuna`: Optuna proposes the settings of each job, and learns from how it went.
+
+Hydra imports it at each start, through hydra_plugins/: nothing heavy at the top.
+"""
+
+import logging
+import math
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from filelock import FileLock, Timeout
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from engine.config.arguments import quoted
+from engine.errors import UserError
+from engine.sweep.search_space import assignments, distribution
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.distributions import BaseDistribution
+
+    Space = dict[str, BaseDistribution]
+
+logger = logging.getLogger(__name__)
+
+JOB = "job"
+"""The attribute of a trial that says which job it is: {"sweep": the directory of a sweep, "number": there}."""
+
+LOCK = ".search.lock"
+"""In a sweep's directory: held as long as its process lives."""
+
+DIRECTIONS: dict[str, Literal["maximize", "minimize"]] = {"max": "maximize", "min": "minimize"}
+
+
+class OptunaSweeper(Sweeper):
+    """Asks a study for settings, launches the jobs, and tells it their results, until it has `sweep.n_trials` trials.
+
+    The study lies in a file, a journal that several processes may share. Each trial notes in there which job of which
+    sweep it is, so that one whose sweep was stopped is run again under its number, here or by whoever comes next.
+    What is proposed depends on (seed, number of the trial) and the results so far, not on when a sweep was stopped.
+
+    `params` are what is searched in the config; a command line's override of the same key takes the place.
+    """
+
+    config: DictConfig
+    launcher: Launcher
+    hydra_context: HydraContext
+
+    def __init__(self, *, params: dict[str, str], max_batch_size: int | None) -> None:
+        self.params = params
+        self.max_batch_size = max_batch_size
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.hydra_context, self.config = hydra_context, config
+        HydraConfig.instance().set_config(config)  # for what the config takes from `${hydra:…}`
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> list[Sequence[JobReturn]]:
+        self.directory = Path(self.config.hydra.sweep.dir).absolute()
+        self.directory.mkdir(parents=True, exist_ok=True)
+        OmegaConf.save(self.config, self.directory / "multirun.yaml")
+        fixed, space = self._parse(arguments)
+        self._open_study()
+        returned = []
+        with FileLock(self.directory / LOCK):
+            for batch in self._batches(space):
+                shared = [*fixed, f"sweep.study={quoted(self.file)}"]
+                trials = [self.study.get_trials(deepcopy=False)[number] for number in batch.values()]
+                jobs = [[*shared, f"sweep.trial={trial.number}", *assignments(trial.params)] for trial in trials]
+                returned.append(self.launcher.launch(jobs, initial_job_idx=min(batch)))
+                for trial, job_return in zip(trials, returned[-1], strict=True):
+                    tell(self.study, trial.number, job_return)
+        report(self.study, self.config.monitor.metric)
+        return returned
+
+    def _parse(self, arguments: list[str]) -> tuple[list[str], "Space"]:
+        """The overrides that all jobs have, and the distribution of each of the others."""
+        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
+        in_config = [f"{key}={value}" for key, value in (self.params or {}).items()]
+        overrides = {o.get_key_element().lstrip("+"): o for o in parser.parse_overrides([*in_config, *arguments])}
+        space = {o.get_key_element(): distribution(o) for o in overrides.values() if o.is_sweep_override()}
+        if not space:
+            raise UserError("sweep=optuna has nothing to search: give 'optimizer.lr=tag(log,interval(1e-4,1))', say.")
+        return [str(o.input_line) for o in overrides.values() if not o.is_sweep_override()], space
+
+    def _open_study(self) -> None:
+        import optuna
+        from optuna.storages import JournalStorage
+        from optuna.storages.journal import JournalFileBackend
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self.file = Path(self.config.sweep.study or self.directory / "study.journal").absolute()
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        direction = DIRECTIONS[self.config.monitor.mode]
+        self.study = optuna.create_study(
+            storage=JournalStorage(JournalFileBackend(str(self.file))),
+            study_name=self.config.name,
+            direction=direction,
+            load_if_exists=True,
+        )
+        if self.study.direction.name.lower() != direction:
+            raise UserError(f"{self.file} holds a study that is to {self.study.direction.name.lower()}: give another.")
+
+    def _batches(self, space: "Space") -> Iterator[dict[int, int]]:
+        """Numbers of jobs, which follow each other, and of their trials; those that were begun first."""
+        with FileLock(self.file.with_name(f".{self.file.name}.ask")):
+            begun = self._adopt(space)
+        for _, numbered in groupby(enumerate(sorted(begun)), lambda pair: pair[1] - pair[0]):
+            yield {job: begun[job] for _, job in numbered}
+        while batch := self._ask(space):
+            yield batch
+
+    def _adopt(self, space: "Space") -> dict[int, int]:
+        """The trials that were begun and that no process works on any more, by their number as a job of this sweep."""
+        from optuna.trial import TrialState
+
+        adopted = {}
+        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            job = trial.user_attrs.get(JOB, {})
+            if self._is_worked_on(job.get("sweep")):
+                continue
+            if trial.params.keys() != space.keys():  # killed while it was asked for, or of another search
+                self.study.tell(trial.number, state=TrialState.FAIL)
+            elif job.get("sweep") == str(self.directory):
+                adopted[job["number"]] = trial.number
+            else:
+                adopted[self._note(trial._trial_id)] = trial.number
+        return adopted
+
+    def _is_worked_on(self, directory: str | None) -> bool:
+        """Whether a process holds the lock of that sweep; this process holds its own, but does not work yet."""
+        if directory in (None, str(self.directory)) or not Path(directory).is_dir():
+            return False
+        try:
+            with FileLock(Path(directory, LOCK), timeout=0):
+                return False
+        except Timeout:
+            return True
+
+    def _ask(self, space: "Space") -> dict[int, int]:
+        """At most `max_batch_size` new trials by their number as a job; none when the study has all of them."""
+        from numpy.random import SeedSequence
+
+        settings, asked = self.config.sweep, {}
+        with FileLock(self.file.with_name(f".{self.file.name}.ask")):
+            first = sum(JOB in trial.user_attrs for trial in self.study.get_trials(deepcopy=False))
+            for position in range(first, min(first + (self.max_batch_size or 1), settings.n_trials)):
+                seed = int(SeedSequence((settings.seed, position)).generate_state(1)[0])
+                self.study.sampler = instantiate(settings.sampler, seed=seed)
+                trial = self.study.ask(space)
+                asked[self._note(trial._trial_id)] = trial.number
+        return asked
+
+    def _note(self, trial_id: int) -> int:
+        """Writes to a trial that it is the next job of this sweep, and returns the job's number."""
+        from optuna.trial import Trial
+
+        jobs = [trial.user_attrs[JOB] for trial in self.study.get_trials(deepcopy=False) if JOB in trial.user_attrs]
+        number = 1 + max((job["number"] for job in jobs if job["sweep"] == str(self.directory)), default=-1)
+        Trial(self.study, trial_id).set_user_attr(JOB, {"sweep": str(self.directory), "number": number})
+        return number
+
+
+def tell(study: "Study", number: int, job_return: JobReturn) -> None:
+    """Ends a trial: pruned, complete with its best value, or failed."""
+    from optuna.trial import TrialState
+
+    value = job_return.return_value if job_return.status == JobStatus.COMPLETED else None
+    if study.get_trials(deepcopy=False)[number].user_attrs.get("pruned"):
+        study.tell(number, state=TrialState.PRUNED)
+    elif isinstance(value, float) and math.isfinite(value):
+        study.tell(number, value)
+    else:
+        study.tell(number, state=TrialState.FAIL)
+
+
+def report(study: "Study", metric: str) -> None:
+    """Says how the search went."""
+    states = [trial.state.name.lower() for trial in study.get_trials(deepcopy=False)]
+    counts = ", ".join(f"{states.count(state)} {state}" for state in sorted(set(states)))
+    logger.info("%d trials: %s.", len(states), counts)
+    if "complete" in states:
+        best = study.best_trial
+        logger.info("Best: trial %d, %s %.4g: %s", best.number, metric, best.value, " ".join(assignments(best.params)))

@@ -1,0 +1,110 @@
+"""A sweep in the terminal: a line a job as it ends, and the table of all at the end."""
+
+from collections import Counter
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from engine.config.sweep_job import DONE, Setting, written
+from engine.run.directory import typed
+from engine.sweep.groups import Group, group_by_seed
+from engine.sweep.table import Row, Sweep
+
+STATUSES = (*DONE, "failed", "interrupted", "missing")
+MAX_ROWS = 40  # of the table; sweep.csv has all
+
+
+def job_line(row: Row, ended: int, total: int) -> str:
+    """`4/12  003_lr-0.01_seed-1  best val/acc 0.9673  1.6 s`."""
+    figures = f"best {row.metric} {number(row.best)}" if row.status in DONE else f"{row.status}: {row.error}"
+    status = "" if row.status in ("completed", "failed", "interrupted") else f"{row.status}, "
+    seconds = f"  {row.seconds:.1f} s" if row.seconds is not None else ""
+    return f"{ended:>{len(str(total))}}/{total}  {row.directory}  {status}{figures}{seconds}"
+
+
+def print_sweep(sweep: Sweep) -> None:
+    """The groups of jobs, best first; what failed, and why; what to do next."""
+    console, groups = Console(soft_wrap=True, highlight=False), group_by_seed(sweep.jobs.values())
+    counts = Counter(row.status for row in sweep.jobs.values())
+    console.print(f"{len(sweep.jobs)} jobs: {', '.join(f'{counts[s]} {s}' for s in STATUSES if counts[s])}")
+    if groups:
+        # In a file a row stays on one line.
+        Console(width=None if console.is_terminal else 240).print(_table(sweep, groups))
+    begun = sorted((row for row in sweep.unfinished if row.directory), key=lambda row: row.number)
+    for row in begun[:MAX_ROWS]:
+        settings = ", ".join(f"{key}={written(value)}" for key, value in row.overrides.items())
+        log = typed(sweep.directory / str(row.directory) / "train.log")
+        console.print(f"[red]{row.status}[/red]  #{row.number} {escape(f'{settings}: {row.error} ({log})')}")
+    if len(begun) > MAX_ROWS:
+        console.print(f"… and {len(begun) - MAX_ROWS} more, in sweep.csv")
+    lines = {"repeat the best": groups[0].best.command} if groups else {}
+    lines["look"] = f"tensorboard --logdir {typed(sweep.directory)}  and  {typed(sweep.directory / 'sweep.html')}"
+    if sweep.unfinished:
+        lines["go on"] = f"python train.py -m sweep.resume={typed(sweep.directory)}"
+    for name, text in lines.items():
+        console.print(f"[bold]{name:<15}[/bold]  {escape(text)}")
+
+
+def _table(sweep: Sweep, groups: list[Group]) -> Table:
+    seeds = any(len(group.rows) > 1 for group in groups)
+    table = Table(box=SIMPLE_HEAD)
+    keys = [key for key in sweep.keys if key != "seed" or not seeds]
+    for key in keys:
+        table.add_column(escape(key), overflow="fold")
+    for name in headings(groups):
+        table.add_column(escape(name), justify="right")
+    for group in groups[:MAX_ROWS]:
+        table.add_row(*map(escape, cells(group, keys, groups)))
+    if len(groups) > MAX_ROWS:
+        table.caption = f"{len(groups) - MAX_ROWS} more in sweep.csv"
+    return table
+
+
+def headings(groups: list[Group]) -> list[str]:
+    """What stands behind the settings in the table."""
+    metrics = " | ".join(dict.fromkeys(group.metric for group in groups))
+    single = [f"best {metrics}", "seconds", "job"]
+    if all(len(group.rows) == 1 for group in groups):
+        return single
+    compared = ["− first [95 %]"] if len(groups) > 1 else []
+    return [f"best {metrics}", "± std", "n", "[95 %]", *compared, "seconds", "jobs"]
+
+
+def cells(group: Group, keys: list[str], groups: list[Group]) -> list[str]:
+    """One row of the table, the settings of `keys` first."""
+    numbers = [row.number for row in group.rows]
+    seconds = sum(row.seconds or 0.0 for row in group.rows) / len(numbers)
+    values: dict[str, Setting] = group.best.overrides
+    row = [*(written(values.get(key, "")) for key in keys), number(group.mean)]
+    if any(len(other.rows) > 1 for other in groups):
+        summary = group.summary(groups[0])
+        row += [number(group.std), str(len(numbers)), span(summary["interval"])]
+        row += [_difference(summary["difference"])] if len(groups) > 1 else []
+    return [*row, f"{seconds:.1f}", ranges(numbers)]
+
+
+def _difference(difference: dict[str, Any] | None) -> str:
+    return f"{difference['mean']:+.4g} {span(difference['interval'])}" if difference else ""
+
+
+def number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
+
+
+def span(interval: tuple[float, float] | None) -> str:
+    return f"[{interval[0]:.4g}, {interval[1]:.4g}]" if interval else ""
+
+
+def ranges(numbers: list[int]) -> str:
+    """`0-3, 7` for 0, 1, 2, 3, 7; of many spans the first three and the last."""
+    spans: list[list[int]] = []
+    for value in sorted(numbers):
+        if spans and value == spans[-1][1] + 1:
+            spans[-1][1] = value
+        else:
+            spans.append([value, value])
+    texts = [str(a) if a == b else f"{a}-{b}" for a, b in spans]
+    return ", ".join(texts if len(texts) <= 5 else [*texts[:3], "…", texts[-1]])

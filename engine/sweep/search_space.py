@@ -1,0 +1,46 @@
+"""The space of a search, in Hydra's override grammar."""
+
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
+
+from engine.errors import UserError
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+
+
+def distribution(override: Override) -> "BaseDistribution":
+    """What an override in Hydra's grammar lets Optuna choose from.
+
+    `a,b`, `choice(…)` and `glob(…)` are categories; `range(…)` are its numbers; `interval(a,b)` are the floats from a
+    to b, `int(interval(a,b))` the integers, and with `tag(log,…)` around it their logarithms are uniform.
+    UserError for other tags, and for what Optuna refuses.
+    """
+    from optuna.distributions import CategoricalDistribution
+
+    value: Any = override.value()
+    is_interval = isinstance(value, IntervalSweep)
+    tags: set[str] = getattr(value, "tags", set())
+    if tags - ({"log"} if is_interval else set()):
+        raise UserError(f"{override.input_line}: of all tags only log means something, and only around an interval.")
+    try:
+        if is_interval:
+            return _numbers(value.start, value.end, log="log" in tags)
+        if isinstance(value, RangeSweep):
+            values = sorted(value.range())
+            return _numbers(values[0], values[-1], step=values[1] - values[0] if len(values) > 1 else 1)
+        return CategoricalDistribution(list(override.sweep_string_iterator()))
+    except (ValueError, IndexError) as error:
+        raise UserError(f"{override.input_line}: {error}") from error
+
+
+def _numbers(low: Any, high: Any, **settings: Any) -> "BaseDistribution":
+    from optuna.distributions import FloatDistribution, IntDistribution
+
+    return (IntDistribution if isinstance(low, int) else FloatDistribution)(low, high, **settings)
+
+
+def assignments(params: dict[str, Any]) -> list[str]:
+    """Overrides that give these values; categories are in Hydra's grammar already."""
+    return [f"{key}={value}" for key, value in params.items()]

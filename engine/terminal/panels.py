@@ -1,0 +1,209 @@
+"""What a person reads in the terminal: what runs on what, and how it went."""
+
+import time
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+from omegaconf import DictConfig
+from rich.console import Console, Group
+from rich.padding import Padding
+from rich.panel import Panel
+from rich.table import Table
+
+from engine.build import network_name
+from engine.run.directory import typed
+from engine.run.record import Record
+
+MARGIN = 18  # columns of a panel that a command cannot have
+MAX_CLASSES = 20
+"""Of more classes the worst are listed."""
+
+
+def notices(cfg: DictConfig, source: str) -> list[str]:
+    """What must not be overlooked about a run: the lack of real data or of the weights that were asked for."""
+    lines = []
+    if source == "stand-in":
+        lines.append(
+            "STAND-IN DATA: drawn by this project, since the real data cannot be had; no figure says anything of it."
+        )
+    if wanted := cfg.network.get("substitute_for"):
+        lines.append(
+            f"SUBSTITUTE WEIGHTS: {network_name(cfg.network)} takes the place of {wanted}, whose weights cannot be had."
+        )
+    return lines
+
+
+def print_start(record: Record, datamodule: Any, module: Any, trainer: Any) -> None:
+    """One panel before training, in the first of several processes."""
+    if not record.is_first_process:
+        return
+    cfg = record.cfg
+    parameters = list(module.network.parameters())
+    total, trained = (sum(p.numel() for p in ps) for ps in (parameters, [p for p in parameters if p.requires_grad]))
+    frozen = f", {total - trained:,} frozen" if total > trained else ""
+    counts = ", ".join(f"{count:,} {split}" for split, count in datamodule.counts().items())
+    rows = {
+        "experiment": f"{cfg.name}, seed {cfg.seed}",
+        "network": f"{network_name(cfg.network)}: {trained:,} parameters trained{frozen}",
+        "data": f"{datamodule.name} ({datamodule.source}): {counts}",
+        "device": f"{trainer.num_devices} × {trainer.strategy.root_device}, {trainer.precision}",
+        "directory": str(record.directory.absolute()),
+    }
+    commands = {"look": f"tensorboard --logdir {typed(record.directory)}"}
+    _print_panel(cfg.name, [], rows | _noticed(cfg, datamodule.source), commands)
+
+
+# At the end -----------------------------------------------------------------------------------------------------------
+
+
+class Column(NamedTuple):
+    """The figures of a split (train, val, test), by their names without it, at some epoch."""
+
+    title: str
+    split: str
+    figures: Mapping[str, float]
+
+
+def print_end(record: Record) -> None:
+    """One panel after training, in the first of several processes."""
+    if not record.is_first_process:
+        return
+    metrics, classes = record.metrics, _classes(record)
+    columns = figures(metrics, best_figures(record))
+    seconds = timedelta(seconds=round(time.monotonic() - record.started))
+    rate = metrics["images_per_second"]
+    epochs = f"{metrics['epochs']} epoch{'' if metrics['epochs'] == 1 else 's'}"
+    rows = {"time": f"{epochs} in {seconds}" + (f", {rate:,.0f} images a second" if rate else "")}
+    rows |= _noticed(record.cfg, record.data["source"])
+    tables = [overall_table(columns, classes), class_table(columns, classes)]
+    _print_panel(f"{record.cfg.name}: done", tables, rows, next_commands(record, bool(classes)))
+
+
+def best_figures(record: Record) -> dict[str, float]:
+    """All metrics at the best epoch: those that its checkpoint holds, which train.py has loaded."""
+    best = record.metrics.get("best/epoch")
+    return {} if best is None else record.trainer.lightning_module.logged_before
+
+
+def figures(metrics: Mapping[str, Any], best: Mapping[str, float]) -> list[Column]:
+    """A column for the training's last epoch, for its validation and the best one's, and for the test."""
+    last, best_epoch = metrics["epochs"], metrics.get("best/epoch")
+    columns = [Column(f"train, epoch {last}", "train", _of_split(metrics, "train"))]
+    if best_epoch is not None and best_epoch + 1 != last:
+        columns.append(Column(f"val, epoch {last}", "val", _of_split(metrics, "val")))
+        columns.append(Column(f"val, best: epoch {best_epoch + 1}", "val", _of_split(best, "val")))
+    else:
+        columns.append(Column(f"val, epoch {last}, the best", "val", _of_split(metrics, "val")))
+    columns.append(Column("test, at the best", "test", _of_split(metrics, "test")))
+    return [column for column in columns if column.figures]
+
+
+def _of_split(metrics: Mapping[str, Any], split: str) -> dict[str, float]:
+    values = {name.removeprefix(f"{split}/"): value for name, value in metrics.items() if name.startswith(f"{split}/")}
+    return {name: value for name, value in values.items() if name != "images_per_second"}
+
+
+def overall_table(columns: Sequence[Column], classes: Sequence[str]) -> Table:
+    """A row a metric, but for those of one class."""
+    names = dict.fromkeys(name for column in columns for name in column.figures if not _class_of(name, classes))
+    table = _table("metric", [column.title for column in columns])
+    for name in sorted(names, key=lambda name: name != "loss"):  # stable
+        table.add_row(name, *(_figure(column.figures.get(name)) for column in columns))
+    return table
+
+
+def class_table(columns: Sequence[Column], classes: Sequence[str]) -> Table:
+    """A row a class, of its own metrics at the best epoch and in the test; of many classes those with the lowest."""
+    shown = [column for column in columns if column.split != "train"]
+    shown = [column for column in shown if column.split == "test" or column is _last_val(columns)]
+    kinds = {name.removesuffix(f"_{label}") for c in shown for name in c.figures if (label := _class_of(name, classes))}
+    pairs = [(column, kind) for column in shown for kind in sorted(kinds)]
+    rows = [(label, [column.figures.get(f"{kind}_{label}") for column, kind in pairs]) for label in classes]
+    if not kinds:
+        return Table()
+    alone = len(kinds) == 1
+    table = _table(
+        f"{min(kinds)} of class" if alone else "class",
+        [column.title if alone else f"{kind}: {column.title}" for column, kind in pairs],
+    )
+    if len(rows) > MAX_CLASSES:
+        rows = sorted(rows, key=lambda row: float(row[1][0] if row[1][0] is not None else 1))[:MAX_CLASSES]
+        table.caption = f"the {MAX_CLASSES} lowest of {len(classes):,} classes"
+    for label, values in rows:
+        table.add_row(label, *map(_figure, values))
+    return table
+
+
+def next_commands(record: Record, has_classes: bool) -> dict[str, str]:
+    """What one would type next."""
+    directory = typed(record.directory)
+    more = 2 * record.metrics["epochs"]
+    commands = {
+        "look": f"tensorboard --logdir {directory}",
+        "evaluate": f"python evaluate.py run={directory}",
+        "predict": f"python predict.py run={directory} input=PHOTOS",
+        "export": f"python export.py run={directory} format=onnx",
+        "resume": f"python train.py resume={directory} trainer.max_epochs={more}",
+    }
+    return {name: command for name, command in commands.items() if has_classes or name != "predict"}
+
+
+def _classes(record: Record) -> Sequence[str]:
+    return getattr(getattr(record.trainer, "datamodule", None), "classes", ())
+
+
+def _class_of(name: str, classes: Sequence[str]) -> str | None:
+    """`bees` of `acc_bees`."""
+    label = name.partition("_")[2]
+    return label if label in classes else None
+
+
+def _last_val(columns: Sequence[Column]) -> Column | None:
+    """The best epoch's, which stands behind the last one's."""
+    return next((column for column in reversed(columns) if column.split == "val"), None)
+
+
+# How it is drawn ------------------------------------------------------------------------------------------------------
+
+
+def _figure(value: Any) -> str:
+    """Four digits; NaN and infinities are text already, as in metrics.json."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    return f"{value:.4g}" if abs(value) < 100 else f"{value:,.0f}"
+
+
+def _table(first: str, titles: Sequence[str]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column(first, style="bold")
+    for title in titles:
+        table.add_column(title, justify="right")
+    return table
+
+
+def _grid(rows: Mapping[str, str]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, text in rows.items():
+        table.add_row(*(f"[red]{cell}" for cell in ("notice", text)) if name.startswith("notice") else (name, text))
+    return table
+
+
+def _noticed(cfg: DictConfig, source: str) -> dict[str, str]:
+    return {f"notice {number}": text for number, text in enumerate(notices(cfg, source))}
+
+
+def _print_panel(title: str, tables: Sequence[Table], rows: Mapping[str, str], commands: Mapping[str, str]) -> None:
+    """The tables that have rows, then the rows, then the commands: each in one line, so that it can be copied."""
+    console = Console()
+    needed = max(map(len, commands.values())) + MARGIN
+    if not console.is_terminal and needed > console.width:
+        console = Console(width=needed)
+    fits = needed <= console.width
+    parts = [table for table in tables if table.row_count] + [_grid({**rows, **commands} if fits else rows)]
+    spaced = [Padding(part, (0 if part is parts[0] else 1, 0, 0, 0)) for part in parts]
+    console.print(Panel(Group(*spaced), title=title, title_align="left"))
+    for command in () if fits else commands.values():
+        console.print(command, soft_wrap=True, highlight=False, markup=False)

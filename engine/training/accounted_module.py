@@ -1,0 +1,121 @@
+"""What is counted and logged of the batches of a training or an evaluation."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from pytorch_lightning import LightningModule
+from pytorch_lightning.trainer.states import TrainerFn
+from torch import Tensor
+from torchmetrics import MetricCollection
+
+from engine.training.divergence import DivergenceError
+from engine.training.exact_resume import load_metric_states, metric_states
+
+
+class Outcome(NamedTuple):
+    """What one batch gave: the mean loss (), and what the metrics compare, both (N, ...)."""
+
+    loss: Tensor
+    predictions: Tensor
+    targets: Tensor
+
+
+class AccountedModule(LightningModule):
+    """A LightningModule that keeps the account of its batches: mean loss, metrics, and the losses of single steps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.examples_seen = 0  # in training, by this process
+        self.losses: list[Tensor] = []  # of the mini-batches since the last point of their curve
+        self.logged_before: dict[str, float] = {}  # the metrics of the training that this one continues
+        self._sums: dict[str, Tensor] = {}
+
+    def metrics(self, split: str) -> MetricCollection | None:
+        """The torchmetrics of `split` (train, val, test), named `split/...`, if any."""
+        return None
+
+    def _account(self, split: str, outcomes: Sequence[Outcome]) -> None:
+        """Adds mini-batches to the split's sums, once for all of them and with no wait for the device."""
+        counts = [len(outcome.targets) for outcome in outcomes]
+        sizes = torch.tensor(counts, device=self.device)
+        losses = torch.stack([outcome.loss.detach().float() for outcome in outcomes])
+        sums = torch.stack([(losses * sizes).sum(), sizes.sum()])
+        self._sums[split] = self._sums[split] + sums if split in self._sums else sums
+        if split == "train":
+            self.examples_seen += sum(counts)
+            self.losses.append(losses)
+            if losses.device.type == "cpu":  # elsewhere it would wait for the device
+                # Lightning's own optimizer has not made its step yet, a chunk has made all of its steps.
+                self.check_losses(losses, self.global_step + self.automatic_optimization)
+        if (metrics := self.metrics(split)) is not None:
+            predictions = torch.cat([outcome.predictions.detach() for outcome in outcomes])
+            metrics.update(predictions, torch.cat([outcome.targets for outcome in outcomes]))
+
+    def check_losses(self, losses: Tensor, last_step: int) -> None:
+        """DivergenceError if one of the losses (N,) of the N steps up to the `last_step`-th is not finite."""
+        if not losses.isfinite().all():
+            rates = [group["lr"] for optimizer in self.trainer.optimizers for group in optimizer.param_groups]
+            raise DivergenceError(losses, last_step, rates)
+
+    def _log_epoch(self, split: str) -> None:
+        if split not in self._sums:
+            return
+        total, count = self.trainer.strategy.reduce(self._sums.pop(split), reduce_op="sum")
+        values, main = {f"{split}/loss": total / count}, {f"{split}/loss"}
+        if (metrics := self.metrics(split)) is not None:
+            computed = metrics.compute()
+            values |= self.named_metrics(computed)
+            main |= computed.keys()
+            metrics.reset()
+        self.log_now(values, main)
+
+    def log_now(self, values: Mapping[str, Tensor | float], main: Collection[str] = ()) -> None:
+        """Makes scalars known to callbacks, those of `main` to the progress bar too, and writes them to the loggers.
+
+        While training at once, so that what a checkpoint's curves end with is what came before it. Always over
+        optimizer steps: Lightning would count batches, and a chunk is one batch.
+        """
+        if self.trainer.state.fn != TrainerFn.FITTING:
+            self.log_dict({**values, "step": float(self.global_step)})
+            return
+        # As self.log() would leave them, but that one takes 2 ms a value.
+        scalars = {name: float(value) for name, value in values.items()}
+        self.trainer.callback_metrics.update({name: torch.as_tensor(value) for name, value in values.items()})
+        self.trainer.progress_bar_metrics.update({name: scalars[name] for name in scalars.keys() & main})
+        for logger in self.loggers:
+            logger.log_metrics(scalars, step=self.global_step)
+
+    def named_metrics(self, computed: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The scalars to log out of what the metrics computed; here the same."""
+        return dict(computed)
+
+    # Checkpoints -----------------------------------------------------------------------------------------------------
+
+    def account_state(self) -> dict[str, Any]:
+        """How the account of a training stands, for its checkpoint. DivergenceError instead of a ruined checkpoint."""
+        losses = torch.cat(self.losses) if self.losses else None
+        if losses is not None:
+            self.check_losses(losses, self.global_step)
+        metrics = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
+        return {
+            "examples_seen": self.examples_seen,
+            "losses": losses,
+            "sums": self._sums.get("train"),
+            "metrics": metric_states(self.metrics("train")),
+            "logged": self.logged_before | metrics,
+        }
+
+    def load_account_state(self, state: Mapping[str, Any]) -> None:
+        """Goes on from what `account_state` gave."""
+        self.examples_seen, self.logged_before = state["examples_seen"], state["logged"]
+        self.losses = [] if state["losses"] is None else [state["losses"]]
+        self._sums = {} if state["sums"] is None else {"train": state["sums"]}
+        load_metric_states(self.metrics("train"), state["metrics"])
+
+    def move_account_state(self) -> None:
+        """Brings what was loaded to the module's device."""
+        self._sums = {split: sums.to(self.device) for split, sums in self._sums.items()}
+        self.losses = [losses.to(self.device) for losses in self.losses]
+        if (metrics := self.metrics("train")) is not None:
+            metrics.to(self.device)

@@ -1,0 +1,23 @@
+import torch
+
+from engine.data.normalization import normalize
+
+
+def test_bytes_to_the_unit_interval() -> None:
+    images = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16)
+    scaled = normalize(images, None, None)
+    assert scaled.dtype == torch.float32
+    assert torch.equal(scaled.flatten(), torch.arange(256) / 255)
+
+
+def test_mean_and_std_are_per_channel() -> None:
+    images = torch.randint(256, (2, 3, 4, 5), dtype=torch.uint8)
+    mean, std = (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)
+    expected = torch.stack([(images[:, c] / 255 - mean[c]) / std[c] for c in range(3)], dim=1)
+    torch.testing.assert_close(normalize(images, mean, std), expected)
+
+
+def test_the_bytes_stay_as_they_were() -> None:
+    images = torch.full((1, 3, 2, 2), 7, dtype=torch.uint8)
+    normalize(images, (0.5,) * 3, (0.5,) * 3)
+    assert torch.equal(images, torch.full((1, 3, 2, 2), 7, dtype=torch.uint8))

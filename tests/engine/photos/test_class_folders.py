@@ -1,0 +1,155 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from engine.data_errors import DataError
+from engine.photos.class_folders import class_files, same_classes, train_and_val
+
+
+def put(root: Path, *names: str) -> Path:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"")
+    return root
+
+
+def names_of(root: Path) -> dict[str, list[str]]:
+    return {name: [file.relative_to(root).as_posix() for file in files] for name, files in class_files(root).items()}
+
+
+def test_images_come_by_class_in_order(tmp_path: Path) -> None:
+    put(tmp_path, "bees/2.PNG", "bees/10.jpg", "bees/1.jpeg", "ants/b/1.webp", "ants/a.tiff")
+    found = names_of(tmp_path)
+    assert list(found) == ["ants", "bees"]
+    assert found == {"ants": ["ants/a.tiff", "ants/b/1.webp"], "bees": ["bees/1.jpeg", "bees/10.jpg", "bees/2.PNG"]}
+
+
+def test_what_is_no_image_of_a_class_is_left_out(tmp_path: Path) -> None:
+    put(tmp_path, "ants/1.jpg", "ants/imageNotFound.gif", "ants/Thumbs.db", "ants/._1.jpg", "logo.png", ".cache/x.bin")
+    assert names_of(tmp_path) == {"ants": ["ants/1.jpg"]}
+
+
+def test_linked_class_folder_is_followed(tmp_path: Path) -> None:
+    put(tmp_path / "far", "1.jpg")
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "ants").symlink_to(tmp_path / "far", target_is_directory=True)
+    assert names_of(tmp_path / "root") == {"ants": ["ants/1.jpg"]}
+
+
+def test_how_much_is_left_out_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    put(tmp_path, "ants/1.jpg", "ants/.DS_Store", "ants/._1.jpg", ".git/config")
+    with caplog.at_level("INFO"):
+        class_files(tmp_path)
+        assert not caplog.records
+        class_files(put(tmp_path, "ants/1.heic", "ants/b/2.heic", "logo.png"))
+    assert "no images of a class: 3, such as" in caplog.text
+    assert "logo.png" in caplog.text
+
+
+def test_linked_folder_is_met_once(tmp_path: Path) -> None:
+    put(tmp_path, "ants/1.jpg", "bees/1.jpg")
+    (tmp_path / "bees" / "up").symlink_to(tmp_path / "bees", target_is_directory=True)
+    with pytest.raises(DataError, match=r"bees and .*bees/up are one folder"):
+        class_files(tmp_path)
+    (tmp_path / "bees" / "up").unlink()
+    (tmp_path / "wasps").symlink_to(tmp_path / "ants", target_is_directory=True)
+    with pytest.raises(DataError, match=r"ants and .*wasps are one folder"):
+        class_files(tmp_path)
+
+
+def test_link_to_nothing_is_named(tmp_path: Path) -> None:
+    put(tmp_path, "ants/1.jpg", "bees/1.jpg")
+    (tmp_path / "wasps").symlink_to("/nowhere/wasps")
+    with pytest.raises(DataError, match="wasps is a link to nothing"):
+        class_files(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("files", "match"),
+    [
+        ([], "has no folders"),
+        (["1.jpg", ".hidden/readme.txt"], "has no folders"),
+        (["ants/1.jpg", "bees/1.gif"], "bees holds no image"),
+        (["ants/1.jpg", ".ipynb_checkpoints/1.jpg"], r"\.ipynb_checkpoints is a hidden folder with 1 images"),
+        (["ants/1.jpg", "ants/.ipynb_checkpoints/1.jpg"], r"ants/\.ipynb_checkpoints is a hidden folder"),
+        (["ants/1.jpg", "ants/2.jpg/readme.txt"], r"2\.jpg is a folder where an image was expected"),
+        (["ants/1.jpg", "a\nb/1.jpg"], r"cannot be shown, 'a\\nb'"),
+        (["ants/1.jpg", os.fsdecode(b"\xff/1.jpg")], r"cannot be shown, '\\udcff'"),
+    ],
+)
+def test_folder_at_fault_is_named(tmp_path: Path, files: list[str], match: str) -> None:
+    with pytest.raises(DataError, match=match) as caught:
+        class_files(put(tmp_path, *files))
+    assert str(tmp_path) in str(caught.value)
+
+
+def test_missing_root_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="nowhere is no folder"):
+        class_files(tmp_path / "nowhere")
+
+
+def test_unreadable_folder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path, "ants/1.jpg", "bees/1.jpg")
+    scan = os.scandir
+
+    def refuse(path: str) -> object:
+        if Path(path).name == "bees":
+            raise PermissionError(13, "Permission denied", path)
+        return scan(path)
+
+    monkeypatch.setattr("os.scandir", refuse)
+    with pytest.raises(DataError, match=r"bees cannot be read \(Permission denied\)"):
+        class_files(tmp_path)
+
+
+def test_different_classes_are_named(tmp_path: Path) -> None:
+    train = class_files(put(tmp_path / "train", "ants/1.jpg", "bees/1.jpg"))
+    val = class_files(put(tmp_path / "val", "ants/1.jpg", "wasps/1.jpg"))
+    same_classes(train, train)
+    with pytest.raises(
+        DataError, match=r"'bees' only in training .*train/bees.*'wasps' only in validation .*val/wasps"
+    ):
+        same_classes(train, val)
+
+
+@pytest.fixture
+def split_root(tmp_path: Path) -> Path:
+    return put(tmp_path, *(f"{name}/{index}.jpg" for name in ("ants", "bees") for index in range(10)))
+
+
+def test_a_folder_without_train_and_val_is_split_by_class(split_root: Path) -> None:
+    train, val = train_and_val(split_root, 0.3, 0)
+    for name, files in class_files(split_root).items():
+        assert (len(train[name]), len(val[name])) == (7, 3)
+        assert sorted(train[name] + val[name]) == files
+        assert val[name] == sorted(val[name])
+    assert (train, val) == train_and_val(split_root, 0.3, 0)
+    assert any(train_and_val(split_root, 0.3, seed)[1] != val for seed in (1, 2))
+
+
+def test_a_folder_with_train_and_val_is_taken_as_it_is(tmp_path: Path) -> None:
+    put(tmp_path, "train/ants/1.jpg", "train/bees/1.jpg", "val/ants/2.jpg", "val/bees/2.jpg", "readme/1.jpg")
+    train, val = train_and_val(tmp_path, 0.3, 0)
+    assert train == {name: [tmp_path / "train" / name / "1.jpg"] for name in ("ants", "bees")}
+    assert val == {name: [tmp_path / "val" / name / "2.jpg"] for name in ("ants", "bees")}
+
+
+@pytest.mark.parametrize(
+    ("files", "match"),
+    [
+        (["train/ants/1.jpg", "train/bees/1.jpg"], "val is no folder"),
+        (["val/ants/1.jpg", "val/bees/1.jpg"], "train is no folder"),
+        (["ants/1.jpg", "ants/2.jpg"], r"images of one class alone \(as in .*ants\)"),
+        (["set/train/1.jpg", "set/val/1.jpg"], "images of one class alone"),
+        (["ants/1.jpg", "ants/2.jpg", "bees/1.jpg"], r"bees/1\.jpg is alone in its class"),
+    ],
+)
+def test_what_cannot_be_split_is_named(files: list[str], match: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=match):
+        train_and_val(put(tmp_path, *files), 0.5, 0)
+
+
+def test_a_fraction_that_is_no_share_is_refused(split_root: Path) -> None:
+    with pytest.raises(DataError, match="A share of 3"):
+        train_and_val(split_root, 3, 0)

@@ -1,0 +1,70 @@
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from engine.preflight.findings import UNKNOWN, Findings, is_known, select, shown
+
+CONFIG = """
+seed: 1
+data: {seed: '${seed}', size: '${.seed}', name: '???', label: '${data.name}'}
+list: [{a: '${nothing}'}, 2]
+"""
+
+
+@pytest.fixture
+def findings() -> Findings:
+    return Findings(OmegaConf.create(CONFIG))
+
+
+def test_what_can_be_resolved_is(findings: Findings) -> None:
+    data = {"seed": 1, "size": 1, "name": UNKNOWN, "label": UNKNOWN}
+    assert findings.values == {"seed": 1, "data": data, "list": [{"a": UNKNOWN}, 2]}
+    assert list(findings.lines.values()) == [
+        "data.name=???: must be given: data.name=…",
+        "list[0].a=${nothing}: refers to nothing, which is not there",
+    ]
+    assert is_known(findings.values["seed"])
+    assert not is_known(findings.values)
+
+
+def test_a_mistake_is_told_once_where_it_was_given(findings: Findings) -> None:
+    findings.add("data.seed", "must be even")
+    findings.add("seed", "again")
+    assert findings.lines["seed"] == "seed=1: must be even"
+    assert "data.seed" not in findings.lines
+    assert findings.any_below("data")
+    assert not Findings(OmegaConf.create({"data": {"seed": 1}, "seed": 2})).any_below("data")
+
+
+def test_what_is_one_too_many_is_taken_out(findings: Findings) -> None:
+    findings = Findings(OmegaConf.create({"a": {"b": 1, "c": 2}}))
+    findings.take_out("a.b", "is unknown")
+    assert findings.values == {"a": {"c": 2}}
+    assert findings.lines == {"a.b": "a.b=1: is unknown"}
+    assert not findings.any_below("a")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "null"),
+        (True, "true"),
+        (1, "1"),
+        (1.5, "1.5"),
+        ("a b", "a b"),
+        ([1, None, [{}]], "[1,null,[{}]]"),
+        ({"a": 1}, "{…}"),
+        ("x" * 99, "x" * 59 + "…"),
+        ("a\x1b[2J\n", "'a\\x1b[2J\\n'"),
+    ],
+)
+def test_shown(value: Any, text: str) -> None:
+    assert shown(value) == text
+
+
+def test_select() -> None:
+    node = {"a": [{"b": 1}], "c": None}
+    assert select(node, "a[0].b") == 1
+    assert select(node, "c") is None
+    assert [select(node, key) for key in ("x", "a[1]", "a.b", "c.d")] == [UNKNOWN] * 4

@@ -1,0 +1,230 @@
+"""Mistakes that people make, each told at once with its key, what was given, what is expected, and the nearest name."""
+
+import re
+import time
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+from omegaconf import OmegaConf, open_dict
+
+from engine.errors import UserError
+from engine.preflight.preflight import find_mistakes, preflight
+from tests.conftest import Compose, Train, metrics_of, only_run
+from tests.test_train import EXPERIMENTS
+
+FINETUNE = "experiment=transfer_finetune"
+DIGITS = "experiment=lenet_nll"
+
+MISTAKES: list[tuple[str, str]] = [
+    # Types
+    ("trainer.max_epochs=ten", "trainer.max_epochs=ten: must be a whole number"),
+    ("trainer.max_epochs=2.5", "trainer.max_epochs=2.5: must be a whole number"),
+    ("optimizer.lr=fast", "optimizer.lr=fast: must be a number"),
+    ("optimizer.lr=[1,2]", "optimizer.lr=[1,2]: must be a number"),
+    ("optimizer.nesterov=sometimes", "optimizer.nesterov=sometimes: must be true or false"),
+    ("seed=abc", "seed=abc: must be a whole number"),
+    ("cache=maybe", "cache=maybe: must be true or false"),
+    ("compile=[1]", "compile=[1]: must be true or false or a mapping"),
+    ("datamodule.batch_size=4.5", "datamodule.batch_size=4.5: must be a whole number at least 1"),
+    ("datamodule.data_dir=null", "datamodule.data_dir=null: must be text"),
+    ("datamodule.mean=[a,b,c]", "datamodule.mean=[a,b,c]: must be a list of numbers or null"),
+    ("trainer.precision=fp17", "trainer.precision=fp17: must be one of .*bf16-mixed"),
+    ("trainer.precision=bf16-mixd", "trainer.precision=bf16-mixd: must be .*; did you mean bf16-mixed?"),
+    ("scheduler.interval=epok", "scheduler.interval=epok: must be one of epoch | step; did you mean epoch?"),
+    ("scheduler.scheduler.gamma=high", "scheduler.scheduler.gamma=high: must be a number"),
+    (
+        "datamodule.train_transform.transforms.0.size=big",
+        "datamodule.train_transform.transforms[0].size=big: must be a ",
+    ),
+    # Ranges
+    ("trainer.max_epochs=-5", "trainer.max_epochs=-5: .*must be a non-negative integer or -1"),
+    ("trainer.devices=0", "trainer.devices=0: .*not a valid input"),
+    ("trainer.limit_train_batches=-3", "trainer.limit_train_batches=-3: .*invalid value"),
+    ("trainer.check_val_every_n_epoch=0", "trainer.check_val_every_n_epoch=0: .*must be at least 1"),
+    ("trainer.accumulate_grad_batches=0", "trainer.accumulate_grad_batches=0: .*must be at least 1"),
+    ("optimizer.lr=-1", "optimizer.lr=-1: Invalid learning rate: -1"),
+    ("optimizer.momentum=-0.5", "optimizer.momentum=-0.5: Invalid momentum value"),
+    ("scheduler.scheduler.step_size=0", "scheduler.scheduler.step_size=0: .*by zero"),
+    ("datamodule.batch_size=0", "datamodule.batch_size=0: must be a whole number at least 1"),
+    ("datamodule.val_fraction=2", "datamodule.val_fraction=2: must be a number above 0 and below 1"),
+    ("datamodule.num_workers=-1", "datamodule.num_workers=-1: must be a whole number at least 0"),
+    ("features.augmentation_views=0", "features.augmentation_views=0: must be a whole number at least 1 or null"),
+    ("features.precision=fp8", "features.precision=fp8: must be one of auto | 32 | bf16"),
+    ("loss.label_smoothing=2", "loss.label_smoothing=2: label_smoothing must be between 0.0 and 1.0"),
+    ("loss=mse_sum loss.reduction=summ", "loss.reduction=summ: summ is not a valid value for reduction"),
+    ("callback.image_grids.max_images=0", "callback.image_grids.max_images=0: must be a whole number at least 1"),
+    ("monitor.mode=maxx", "monitor.mode=maxx: must be one of max | min; did you mean max?"),
+    (f"{DIGITS} datamodule.flip=left", "datamodule.flip=left: must be one of none | random | alternating"),
+    ("network=lenet network.activation=ReLu", "network.activation=ReLu: unknown activation 'ReLu'; choose from"),
+    ("lightning_module.init=foo", "lightning_module.init=foo: unknown initialization 'foo'; choose from"),
+    # Names
+    ("+optimizer.lrr=1", "optimizer.lrr=1: torch.optim.SGD takes no lrr; did you mean lr?"),
+    (
+        "+trainer.max_epoch=1",
+        "trainer.max_epoch=1: pytorch_lightning.Trainer takes no max_epoch; did you mean max_epochs?",
+    ),
+    ("+datamodule.batchsize=1", "datamodule.batchsize=1: .* takes no batchsize; did you mean batch_size?"),
+    ("+network.substitut=x", "network.substitut=x: .* takes no substitut; did you mean substitute?"),
+    ("+seeed=3", "seeed=3: there is no such key; did you mean seed?"),
+    ("+monitor.metrc=x", "monitor.metrc=x: there is no such key; did you mean metric?"),
+    ("+scheduler.intervall=x", "scheduler.intervall=x: there is no such key; did you mean interval?"),
+    ("optimizer._target_=torch.optim.Adamm", "optimizer._target_=torch.optim.Adamm: .* did you mean Adam?"),
+    ("network._target_=networks.lenett.LeNet", "network._target_=.*: networks has no lenett; did you mean lenet?"),
+    ("network._target_=nets.lenet.LeNet", "network._target_=.*: there is no package nets"),
+    ("network._target_=foo", "network._target_=foo: must be the dotted name of a class or function"),
+    ("network=timm network.name=resnet81", "network.name=resnet81: timm has no network .* near it are resnet18"),
+    ("network.substitute=resnet81", "network.substitute=resnet81: there is no such network; did you mean resnet18?"),
+    ("+callback.early_stoppin.patience=3", "callback.early_stoppin: has no _target_; did you mean early_stopping?"),
+    ("monitor.metric=val/accuracy", "monitor.metric=val/accuracy: FeatureExtractor logs no such metric; .*val/acc?"),
+    (
+        "callback=[default,early_stopping] callback.early_stopping.monitor=val/los",
+        "callback.early_stopping.monitor=val/los:",
+    ),
+    ("experiment=transfer_cross_validation monitor.metric=val/accstd", "monitor.metric=.*; did you mean val/acc_std?"),
+    # What is missing
+    ("network=timm", "network.name=???: must be given: network.name=…"),
+    ("datamodule=image_folder", "datamodule.data_dir=???: must be given"),
+    ("~network", "network: a run needs one: give network=NAME; there are airbench"),
+    ("~monitor.mode", "monitor.mode: is missing"),
+    ("~datamodule.stand_in", "datamodule.stand_in: is missing: .*Hymenoptera needs true or false"),
+    ("~datamodule.batch_size", "datamodule.batch_size: is missing"),
+    ("~scheduler.interval", "scheduler.interval: is missing: must be one of epoch | step"),
+    ("callback=[progress_bar]", "callback: none keeps the best epoch by val/acc: add best_checkpoint"),
+    # What does not go together
+    ("network.num_classes=7", "network.num_classes=7: does not fit the data, whose datamodule.num_classes is 2"),
+    ("lightning_module.num_classes=7", "lightning_module.num_classes=7: does not fit the data"),
+    (
+        "network=two_layer network.d_in=9 network.d_out=7",
+        "network.d_out=7: does not fit lightning_module.num_classes, .*2",
+    ),
+    ("network=two_layer", "network.d_in=.*: refers to datamodule.d_in, which is not there"),
+    ("network=lenet", "network: LeNet has no backbone to freeze"),
+    ("run_dir=elsewhere", "run_dir=elsewhere: follows hydra.run.dir: give that instead"),
+    (
+        f'{FINETUNE} lightning_module.param_groups=[{{pattern:"^hed"}}]',
+        "lightning_module.param_groups=.*'^hed' matches no",
+    ),
+    (
+        f'{FINETUNE} lightning_module.param_groups=[{{pattern:"^head",lrr:1}}]',
+        "lightning_module.param_groups[0].lrr=1: SGD",
+    ),
+]
+
+
+def pattern(text: str) -> str:
+    """`.*` and nothing else is a pattern."""
+    return ".*".join(map(re.escape, text.split(".*")))
+
+
+@pytest.mark.parametrize(("overrides", "says"), MISTAKES, ids=[overrides for overrides, _ in MISTAKES])
+def test_mistakes(overrides: str, says: str, compose: Compose, tmp_path: Path) -> None:
+    findings = find_mistakes(compose(*overrides.split(), run_dir=tmp_path))
+    lines = list(findings.lines.values())
+    assert any(re.match(pattern(says), line) for line in lines), findings.message()
+    told = re.split("[=:]", says, maxsplit=1)[0]
+    others = {key for key, line in findings.lines.items() if "which is not there" not in line}
+    assert others <= {told}
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_experiment_passes(experiment: str, compose: Compose, tmp_path: Path) -> None:
+    assert find_mistakes(compose(f"experiment={experiment}", run_dir=tmp_path)).lines == {}
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        "optimizer=adamw scheduler=one_cycle",
+        "scheduler=cosine +trainer.min_epochs=1",
+        "callback=[default,early_stopping,lookahead] logger=[]",
+        "network=timm network.name=test_vit",
+        "features.precision=32 cache=false channels_last=true",
+        "lightning_module.init=kaiming_normal",
+        "monitor.metric=val/acc_ants",
+        "monitor.metric=train/loss monitor.mode=min",
+        "+width=64 datamodule.eval_batch_size=${width}",
+        "+loss.reduction=sum compile={backend:aot_eager}",
+        "trainer.max_epochs=-1 trainer.max_steps=10 scheduler=constant cache=false",
+        "debug=fast",
+        "debug=profile",
+        "sweep=seeds",
+    ],
+)
+def test_what_is_right_passes(overrides: str, compose: Compose, tmp_path: Path) -> None:
+    assert find_mistakes(compose(*overrides.split(), run_dir=tmp_path)).lines == {}
+
+
+def test_all_mistakes_are_told_at_once(compose: Compose, tmp_path: Path) -> None:
+    overrides = ("trainer.max_epochs=ten", "optimizer.lr=-1", "seed=abc", "+optimizer.lrr=1", "monitor.mode=maxx")
+    (tmp_path / "run").mkdir()
+    with pytest.raises(UserError) as caught:
+        preflight(compose(*overrides, run_dir=tmp_path / "run"))
+    heading, *lines = str(caught.value).splitlines()
+    assert heading == "The config has 5 mistakes:"
+    assert {line.split("=")[0] for line in lines} == {
+        "  trainer.max_epochs",
+        "  optimizer.lr",
+        "  seed",
+        "  optimizer.lrr",
+        "  monitor.mode",
+    }
+    metrics = metrics_of(tmp_path / "run")
+    assert metrics == {"status": "failed", "error": f"UserError: {caught.value}"}
+
+
+def test_however_many_there_are_the_message_is_short(compose: Compose, tmp_path: Path) -> None:
+    cfg = compose(run_dir=tmp_path)
+    with open_dict(cfg):
+        for number in range(40):
+            cfg.trainer[f"wrong_{number}"] = number
+    with pytest.raises(UserError) as caught:
+        preflight(cfg)
+    assert len(str(caught.value).splitlines()) <= 25
+    assert str(caught.value).endswith("and 20 more")
+
+
+def test_nothing_is_touched(compose: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither data nor weights, nor the generator that both come from."""
+    monkeypatch.chdir(tmp_path)
+
+    def touched(*_: object, **__: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("networks.resnet18._imagenet_state", touched)
+    monkeypatch.setattr("engine.downloads.official_data.OfficialData.prepare", touched)
+    cfg = compose("experiment=transfer_finetune", run_dir=tmp_path)
+    before, state = OmegaConf.to_yaml(cfg), torch.get_rng_state()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        preflight(cfg)
+    assert OmegaConf.to_yaml(cfg) == before
+    assert torch.equal(torch.get_rng_state(), state)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_it_costs_a_run_little(compose: Compose, tmp_path: Path) -> None:
+    """What it imports, the run imports anyway."""
+    cfg = compose("experiment=transfer_finetune", run_dir=tmp_path)
+    preflight(cfg)
+    started = time.process_time()
+    preflight(cfg)
+    assert time.process_time() - started < 0.2
+
+
+def test_a_resumed_runs_mistakes_do_not_touch_its_record(run_dir: Path, train_here: Train) -> None:
+    before = {path: path.read_bytes() for path in run_dir.rglob("*.*") if path.is_file()}
+    assert {"config.yaml", "metrics.json", "last.ckpt"} <= {path.name for path in before}
+    with pytest.raises(UserError, match=r"trainer\.max_epochs=ten: must be a whole number"):
+        train_here(run_dir.parents[2], f"resume={run_dir}", "trainer.max_epochs=ten")
+    assert {path: path.read_bytes() for path in run_dir.rglob("*.*") if path.is_file()} == before
+
+
+def test_a_checkpoint_of_another_architecture(tiny: tuple[str, ...], train_here: Train, tmp_path: Path) -> None:
+    settings = ("experiment=lenet_nll", "trainer=cpu", "debug=fast")
+    directory = train_here(tmp_path, *settings)
+    with pytest.raises(UserError, match=r"network: .*last\.ckpt is of another architecture: ") as caught:
+        train_here(tmp_path, f"resume={directory}", "network.in_channels=3")
+    assert "conv1.weight is (6, 1, 5, 5) there and (6, 3, 5, 5) here" in str(caught.value)
+    assert only_run(tmp_path) == directory

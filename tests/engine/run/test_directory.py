@@ -1,0 +1,68 @@
+import re
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from engine.errors import UserError
+from engine.run import directory as module
+from engine.run.directory import new_run_directory, refuse_unwritable
+
+
+def test_fifty_runs_at_once_get_fifty_directories(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(50) as pool:
+        made = list(pool.map(new_run_directory, [str(tmp_path / "logs" / "name")] * 50))
+    assert len(set(made)) == 50
+    assert {str(path) for path in (tmp_path / "logs" / "name").iterdir()} == set(made)
+
+
+def test_even_within_the_same_microsecond(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    moments = [datetime(2030, 1, 2, 3, 4, 5, 6)] * 5 + [datetime(2030, 1, 2, 3, 4, 5, 7)]
+
+    class Clock:
+        @staticmethod
+        def now() -> datetime:
+            return moments.pop(0)
+
+    monkeypatch.setattr(module, "datetime", Clock)
+    first, second = new_run_directory(str(tmp_path)), new_run_directory(str(tmp_path))
+    assert [Path(made).name for made in (first, second)] == ["2030-01-02_03-04-05_000006", "2030-01-02_03-04-05_000007"]
+
+
+def test_a_place_that_cannot_be_written_ends_the_process_with_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "logs").write_text("")
+    with pytest.raises(SystemExit, match=r"logs/name cannot hold the run \(Not a directory\): .*hydra\.run\.dir=DIR"):
+        new_run_directory(str(tmp_path / "logs" / "name"))
+
+
+@pytest.mark.parametrize("key", ["hydra.run.dir", "hydra.sweep.dir"])
+def test_a_given_place_that_cannot_be_written_is_refused(
+    key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "link").symlink_to("/nowhere/logs")
+    for name in ("file", "file/run", "link", "link/run"):
+        with pytest.raises(UserError, match=rf"{key}=.*{name}: .* is no folder that you may write; mend"):
+            refuse_unwritable(["seed=1", f"{key}={tmp_path}/{name}"])
+    fine = ["seed=1", f"{key}={tmp_path}/a/b", f"{key}='{tmp_path}/a b'", f"{key}=${{new_run_directory:/file}}", "-m"]
+    refuse_unwritable(fine)
+    assert not (tmp_path / "a").exists()
+    monkeypatch.setattr("os.access", lambda path, mode: False)  # a read-only disk, say, which stops root, too
+    with pytest.raises(UserError, match=f"{key}={tmp_path}/a/b: {tmp_path} is no folder that you may write"):
+        refuse_unwritable(fine)
+
+
+def test_named_by_date_and_time(tmp_path: Path) -> None:
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d_\d{6}", Path(new_run_directory(str(tmp_path))).name)
+
+
+@pytest.mark.parametrize("setting", [("WORLD_SIZE", "2"), ("SLURM_NTASKS", "4"), ("NODE_RANK", "0")])
+def test_processes_that_must_share_a_directory_are_told_to_name_it(
+    setting: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    new_run_directory(str(tmp_path))
+    monkeypatch.setenv(*setting)
+    with pytest.raises(SystemExit, match=r"hydra\.run\.dir=DIR"):
+        new_run_directory(str(tmp_path))

@@ -1,0 +1,80 @@
+import re
+from pathlib import Path
+
+import pytest
+
+from engine.sweep.report import job_line, print_sweep, ranges
+from engine.sweep.table import Row, Sweep
+
+
+def sweep_of(directory: Path, *rows: Row) -> Sweep:
+    return Sweep(directory, jobs={row.number: row for row in rows})
+
+
+def completed(number: int, best: float, **overrides: float | str) -> Row:
+    name = f"{number:03}"
+    return Row(
+        number, dict(overrides), f"python train.py x={number}", "completed", "val/acc", "max", best, best, 5, 2.0, name
+    )
+
+
+def failed(number: int, **overrides: float | str) -> Row:
+    error = "ValueError: [no] such thing"
+    return Row(
+        number, dict(overrides), "", "failed", "val/acc", "max", seconds=0.5, directory=f"{number:03}", error=error
+    )
+
+
+def lines_with(text: str, word: str) -> list[str]:
+    return [line for line in text.splitlines() if word in line]
+
+
+def test_job_line() -> None:
+    assert job_line(completed(3, 0.98765), 4, 12) == " 4/12  003  best val/acc 0.9877  2.0 s"
+    assert job_line(failed(3), 4, 12) == " 4/12  003  failed: ValueError: [no] such thing  0.5 s"
+    pruned = completed(3, 0.5)
+    pruned.status = "pruned"
+    assert job_line(pruned, 4, 5) == "4/5  003  pruned, best val/acc 0.5  2.0 s"
+
+
+def test_best_first_failures_with_reasons_and_what_to_do_next(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [completed(0, 0.5, lr=0.1), completed(1, 0.9, lr=0.2), failed(2, lr=0.3), Row(3, {"lr": 0.4}, "")]
+    print_sweep(sweep_of(tmp_path / "sweep", *rows))
+    text = capsys.readouterr().out
+    assert text.index("0.9") < text.index("0.5 ")
+    assert "4 jobs: 2 completed, 1 failed, 1 missing" in text
+    assert "failed  #2 lr=0.3: ValueError: [no] such thing (sweep/002/train.log)" in text
+    assert "#3" not in text, "nothing is to be said of it"
+    assert re.search(r"repeat the best +python train.py x=1$", text, re.MULTILINE)
+    assert re.search(r"go on +python train.py -m sweep.resume=sweep$", text, re.MULTILINE)
+
+
+def test_seeds_are_taken_together_and_compared_seed_by_seed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    better = [completed(seed, 0.9 + 0.01 * seed, network="a", seed=seed) for seed in range(3)]
+    worse = [completed(3 + seed, 0.8 + 0.011 * seed, network="b", seed=seed) for seed in range(3)]
+    print_sweep(sweep_of(tmp_path, *worse, *better))
+    text = capsys.readouterr().out
+    (first,), (second,) = lines_with(text, " a "), lines_with(text, " b ")
+    assert text.index(first) < text.index(second)
+    assert re.split(r"  +", first.strip()) == ["a", "0.91", "0.01", "3", "[0.8852, 0.9348]", "2.0", "0-2"]
+    # d = -0.1, -0.099, -0.098: mean -0.099, s = 0.001, t(2) = 4.3027
+    assert "-0.099 [-0.1015, -0.09652]" in second
+    assert "go on" not in text
+
+
+def test_nothing_completed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    print_sweep(sweep_of(tmp_path, failed(0, lr=1)))
+    text = capsys.readouterr().out
+    assert "failed  #0 lr=1: ValueError" in text
+    assert "repeat the best" not in text
+
+
+@pytest.mark.parametrize(
+    ("numbers", "expected"),
+    [([7], "7"), ([2, 0, 1, 3, 7], "0-3, 7"), ([0, 2], "0, 2"), (range(0, 20, 2), "0, 2, 4, …, 18")],
+)
+def test_ranges(numbers: list[int], expected: str) -> None:
+    assert ranges(numbers) == expected

@@ -1,0 +1,29 @@
+import pytest
+import torch
+
+from engine.resampled_interval import resampled_interval
+
+
+def test_fresh_data_gives_students_own_interval() -> None:
+    """Scores 1 to 5: mean 3, s² = 2.5, t(4) = 2.77645, so 3 ± 2.77645 · √(2.5 / 5)."""
+    low, high = resampled_interval(torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0]), 0.0, 0.95)
+    assert (low, high) == pytest.approx((3 - 1.96324, 3 + 1.96324), abs=1e-5)
+
+
+def test_overlap_widens_the_interval() -> None:
+    """The same scores from 5-fold cross-validation: √((1/5 + 1/4) · 2.5) = 1.06066."""
+    low, high = resampled_interval(torch.tensor([5.0, 3.0, 1.0, 2.0, 4.0]), 1 / 4, 0.95)
+    assert (low, high) == pytest.approx((3 - 2.94487, 3 + 2.94487), abs=1e-5)
+
+
+def test_repeats_of_the_same_data_do_not_make_it_certain() -> None:
+    scores = torch.tensor([0.9, 1.0] * 2000, dtype=torch.float64)
+    low, high = resampled_interval(scores, 1 / 9, 0.95)
+    assert high - low == pytest.approx(2 * 1.96 * 0.05 / 3, rel=0.01)
+    plain_low, plain_high = resampled_interval(scores, 0.0, 0.95)
+    assert plain_high - plain_low < 0.004
+
+
+def test_one_score_has_no_interval() -> None:
+    with pytest.raises(ValueError, match="two scores or more, not 1"):
+        resampled_interval(torch.tensor([0.9]), 0.0, 0.95)

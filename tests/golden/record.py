@@ -1,0 +1,132 @@
+"""Golden digests: what every experiment computes, to the bit, as hashes of its curves, its weights and its metrics.
+
+    python -m tests.golden.record                     compare all experiments with digests.json
+    python -m tests.golden.record lenet_nll           one of them
+    python -m tests.golden.record --write             renew digests.json: the diff then shows which bits changed
+    python -m tests.golden.record --checkout DIR      what another checkout computes, say that of an earlier commit
+
+Each experiment runs through `train.py` in a process of its own: two epochs, one thread, on generated data. Bits depend
+on torch's release and on the processor's instruction set, so digests.json has one entry for each pair of these.
+"""
+
+import argparse
+import csv
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+ROOT = Path(__file__).parents[2]
+FILE = Path(__file__).with_name("digests.json")
+CLOSED = "http://127.0.0.1:9"
+"""A proxy that refuses at once: whatever would be downloaded is generated."""
+
+SHORT = ("trainer=cpu", "trainer.max_epochs=2", "logger=[tensorboard,csv]")
+SHORTENED: Mapping[str, Sequence[str]] = {
+    "transfer": ("datamodule.image_size=64", "datamodule.num_workers=0", "datamodule.batch_size=16"),
+    "cifar10_resnet": ("trainer.max_steps=20",),
+    "cifar10_airbench": (
+        *("network.widths=[16,32,32]", "trainer.max_steps=20", "trainer.check_val_every_n_epoch=1"),
+        "datamodule.batch_size=128",
+    ),
+}
+"""Overrides by the start of an experiment's name."""
+
+MEASURED_TIMES = "images_per_second"
+
+
+def experiments(checkout: Path) -> list[str]:
+    return sorted(path.stem for path in (checkout / "conf" / "experiment").glob("*.yaml"))
+
+
+def machine() -> str:
+    """What bits depend on, as a key of digests.json."""
+    return f"torch {version('torch')}, {torch.backends.cpu.get_cpu_capability()}"
+
+
+def digests(experiment: str, checkout: Path, folder: Path) -> dict[str, str]:
+    """Runs the experiment in `folder`, whose `data` may be there from others, and hashes what it left."""
+    run = folder / "runs" / experiment
+    overrides = [o for start, some in SHORTENED.items() if experiment.startswith(start) for o in some]
+    command = [sys.executable, str(checkout / "train.py"), f"experiment={experiment}", f"hydra.run.dir={run}"]
+    closed = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), CLOSED)
+    empty = {"TORCH_HOME": str(folder / "torch"), "HF_HOME": str(folder / "huggingface"), "HF_HUB_OFFLINE": "1"}
+    environment = {**os.environ, **closed, **empty, "OMP_NUM_THREADS": "1", "PYTHONPATH": ""}
+    done = subprocess.run([*command, *SHORT, *overrides], cwd=folder, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{experiment} ended with exit code {done.returncode}:\n{done.stdout}{done.stderr}")
+    (directory,) = run.parent.glob(f"{experiment}*")
+    return {"curves": _curves(directory), "weights": _weights(directory), "metrics": _metrics(directory)}
+
+
+def _curves(directory: Path) -> str:
+    with (directory / "metrics.csv").open(encoding="utf-8", newline="") as file:
+        return _hash(",".join(row) for row in csv.reader(file) if not row[1].endswith(MEASURED_TIMES))
+
+
+def _weights(directory: Path) -> str:
+    digest = hashlib.sha256()
+    for name in ("best.ckpt", "last.ckpt", "backbone.ckpt"):
+        path = directory / "checkpoints" / name
+        if path.is_file():
+            checkpoint = torch.load(path, weights_only=True)
+            for key, tensor in sorted(checkpoint.get("state_dict", checkpoint).items()):
+                digest.update(key.encode())
+                digest.update(tensor.contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _metrics(directory: Path) -> str:
+    content: dict[str, Any] = json.loads((directory / "metrics.json").read_text(encoding="utf-8"))
+    return _hash(
+        f"{key}={value!r}" for key, value in sorted(content.items()) if "/" in key and MEASURED_TIMES not in key
+    )
+
+
+def _hash(lines: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+def record(names: Sequence[str], checkout: Path) -> dict[str, dict[str, str]]:
+    """The digests of all named experiments, two at a time; the data is generated before they start side by side."""
+    with tempfile.TemporaryDirectory() as temporary, ThreadPoolExecutor(2) as pool:
+        folder = Path(temporary)
+        firsts = [next((n for n in names if n.startswith(start)), None) for start in ("cifar10", "transfer")]
+        found = {name: digests(name, checkout, folder) for name in firsts if name}
+        rest = [name for name in names if name not in found]
+        found |= zip(rest, pool.map(lambda name: digests(name, checkout, folder), rest), strict=True)
+    return {name: found[name] for name in sorted(found)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("experiments", nargs="*", help="all of them if none is named")
+    parser.add_argument("--write", action="store_true", help="renew digests.json")
+    parser.add_argument("--checkout", type=Path, default=ROOT, help="the checkout that is run")
+    arguments = parser.parse_args()
+    found = record(arguments.experiments or experiments(arguments.checkout), arguments.checkout.absolute())
+    kept = json.loads(FILE.read_text(encoding="utf-8")) if FILE.is_file() else {}
+    known = kept.get(machine(), {})
+    if arguments.write:
+        kept[machine()] = {**known, **found}
+        FILE.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    changed = [
+        f"{name}: other {', '.join(k for k in v if v[k] != known.get(name, {}).get(k))}"
+        for name, v in found.items()
+        if v != known.get(name)
+    ]
+    print("\n".join(changed) or f"{len(found)} experiments: the same bits ({machine()})")
+    sys.exit(bool(changed) and not arguments.write)
+
+
+if __name__ == "__main__":
+    main()
