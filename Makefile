@@ -24,6 +24,7 @@ check: $(VENV)/installed-for-tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	PYTHONPATH=. $(BIN)/lint-imports --no-logo
 
 soak: $(VENV)/installed-for-tests
 	$(TEST_ENV) $(BIN)/python -m pytest -n 2 -m slow

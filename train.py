@@ -6,9 +6,9 @@ import hydra
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from engine.config.config_file import has_features, save_config
 from engine.config.start import start
 from engine.config.sweep_job import in_sweep
+from engine.run.config_file import has_features, save_config
 from engine.startup import quick_imports
 
 
@@ -25,10 +25,10 @@ def train(cfg: DictConfig) -> float | None:
         from engine.checkpoints.checkpoint_io import AtomicCheckpointIO
         from engine.preflight.preflight import preflight
         from engine.run.data_facts import data_facts
-        from engine.run.interruption import interruptible
         from engine.run.quiet import silence_idle_messages
         from engine.run.record import Record, collect_metrics, restore_best
         from engine.speed.memory import keep_freed_memory
+        from engine.stop import interruptible
         from engine.terminal.panels import print_end, print_start
 
         silence_idle_messages()
@@ -71,7 +71,7 @@ def main(cfg: DictConfig) -> float | None:
     if in_sweep():
         from engine.sweep.worker import run_apart  # in a process that the job alone can end; this one is free of torch
 
-        return run_apart(cfg)
+        return run_apart(cfg, task="train.train")
     with quick_imports():
         from engine.run.failure import for_the_user
 

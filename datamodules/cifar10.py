@@ -9,9 +9,9 @@ from datamodules.cifar10_files import OFFICIAL_MD5S, read_cifar10
 from datamodules.in_memory import InMemory, Split
 from datamodules.stand_ins.write import write_cifar10
 from engine.data.stratified_split import stratified_split
-from engine.data_errors import DataError
 from engine.downloads.archive import extract_tar
 from engine.downloads.official_data import OfficialData
+from engine.errors import DataError
 
 OFFICIAL = OfficialData(
     folder="cifar-10-batches-bin",

@@ -1,6 +1,6 @@
 """Photos in class folders."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -10,61 +10,16 @@ import torch
 from annotated_types import Ge, Gt, Lt
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import DataLoader, Subset
 
-from engine.data.keyed import keyed_rng
 from engine.data.keyed_sampler import KeyedSampler
 from engine.data.normalization import normalize
-from engine.data_errors import DataError
+from engine.errors import DataError
 from engine.features.feature_cache import files_digest
 from engine.photos.class_folders import train_and_val
-from engine.photos.images import check_images, read_image, read_thumbnail
+from engine.photos.images import check_images, read_thumbnail
 from engine.photos.photo_loader import PhotoLoader
-from engine.photos.photo_memory import PhotoMemory
-
-Transform = Callable[[Tensor], Tensor]
-
-
-class Photos(Dataset[tuple[Tensor, int]]):
-    """Files with labels, read as (3, H, W) uint8 and transformed; what is drawn is keyed by (seed, epoch, index).
-
-    Each process keeps up to `room` bytes of the photos that it reads as items.
-    """
-
-    def __init__(
-        self,
-        files: Sequence[Path],
-        labels: Sequence[int],
-        transform: Transform,
-        *,
-        seed: int,
-        max_pixels: int,
-        room: int = 0,
-    ) -> None:
-        self.files = files
-        self.labels = labels
-        self.transform = transform
-        self.seed = seed
-        self.max_pixels = max_pixels
-        self.memory = PhotoMemory(room)
-
-    def __len__(self) -> int:
-        return len(self.files)
-
-    def __getitem__(self, key: tuple[int, int] | int) -> tuple[Tensor, int]:
-        # Lightning's overfit_batches brings a sampler of its own, which knows no epoch.
-        epoch, index = key if isinstance(key, tuple) else (0, key)
-        photo = self.memory.get(index, lambda: read_image(self.files[index], self.max_pixels))
-        return self._look(photo, index, epoch, self.seed), self.labels[index]
-
-    def looks(self, index: int, epochs: Sequence[int], seed: int) -> list[Tensor]:
-        """How photo `index` looks in each of some epochs of a run with this seed; it is read once, and not kept."""
-        photo = read_image(self.files[index], self.max_pixels)
-        return [self._look(photo, index, epoch, seed) for epoch in epochs]
-
-    def _look(self, photo: Tensor, index: int, epoch: int, seed: int) -> Tensor:
-        with keyed_rng(seed, epoch, index):
-            return self.transform(photo)
+from engine.photos.photo_set import Photos, Transform
 
 
 class ImageFolder(LightningDataModule):
@@ -172,6 +127,11 @@ class ImageFolder(LightningDataModule):
         return normalize(images, self.mean, self.std), labels
 
     has_test = False
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Of one input of the network."""
+        return (3, self.image_size, self.image_size)
 
     @cached_property
     def digest(self) -> str:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from engine.data.tensor_loader import TensorDataLoader, Transform
-from engine.data_errors import DataError
+from engine.errors import DataError
 from functional.image_transform import ImageTransform
 
 Split = tuple[Tensor, Tensor]
@@ -96,6 +96,11 @@ class InMemory(LightningDataModule):
     @property
     def has_test(self) -> bool:
         return "test" in self.splits
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Of one input of the network."""
+        return tuple(self.splits["train"][0].shape[1:])
 
     # Loaders ---------------------------------------------------------------------------------------------------------
 

@@ -63,6 +63,11 @@ class Regression(LightningDataModule):
         """The one batch: inputs (batch_size, d_in) and targets (batch_size, d_out)."""
         return self.x, self.y
 
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Of one input of the network."""
+        return tuple(self.batch[0].shape[1:])
+
     def counts(self) -> dict[str, int]:
         """How many examples there are to train on; no other split has any of its own."""
         return {"train": len(self.x)}

@@ -10,9 +10,8 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from engine.checkpoints.checkpoint_io import load_checkpoint
-from engine.config.help import CONF
-from engine.errors import UserError
-from networks.pretrained import WeightsError
+from engine.errors import UserError, WeightsError
+from engine.paths import CONF
 
 logger = logging.getLogger(__name__)
 

@@ -1,12 +1,13 @@
-"""Folders that are there whole or not at all, whatever kills the process that writes them and however many write."""
+"""Files and folders that are whole or not there, whatever kills the process that writes them."""
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 from filelock import FileLock
 
-from engine.data_errors import DataError
+from engine.errors import DataError
 
 
 def new_folder(target: Path, fill: Callable[[Path], None]) -> Path:
@@ -43,3 +44,10 @@ def _fill_aside(aside: Path, fill: Callable[[Path], None]) -> None:
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
         raise
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Writes the file so that a kill leaves the old content or the new one."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    aside.write_text(text, encoding="utf-8")
+    aside.replace(path)

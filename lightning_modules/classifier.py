@@ -16,12 +16,19 @@ class Classifier(Procedure):
     Logs `split/acc`, the share of right answers, and on validation and test data `split/acc_<class>`, each class's own.
     """
 
+    outputs = "logits (a softmax gives the classes' probabilities)"
+    several = False
+
     def __init__(self, *, num_classes: int, **procedure: Any) -> None:
         super().__init__(**procedure)
         self.num_classes = num_classes
         self.train_metrics = MetricCollection(self.overall_metrics(), prefix="train/")
         self.val_metrics = MetricCollection(self.overall_metrics() | self.detailed_metrics(), prefix="val/")
         self.test_metrics = MetricCollection(self.overall_metrics() | self.detailed_metrics(), prefix="test/")
+
+    def probabilities(self, outputs: Tensor) -> Tensor:
+        """Of the network's outputs (N, num_classes): the classes' probabilities."""
+        return outputs.softmax(1)
 
     def overall_metrics(self) -> dict[str, Any]:
         """What is kept on every split."""

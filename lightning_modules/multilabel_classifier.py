@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from torch import Tensor
 from torchmetrics.classification import MultilabelAccuracy, MultilabelAveragePrecision, MultilabelF1Score
 
 from engine.training.accounted_module import Outcome
@@ -15,6 +16,12 @@ class MultilabelClassifier(Classifier):
     also each label's own, `split/acc_<label>` and `split/f1_<label>`, and `split/map`, the mean over the labels of
     average precision, the area under the curve of precision over recall. The metrics round the targets.
     """
+
+    outputs = "logits (a sigmoid gives each class's probability)"
+    several = True
+
+    def probabilities(self, outputs: Tensor) -> Tensor:
+        return outputs.sigmoid()
 
     def overall_metrics(self) -> dict[str, Any]:
         return self._at_threshold("macro", "")

@@ -10,10 +10,6 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
-class WeightsError(Exception):
-    """Pretrained weights that cannot be had: the message is one sentence for the user."""
-
-
 def require_reachable(url: str) -> None:
     """Raises OSError within seconds where nothing answers at `url`; the libraries' downloads try for a minute."""
     urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=5).close()

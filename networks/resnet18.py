@@ -6,7 +6,8 @@ import torch
 from torch import nn
 from torchvision.models import ResNet18_Weights, resnet18
 
-from networks.pretrained import IMAGENET_MEAN, IMAGENET_STD, Pretrained, WeightsError, require_reachable
+from engine.errors import WeightsError
+from networks.pretrained import IMAGENET_MEAN, IMAGENET_STD, Pretrained, require_reachable
 
 
 class ResNet18(Pretrained):

@@ -6,13 +6,14 @@ from typing import Any
 import huggingface_hub
 import timm
 
-from networks.pretrained import Pretrained, WeightsError, require_reachable
+from engine.errors import WeightsError
+from networks.pretrained import Pretrained, require_reachable
 
 
 class Timm(Pretrained):
     """timm's network `name` up to its pooled features, and a new linear head.
 
-    Raises ValueError for a name that timm does not have, WeightsError where `pretrained` and the weights are neither
+    Raises ValueError for a name that timm does not have where `pretrained` and the weights are neither
     cached nor within reach.
     """
 

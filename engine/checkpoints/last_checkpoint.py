@@ -13,20 +13,10 @@ from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.loggers import TensorBoardLogger
 
 from engine.loggers.csv_logger import CSVLogger
+from engine.stop import Interrupted
 from engine.training.step_counter import StepCounter
 
 STOPPING = (signal.SIGTERM, signal.SIGINT)
-
-
-class Interrupted(BaseException):
-    """A signal asked the run to stop. Not an Exception: nothing that deals with failures shall take it for one."""
-
-    under_way = False
-
-    def __init__(self, number: int) -> None:
-        super().__init__(signal.Signals(number).name)
-        self.number = number
-        Interrupted.under_way = True
 
 
 class LastCheckpoint(Checkpoint):

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from engine.config.help import CONF
 from engine.errors import UserError
+from engine.paths import CONF
 
 SWEEP = ("-m", "--multirun")
 QUOTES = ("'", '"')

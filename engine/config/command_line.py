@@ -7,12 +7,11 @@ from pathlib import Path
 from hydra._internal.utils import get_args_parser
 from hydra.core.config_store import ConfigStore
 
-from engine.config.allowlist import check_arguments, read_run_config
 from engine.config.arguments import quoted
-from engine.config.help import CONF
 from engine.config.sweep_job import key_of
 from engine.errors import UserError
-from engine.run.directory import refuse_unwritable
+from engine.paths import CONF, refuse_unwritable
+from engine.run.allowlist import check_arguments, read_run_config
 
 CONFIG_OPTIONS = ("--config-path", "-cp", "--config-name", "-cn")
 

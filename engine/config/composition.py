@@ -13,11 +13,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from engine.config.help import CONF
+from engine.config.sweep_job import one_of_each_kind
+from engine.paths import CONF
 from engine.preflight.findings import Findings
-from engine.preflight.signatures import nearest
 from engine.startup import quick_imports
-from engine.sweep.grid_sweeper import one_of_each_kind
+from engine.wording import nearest
 
 
 def explained(config_name: str, argv: Sequence[str]) -> str | None:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-CONF = Path(__file__).parents[2] / "conf"
+from engine.paths import CONF
 
 
 def train_help() -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from engine.config.sweep_job import job_name, sweep_name, swept_settings
-from engine.run.directory import new_run_directory
+from engine.paths import new_run_directory
 
 
 def register_resolvers() -> None:

@@ -3,7 +3,7 @@
 import math
 import re
 import shlex
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -107,3 +107,19 @@ def standing(directory: Path) -> Path:
 def finite(value: Any) -> float | None:
     """A number of metrics.json; None for what is no number, `nan` or infinite."""
     return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+
+
+def one_of_each_kind(batch: Sequence[Sequence[str]]) -> list[Sequence[str]]:
+    """Of jobs (overrides) that differ in numbers alone, the first."""
+    parser = OverridesParser.create()
+    kinds = {text: _kind(parser, text) for text in {text for job in batch for text in job}}
+    firsts = {tuple(kinds[text] for text in job): job for job in reversed(batch)}
+    return list(firsts.values())[::-1]
+
+
+def _kind(parser: OverridesParser, text: str) -> str:
+    """The override, without its value if that is a number."""
+    override = parser.parse_override(text)
+    value = override.value()
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return str(override.get_key_element()) if is_number else text

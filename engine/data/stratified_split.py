@@ -1,7 +1,7 @@
 import torch
 from torch import Tensor
 
-from engine.data_errors import DataError
+from engine.errors import DataError
 from engine.data.keyed import keyed_generator
 
 

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple
 
-from engine.data_errors import DataError
+from engine.errors import DataError
 from engine.files import new_folder
 
 MAX_BYTES = 2 << 30

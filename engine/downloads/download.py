@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from filelock import FileLock
 
-from engine.data_errors import DataError
+from engine.errors import DataError
 
 log = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.data_errors import DataError
 from engine.downloads.download import DownloadError, download
+from engine.errors import DataError
 
 logger = logging.getLogger(__name__)
 

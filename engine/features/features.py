@@ -12,12 +12,12 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
-from datamodules.image_folder import ImageFolder, Photos
 from engine.data.keyed import keyed_generator
 from engine.data.normalization import normalize
 from engine.data.tensor_loader import TensorDataLoader
 from engine.features.feature_cache import cached_arrays, names_digest
 from engine.features.feature_shares import arrays_in_shares
+from engine.protocols import PhotoData, PhotoSet
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ EVAL_BATCH_SIZE = 4096  # a head's batches can be larger than a network's
 class Views(Dataset[Tensor]):
     """Item i: photo i in its looks of epochs 0 to `views` - 1 of a run with this seed, (views, 3, H, W) uint8."""
 
-    def __init__(self, photos: Photos, views: int, seed: int) -> None:
+    def __init__(self, photos: PhotoSet, views: int, seed: int) -> None:
         self.photos = photos
         self.views = views
         self.seed = seed
@@ -53,7 +53,7 @@ class Features(LightningDataModule):
     def __init__(
         self,
         *,
-        photos: ImageFolder,
+        photos: PhotoData,
         backbone: Callable[[Tensor], Tensor],
         num_features: int,
         key: Mapping[str, Any],
@@ -76,6 +76,7 @@ class Features(LightningDataModule):
         self.name, self.source, self.classes = photos.name, photos.source, photos.classes
         self.counts, self.labels, self.images = photos.counts, photos.labels, photos.images
         self.first_training_batch = photos.first_training_batch
+        self.input_shape = photos.input_shape
 
     def setup(self, stage: str) -> None:
         if self.features:
@@ -98,7 +99,7 @@ class Features(LightningDataModule):
     def _compute(self, arrays: dict[str, Tensor], share: int, num_shares: int) -> None:
         started = time.monotonic()
         for split, array in arrays.items():
-            photos: Photos = getattr(self.photos, split)
+            photos: PhotoSet = getattr(self.photos, split)
             rows = range(share, len(photos), num_shares)
             self._compute_rows(Subset(Views(photos, array.shape[1], self.view_seed), rows), array)
         pictures = sum(array.shape[0] * array.shape[1] for array in arrays.values())
@@ -121,7 +122,7 @@ class Features(LightningDataModule):
         return self._loader("val", EVAL_BATCH_SIZE, shuffle=False, chunk=1)
 
     def _loader(self, split: str, batch_size: int, *, shuffle: bool, chunk: int) -> TensorDataLoader:
-        photos: Photos = getattr(self.photos, split)
+        photos: PhotoSet = getattr(self.photos, split)
         features, labels = self.features[split], torch.tensor(photos.labels)
         if shuffle and self.trainer and self.trainer.overfit_batches:  # type: ignore[attr-defined]
             # The same few batches over and over, in an order that is drawn once.
@@ -140,8 +141,8 @@ class Features(LightningDataModule):
         )
 
     def thumbnails(self, split: str, indices: Sequence[int], side: int) -> Tensor:
-        """Those of the photos (image_folder.py), which are kept on disk as well."""
-        photos: Photos = getattr(self.photos, split)
+        """Those of the photos , which are kept on disk as well."""
+        photos: PhotoSet = getattr(self.photos, split)
         names = names_digest([photos.files[i] for i in indices], self.photos.root)
         key = {"files": self.photos.digest, "thumbnails": names, "side": side}
 

@@ -2,7 +2,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from engine.resampled_interval import resampled_interval
+from engine.statistics import resampled_interval
 
 CONFIDENCE = 0.95
 

@@ -8,12 +8,12 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
-from datamodules.image_folder import ImageFolder, Photos
 from engine.data.chunk import Batch
 from engine.data.keyed import keyed_generator
 from engine.data.stratified_folds import stratified_folds
 from engine.data.tensor_loader import TensorDataLoader
 from engine.features.features import EVAL_BATCH_SIZE, Features, view_of_epoch
+from engine.protocols import PhotoData
 
 
 class Folds(Features):
@@ -28,7 +28,7 @@ class Folds(Features):
     def __init__(
         self,
         *,
-        photos: ImageFolder,
+        photos: PhotoData,
         num_folds: Annotated[int, Ge(2)],
         num_repeats: Annotated[int, Ge(1)],
         **features: Any,
@@ -125,13 +125,10 @@ class FoldLoader(TensorDataLoader):
             yield looks.view(*indices.shape, -1), labels[indices]
 
 
-def pooled(photos: ImageFolder) -> ImageFolder:
-    """A copy of a set-up ImageFolder whose training and validation splits both hold all photos, each in its look."""
+def pooled(photos: PhotoData) -> PhotoData:
+    """A copy of a set-up PhotoData whose training and validation splits both hold all photos, each in its look."""
     both = copy.copy(photos)
     files = [*photos.train.files, *photos.val.files]
     labels = [*photos.train.labels, *photos.val.labels]
-    both.train, both.val = (
-        Photos(files, labels, split.transform, seed=photos.seed, max_pixels=photos.max_pixels)
-        for split in (photos.train, photos.val)
-    )
+    both.train, both.val = (split.with_files(files, labels) for split in (photos.train, photos.val))
     return both

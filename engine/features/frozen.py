@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from engine.protocols import HasBackbone
 from engine.speed.folded_batchnorm import fold_batchnorm
 from engine.speed.threads import one_thread_an_operation
-from networks.pretrained import Pretrained
 
 PRECISIONS = ("auto", "32", "bf16")
 # Measured on 2 cores with AVX512-BF16: small batches keep a depthwise network's activations in the caches.
@@ -27,13 +27,13 @@ class FrozenBackbone:
     Precision is "32", "bf16", or "auto": bf16 where the processor computes in it, else 32.
     """
 
-    def __init__(self, network: Pretrained, precision: str) -> None:
+    def __init__(self, network: HasBackbone, precision: str) -> None:
         if precision not in PRECISIONS:
             raise ValueError(f"precision {precision!r} of the features: choose from {', '.join(PRECISIONS)}.")
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.precision = ("bf16" if _computes_in_bf16() else "32") if precision == "auto" else precision
         self._network = network
-        self._prepared: Pretrained | None = None
+        self._prepared: Any | None = None
 
     @property
     def key(self) -> dict[str, Any]:
@@ -42,8 +42,9 @@ class FrozenBackbone:
         for name, tensor in self._network.backbone.state_dict().items():
             digest.update(name.encode())
             digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-        for constant in (self._network.mean, self._network.std):
-            digest.update(constant.cpu().numpy().tobytes())
+        for name in ("mean", "std"):  # by which the network itself normalizes (networks/pretrained.py)
+            if isinstance(constant := getattr(self._network, name, None), Tensor):
+                digest.update(constant.cpu().numpy().tobytes())
         return {
             "weights": digest.hexdigest(),
             "backbone": type(self._network.backbone).__name__,
@@ -68,11 +69,12 @@ class FrozenBackbone:
         images = images.to(self.device, dtype).contiguous(memory_format=torch.channels_last)
         return self._prepared.features(images).float().cpu()
 
-    def _prepare(self, image: Tensor) -> Pretrained:
-        network = copy.deepcopy(self._network).cpu().eval().requires_grad_(False)
+    def _prepare(self, image: Tensor) -> Any:
+        network: Any = copy.deepcopy(self._network)
+        network = network.cpu().eval().requires_grad_(False)
         folded = fold_batchnorm(network.backbone, image.cpu())
         network.backbone = folded
-        network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network.to(self.device, memory_format=torch.channels_last)
         return network.bfloat16() if self.precision == "bf16" else network
 
 

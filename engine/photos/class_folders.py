@@ -9,7 +9,7 @@ import torch
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from engine.data.stratified_split import stratified_split
-from engine.data_errors import DataError
+from engine.errors import DataError
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ import torchvision.io
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from engine.data_errors import DataError
+from engine.errors import DataError
 
 # What else Pillow can open stays shut: of those formats, EPS would start Ghostscript on a stranger's program.
 FORMATS = ("JPEG", "PNG", "PPM", "BMP", "GIF", "TIFF", "WEBP")

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
-from engine.data_errors import DataError
+from engine.errors import DataError
 from engine.photos.images import read_image
 
 

@@ -7,6 +7,8 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError, InterpolationToMissingValueError, OmegaConfBaseException
 
+from engine.wording import shown
+
 UNKNOWN = object()
 """In the place of a value that cannot be had: it is missing, or refers to what is not there."""
 
@@ -109,17 +111,3 @@ def is_known(value: Any) -> bool:
     if isinstance(value, Mapping):
         return all(map(is_known, value.values()))
     return all(map(is_known, value)) if isinstance(value, list) else value is not UNKNOWN
-
-
-def shown(value: Any) -> str:
-    """As on a command line, but not at length, and on one line."""
-    if isinstance(value, Mapping):
-        return "{…}" if value else "{}"
-    if isinstance(value, list):
-        text = f"[{','.join(shown(element) for element in value)}]"
-    elif value is None or isinstance(value, bool):
-        text = "null" if value is None else str(value).lower()
-    else:
-        text = str(value)
-    text = text if text.isprintable() else ascii(text)  # what is shown may be a stranger's
-    return text if len(text) <= 60 else f"{text[:59]}…"

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from engine.preflight.findings import Findings, select
-from engine.preflight.signatures import nearest
+from engine.wording import nearest
 
 WATCHING = ("monitor", "metric")
 """Parameters of callbacks that are the name of a metric."""

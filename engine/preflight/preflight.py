@@ -12,14 +12,15 @@ from typing import Any, is_typeddict
 from omegaconf import DictConfig, OmegaConf
 
 from engine.build import READ_HERE
-from engine.config.config_file import has_features
-from engine.config.help import CONF
 from engine.errors import UserError
+from engine.paths import CONF
 from engine.preflight.findings import UNKNOWN, Findings, select
 from engine.preflight.rehearsal import rehearse
-from engine.preflight.signatures import choices_of, described, fits, nearest, signature_of, type_hints
+from engine.preflight.signatures import choices_of, described, fits, signature_of, type_hints
 from engine.preflight.targets import find_target
+from engine.run.config_file import has_features
 from engine.run.outcome import write_outcome
+from engine.wording import nearest
 
 PARTS = ("datamodule", "network", "loss", "lightning_module", "optimizer", "trainer")
 """Parts of a run that are made from a `_target_`; callbacks and loggers are several."""

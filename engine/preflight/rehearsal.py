@@ -21,9 +21,9 @@ from engine.build import READ_HERE
 from engine.checkpoints.architecture import differences, saved_shapes
 from engine.preflight.findings import Findings, is_known, select
 from engine.preflight.monitors import check_monitors
-from engine.preflight.signatures import nearest
 from engine.run.failure import MEMORY
 from engine.training.parameter_groups import parameter_groups
+from engine.wording import nearest
 
 Settings = Mapping[str, Any]
 

@@ -1,6 +1,5 @@
 """What a `_target_` takes, from its own signature and annotations: names, types, choices and ranges."""
 
-import difflib
 import inspect
 import types
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -204,12 +203,3 @@ def _plural(words: str) -> str:
     return {"a whole number": "whole numbers", "a number": "numbers", "text": "texts"}.get(
         words, f"items, each {words}"
     )
-
-
-def nearest(name: str, names: Iterable[str]) -> str:
-    """`did you mean X?` where one of the names is like it, else what there is; for the end of a sentence."""
-    known = sorted(set(names))
-    if near := difflib.get_close_matches(name, known, n=1, cutoff=0.6):
-        return f"did you mean {near[0]}?"
-    shown = ", ".join(known[:12]) + (", …" if len(known) > 12 else "")
-    return f"there are {shown}" if known else "there are none"

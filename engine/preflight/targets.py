@@ -5,7 +5,7 @@ import pkgutil
 from types import ModuleType
 from typing import Any
 
-from engine.preflight.signatures import nearest
+from engine.wording import nearest
 
 
 def find_target(name: Any) -> Any:

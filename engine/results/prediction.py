@@ -17,14 +17,13 @@ from engine.data.normalization import normalize
 from engine.errors import UserError
 from engine.features.frozen import FrozenBackbone
 from engine.photos.unlabelled_photos import PhotoBatch, UnlabelledPhotos, find_photos
+from engine.protocols import PredictsClasses
 from engine.results.contact_sheet import ContactSheet
 from engine.results.prediction_files import prediction_file
 from engine.results.preprocessing import normalization, photo_transform
 from engine.run.quiet import silence_idle_messages
 from engine.run.trained import Trained, load_trained
 from engine.speed.memory import keep_freed_memory
-from lightning_modules.classifier import Classifier
-from lightning_modules.multilabel_classifier import MultilabelClassifier
 
 Loader = DataLoader[PhotoBatch]
 MAX_PIXELS = 100_000_000
@@ -43,16 +42,16 @@ class Predictor:
     def __init__(self, trained: Trained) -> None:
         config = trained.config
         config.lightning_module.compile = False
-        module = trained.load_module()
-        if not isinstance(module, Classifier):
+        module: Any = trained.load_module()
+        predicts_classes = isinstance(module, PredictsClasses)
+        if not predicts_classes:
             raise UserError(f"run={trained.directory}: its network gives no classes ({type(module).__name__}).")
-        self.several = isinstance(module, MultilabelClassifier)
+        self.several, self.probabilities = module.several, module.probabilities
         self.classes: list[str] = trained.data["classes"]
         self.mean, self.std = normalization(trained)
         self.backbone = None
         if trained.has_features:
-            network: Any = module.network
-            self.backbone = FrozenBackbone(network, str(config.features.precision))
+            self.backbone = FrozenBackbone(module.network, str(config.features.precision))
         fabric = Fabric(accelerator=config.trainer.accelerator, devices=1, precision=config.trainer.precision)
         self.device = fabric.device
         self.module = fabric.setup_module(module)
@@ -62,8 +61,7 @@ class Predictor:
         inputs = normalize(photos.to(self.device), self.mean, self.std)
         if self.backbone is not None:
             inputs = self.backbone(inputs).to(self.device)
-        scores = self.module(inputs).float()
-        return (scores.sigmoid() if self.several else scores.softmax(1)).cpu()
+        return self.probabilities(self.module(inputs).float()).cpu()
 
     def label(self, probabilities: Tensor) -> str:
         """The most probable class; of a network that gives several labels those above one half, with + between."""

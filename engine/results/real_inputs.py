@@ -7,7 +7,7 @@ from hydra.utils import instantiate
 from torch import Tensor
 
 from engine.data.normalization import normalize
-from engine.data_errors import DataError
+from engine.errors import DataError
 from engine.results.preprocessing import input_shape, normalization
 from engine.run.trained import Trained
 

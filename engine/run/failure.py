@@ -11,13 +11,7 @@ from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
 from engine.checkpoints.architecture import other_architecture
-from engine.data_errors import DataError
 from engine.errors import UserError
-from engine.training.divergence import DivergenceError
-from networks.pretrained import WeightsError
-
-SENTENCES = (UserError, DataError, WeightsError, DivergenceError)
-"""Exceptions whose message is such a sentence already."""
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NO_ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR)
@@ -51,7 +45,7 @@ def sentence(error: BaseException, cfg: DictConfig | None = None) -> str | None:
     """What to tell the user of an error; None for one that is the program's own, and needs its traceback."""
     while isinstance(error, InstantiationException) and error.__cause__:  # Hydra's cover of what a class raised
         error = error.__cause__
-    if isinstance(error, SENTENCES):
+    if isinstance(error, UserError):
         return str(error)
     text = f"{error} {error.__cause__}"
     if isinstance(error, RuntimeError) and (worker := WORKER.search(text)):

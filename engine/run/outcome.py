@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from engine.run.directory import replace_text
+from engine.files import replace_text
 
 FILE = "metrics.json"
 

@@ -13,8 +13,8 @@ from omegaconf import DictConfig, open_dict, read_write
 
 from engine.build import network_name
 from engine.checkpoints.continuation import continue_from
-from engine.config.config_file import is_first_process
 from engine.errors import UserError
+from engine.run.config_file import is_first_process
 from engine.run.failure import sentence
 from engine.run.outcome import write_outcome
 
@@ -77,7 +77,7 @@ class Record:
         if error is None:
             outcome: dict[str, Any] = {"status": "pruned" if self.pruned else "completed"}
         else:
-            from engine.checkpoints.last_checkpoint import Interrupted
+            from engine.stop import Interrupted
 
             status = "interrupted" if isinstance(error, KeyboardInterrupt | Interrupted) else "failed"
             outcome = {"status": status, "error": f"{type(error).__name__}: {sentence(error, self.cfg) or error}"}
@@ -144,12 +144,10 @@ def collect_metrics(trainer: Any, before: Mapping[str, float] | None = None) -> 
 
     `before` are those that were logged before the training was resumed.
     """
-    from callbacks.throughput import Throughput
-
     metrics: dict[str, Any] = {}
     for name, value in {**(before or {}), **trainer.callback_metrics}.items():
         number = float(value)
         if "/" in name:
             metrics[name] = number if math.isfinite(number) else str(number)
-    rates = [c.images_per_second for c in trainer.callbacks if isinstance(c, Throughput)]
+    rates = [c.images_per_second for c in trainer.callbacks if hasattr(c, "images_per_second")]
     return metrics | {"epochs": trainer.current_epoch, "images_per_second": rates[0] if rates else None}

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from engine.build import build_module, build_network
 from engine.checkpoints.checkpoint_io import load_checkpoint
-from engine.config.allowlist import read_run_config
-from engine.config.config_file import has_features
 from engine.errors import UserError
+from engine.run.allowlist import read_run_config
+from engine.run.config_file import has_features
 
 PREFIX = "network."
 CHECKPOINTS = ("best", "last")
@@ -40,7 +40,7 @@ class Trained:
 
     @property
     def has_features(self) -> bool:
-        """See engine/config/config_file.py."""
+        """See engine/run/config_file.py."""
         return has_features(self.config)
 
     def load_network(self) -> nn.Module:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.config.sweep_job import DONE, Setting
-from engine.student_t import student_t_quantile
+from engine.statistics import student_t_quantile
 from engine.sweep.table import Row
 
 CONFIDENCE = 0.95

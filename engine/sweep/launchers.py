@@ -27,13 +27,12 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from engine.config.config_file import has_features
 from engine.config.resolvers import usable_cores
-from engine.sweep.grid_sweeper import one_of_each_kind
+from engine.config.sweep_job import one_of_each_kind
+from engine.paths import ROOT
+from engine.run.config_file import has_features
 
 logger = logging.getLogger(__name__)
-
-ROOT = Path(__file__).parents[2]
 
 Wait = Callable[[], JobReturn]
 

@@ -20,7 +20,7 @@ from omegaconf import DictConfig, read_write
 
 from engine.config.arguments import quoted
 from engine.config.sweep_job import DONE, repeat, settings_of, swept_settings
-from engine.run.directory import typed
+from engine.paths import typed
 from engine.sweep.groups import group_by_seed
 from engine.sweep.page import write_page
 from engine.sweep.report import job_line, print_sweep

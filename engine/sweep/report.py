@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from engine.config.sweep_job import DONE, Setting, written
-from engine.run.directory import typed
+from engine.paths import typed
 from engine.sweep.groups import Group, group_by_seed
 from engine.sweep.table import Row, Sweep
 

@@ -13,7 +13,7 @@ from typing import Any
 from filelock import FileLock
 
 from engine.config.sweep_job import DONE, Setting, finite, standing, written
-from engine.run.directory import replace_text
+from engine.files import replace_text
 from engine.run.outcome import outcome
 
 FILE = "sweep.json"

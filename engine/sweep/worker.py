@@ -29,8 +29,8 @@ from omegaconf import DictConfig, open_dict, read_write
 from engine.config.resolvers import register_resolvers
 from engine.config.sweep_job import DONE, finite, standing
 from engine.run.outcome import outcome, write_outcome
-from engine.signals import handling
 from engine.startup import quick_imports
+from engine.stop import handling
 
 logger = logging.getLogger(__name__)
 
@@ -54,8 +54,10 @@ def _stop(number: int, frame: FrameType | None) -> None:
     raise Stopped(number)
 
 
-def run_apart(cfg: DictConfig) -> float | None:
-    """Trains what this process's job says, in the worker; the best value of its metric, None if the job has none.
+def run_apart(cfg: DictConfig, task: str) -> float | None:
+    """Runs `task`, the dotted name of a function of the config, on this process's job, in the worker.
+
+    Returns the best value of the job's metric, None if it has none.
 
     Raises nothing if the job fails: its metrics.json says how it ended, whatever happened. A job that an earlier start
     of the sweep has completed is not run again, an interrupted one goes on from its checkpoint, a failed one starts
@@ -69,7 +71,7 @@ def run_apart(cfg: DictConfig) -> float | None:
         if (directory / "config.yaml").is_file():
             cfg.resume = str(directory)
         (directory / "metrics.json").unlink(missing_ok=True)
-        _run(cfg, directory)
+        _run(cfg, task, directory)
     return finite(outcome(standing(directory)).get(f"best/{cfg.monitor.metric}"))
 
 
@@ -90,7 +92,7 @@ def _clear(directory: Path) -> None:
             path.unlink()
 
 
-def _run(cfg: DictConfig, directory: Path) -> None:
+def _run(cfg: DictConfig, task: str, directory: Path) -> None:
     """One job in the worker, until metrics.json is there."""
     hydra: Any = copy.deepcopy(HydraConfig.instance().cfg)
     with read_write(hydra.hydra), open_dict(hydra.hydra):
@@ -99,7 +101,7 @@ def _run(cfg: DictConfig, directory: Path) -> None:
     with stopping():
         worker = Worker.current()
         try:
-            error = worker.run(cfg, hydra)
+            error = worker.run(cfg, task, hydra)
         except Stopped as stop:
             worker.stop(stop.number)
             _note_end(standing(directory), "interrupted", f"stopped by {signal.Signals(stop.number).name}")
@@ -136,10 +138,10 @@ class Worker:
         # Which ends it, before multiprocessing waits for that; in joblib's processes atexit's handlers come too late.
         Finalize(None, self.connection.close, exitpriority=1)
 
-    def run(self, cfg: DictConfig, hydra: Any) -> str | None:
+    def run(self, cfg: DictConfig, task: str, hydra: Any) -> str | None:
         """The job's error in one line; None if it has none."""
         try:
-            self.connection.send((cfg, hydra))
+            self.connection.send((cfg, task, hydra))
             # Not recv alone: a dead worker's own child processes may keep the connection open for a while.
             while not self.connection.poll(POLL):
                 if not self.process.is_alive():
@@ -182,10 +184,10 @@ def work(connection: Connection) -> None:
         import_module("pytorch_lightning")  # while the first job is composed
     while True:
         try:
-            cfg, hydra = connection.recv()
+            cfg, task, hydra = connection.recv()
         except EOFError:
             break
-        error, is_spent = _train(cfg, hydra)
+        error, is_spent = _perform(cfg, task, hydra)
         connection.send((error, is_spent))
         if is_spent:
             break
@@ -200,7 +202,7 @@ def _die_with_parent() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _train(cfg: DictConfig, hydra: Any) -> tuple[str | None, bool]:
+def _perform(cfg: DictConfig, task: str, hydra: Any) -> tuple[str | None, bool]:
     """The error of one run, if it has one, and whether it may have left this process unfit for another run."""
     config = hydra.hydra
     HydraConfig.instance().cfg = hydra
@@ -211,10 +213,10 @@ def _train(cfg: DictConfig, hydra: Any) -> tuple[str | None, bool]:
     sys.argv[1:] = [f"resume={cfg.resume}"] if cfg.resume else own
     try:
         from engine.run.failure import for_the_user
-        from train import train
 
+        module, _, function = task.rpartition(".")
         with for_the_user(cfg):
-            train(cfg)
+            getattr(import_module(module), function)(cfg)
     except BaseException as error:
         logger.exception("The job failed.")
         return f"{type(error).__name__}: {error}", not isinstance(error, Exception) or _uses_gpu()

@@ -12,26 +12,13 @@ from rich.panel import Panel
 from rich.table import Table
 
 from engine.build import network_name
-from engine.run.directory import typed
+from engine.paths import typed
+from engine.run.data_facts import notices
 from engine.run.record import Record
 
 MARGIN = 18  # columns of a panel that a command cannot have
 MAX_CLASSES = 20
 """Of more classes the worst are listed."""
-
-
-def notices(cfg: DictConfig, source: str) -> list[str]:
-    """What must not be overlooked about a run: the lack of real data or of the weights that were asked for."""
-    lines = []
-    if source == "stand-in":
-        lines.append(
-            "STAND-IN DATA: drawn by this project, since the real data cannot be had; no figure says anything of it."
-        )
-    if wanted := cfg.network.get("substitute_for"):
-        lines.append(
-            f"SUBSTITUTE WEIGHTS: {network_name(cfg.network)} takes the place of {wanted}, whose weights cannot be had."
-        )
-    return lines
 
 
 def print_start(record: Record, datamodule: Any, module: Any, trainer: Any) -> None:

@@ -9,7 +9,7 @@ from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 from torchmetrics import MetricCollection
 
-from engine.training.divergence import DivergenceError
+from engine.errors import DivergenceError
 from engine.training.exact_resume import load_metric_states, metric_states
 
 

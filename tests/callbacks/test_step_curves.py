@@ -6,7 +6,7 @@ import torch
 from pytorch_lightning import LightningModule, Trainer
 
 from callbacks.step_curves import StepCurves
-from engine.training.divergence import DivergenceError
+from engine.errors import DivergenceError
 from tests.noise import classifier, fit
 
 

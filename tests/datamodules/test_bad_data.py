@@ -18,7 +18,7 @@ from datamodules.cifar10 import CIFAR10
 from datamodules.image_folder import ImageFolder
 from datamodules.stand_ins import write as stand_in
 from datamodules.stand_ins.write import write_cifar10
-from engine.data_errors import DataError
+from engine.errors import DataError
 from tests.pictures import flat_png
 
 SIDE = 24

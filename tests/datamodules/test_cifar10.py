@@ -11,9 +11,9 @@ from omegaconf import OmegaConf
 import datamodules.cifar10 as cifar10
 from datamodules.cifar10 import CIFAR10
 from datamodules.stand_ins import write as stand_in
-from engine.data_errors import DataError
 from engine.downloads import official_data
 from engine.downloads.download import DownloadError
+from engine.errors import DataError
 
 ROOT = Path(__file__).parents[2]
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from datamodules.cifar10_files import OFFICIAL_CLASSES, TEST_FILE, TRAIN_FILES, read_cifar10
-from engine.data_errors import DataError
+from engine.errors import DataError
 
 RECORDS = 4
 

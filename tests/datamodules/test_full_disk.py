@@ -11,8 +11,8 @@ import pytest
 from datamodules.cifar10_files import RECORD_BYTES
 from datamodules.stand_ins import write as stand_in
 from datamodules.stand_ins.write import write_cifar10
-from engine.data_errors import DataError
 from engine.downloads.archive import extract_zip
+from engine.errors import DataError
 from engine.features.feature_cache import cached_arrays
 
 LIMIT = 50_000

@@ -16,7 +16,7 @@ import pytest
 from datamodules import hymenoptera as module
 from datamodules.hymenoptera import Hymenoptera
 from datamodules.stand_ins import write as stand_in
-from engine.data_errors import DataError
+from engine.errors import DataError
 from tests.engine.downloads.test_download import PAGE, Server
 
 

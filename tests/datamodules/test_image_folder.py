@@ -11,7 +11,7 @@ from torch.utils.data import SequentialSampler
 from torchvision.transforms import v2
 
 from datamodules.image_folder import ImageFolder
-from engine.data_errors import DataError
+from engine.errors import DataError
 from engine.features.feature_cache import files_digest
 from engine.photos.images import read_image
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from datamodules.in_memory import InMemory, Split
 from engine.data.chunk import Chunk
-from engine.data_errors import DataError
+from engine.errors import DataError
 
 SETTINGS = {
     "num_classes": 3,

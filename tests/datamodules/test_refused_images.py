@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
-from engine.data_errors import DataError
+from engine.errors import DataError
 from engine.photos import images
 from engine.photos.images import FORMATS, check_images, read_image
 from tests.pictures import HEIGHT, LIMIT, WIDTH, flat_png, picture

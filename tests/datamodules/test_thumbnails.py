@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from datamodules.digits import Digits
-from engine.data_errors import DataError
+from engine.errors import DataError
 from engine.features import features as features_module
 from engine.features.features import Features
 from engine.photos.images import read_thumbnail

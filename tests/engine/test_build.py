@@ -7,9 +7,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from engine.build import build_features, build_network, network_name
 from engine.checkpoints.checkpoint_io import AtomicCheckpointIO
-from engine.errors import UserError
+from engine.errors import UserError, WeightsError
 from networks.efficientnet_lite0 import EfficientNetLite0
-from networks.pretrained import WeightsError
 from networks.resnet18 import ResNet18
 
 RESNET = {

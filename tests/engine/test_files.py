@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.data_errors import DataError
+from engine.errors import DataError
 from engine.files import new_folder
 
 

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torchvision.models import ResNet18_Weights, resnet18
 
+from engine.errors import WeightsError
 from networks import resnet18 as module
-from networks.pretrained import IMAGENET_MEAN, IMAGENET_STD, WeightsError
+from networks.pretrained import IMAGENET_MEAN, IMAGENET_STD
 from networks.resnet18 import ResNet18
 
 

@@ -5,8 +5,8 @@ import safetensors.torch
 import timm
 import torch
 
+from engine.errors import WeightsError
 from networks import timm as module
-from networks.pretrained import WeightsError
 from networks.timm import Timm
 
 

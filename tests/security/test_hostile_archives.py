@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.data_errors import DataError
 from engine.downloads import archive as module
 from engine.downloads.archive import extract_tar, extract_zip
+from engine.errors import DataError
 
 LIMIT = 1_000_000
 """What an archive may unpack to in these tests."""

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.config.allowlist import check_arguments, read_run_config
 from engine.errors import UserError
+from engine.run.allowlist import check_arguments, read_run_config
 
 CALLS = {
     # Those that Hydra's own blocklist lets through.
@@ -31,7 +31,7 @@ CALLS = {
     "shutil.copy": "{src: DIR/evil.py, dst: CANARY}",
     "evil.Net": "{}",
     "tests.conftest.run_script": "{script: x}",
-    "engine.run.directory.replace_text": "{path: {_target_: pathlib.Path, _args_: [CANARY]}, text: x}",
+    "engine.paths.replace_text": "{path: {_target_: pathlib.Path, _args_: [CANARY]}, text: x}",
     # Those that call what they are told to.
     "hydra.utils.instantiate": "{config: {_target_: os.system, command: touch CANARY}}",
     "hydra.utils.call": "{config: {_target_: os.system, command: touch CANARY}}",

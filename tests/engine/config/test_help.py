@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from engine.config import help as module
-from engine.config.help import CONF, question, train_help
+from engine.config.help import question, train_help
+from engine.paths import CONF
 
 
 def test_every_experiment_with_its_question() -> None:

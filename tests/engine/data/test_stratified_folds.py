@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from engine.data_errors import DataError
+from engine.errors import DataError
 from engine.data.stratified_folds import stratified_folds
 
 LABELS = torch.tensor([0, 1, 2] * 11 + [1] * 8 + [2] * 5)

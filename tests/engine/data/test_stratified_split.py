@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from engine.data_errors import DataError
+from engine.errors import DataError
 from engine.data.stratified_split import stratified_split
 
 LABELS = torch.arange(1000) % 10

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.data_errors import DataError
 from engine.downloads import archive as module
 from engine.downloads.archive import extract_tar, extract_zip
+from engine.errors import DataError
 
 FILES = {"set/train/ants/1.jpg": b"ant" * 1000, "set/val/bees/2.jpg": b"bee", "__MACOSX/set/._1.jpg": b"fork"}
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.data_errors import DataError
 from engine.downloads import download as module
 from engine.downloads.download import DownloadError, download
+from engine.errors import DataError
 from tests.datamodules.test_full_disk import full_disk
 
 CONTENT = bytes(range(256)) * 1000

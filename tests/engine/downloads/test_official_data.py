@@ -2,10 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from engine.data_errors import DataError
 from engine.downloads import official_data
 from engine.downloads.download import DownloadError
 from engine.downloads.official_data import OfficialData
+from engine.errors import DataError
 
 
 def draw(dest: Path) -> Path:

@@ -3,7 +3,7 @@ import torch
 from torch import Tensor
 
 from engine.features.fold_accuracy import FoldAccuracy
-from engine.resampled_interval import resampled_interval
+from engine.statistics import resampled_interval
 
 
 @pytest.fixture

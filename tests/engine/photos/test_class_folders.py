@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.data_errors import DataError
+from engine.errors import DataError
 from engine.photos.class_folders import class_files, same_classes, train_and_val
 
 

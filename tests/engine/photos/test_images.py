@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from engine.data_errors import DataError
+from engine.errors import DataError
 from engine.photos.images import read_image
 from tests.pictures import HEIGHT, LIMIT, WIDTH, picture
 

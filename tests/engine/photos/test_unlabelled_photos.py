@@ -5,7 +5,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from engine.data_errors import DataError
+from engine.errors import DataError
 from engine.photos.unlabelled_photos import PhotoBatch, UnlabelledPhotos, find_photos
 
 

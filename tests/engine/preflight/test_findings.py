@@ -3,7 +3,8 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from engine.preflight.findings import UNKNOWN, Findings, is_known, select, shown
+from engine.preflight.findings import UNKNOWN, Findings, is_known, select
+from engine.wording import shown
 
 CONFIG = """
 seed: 1

@@ -11,7 +11,8 @@ import torch
 from annotated_types import Ge, Gt, Lt
 from pytorch_lightning import Trainer
 
-from engine.preflight.signatures import choices_of, described, fits, nearest, signature_of
+from engine.preflight.signatures import choices_of, described, fits, signature_of
+from engine.wording import nearest
 from lightning_modules.cross_validator import CrossValidator
 from networks.resnet18 import ResNet18
 

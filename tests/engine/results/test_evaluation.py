@@ -111,7 +111,7 @@ def test_splits_that_are_not_there(run_dir: Path) -> None:
 
 @pytest.mark.usefixtures("at_home")
 def test_nothing_is_drawn_for_a_run_on_real_data(run_dir: Path, tmp_path: Path) -> None:
-    from engine.data_errors import DataError
+    from engine.errors import DataError
 
     with pytest.raises(DataError, match="The data is neither in"):
         evaluated(run_dir, "val", "best", f"datamodule.data_dir={tmp_path}")

@@ -22,11 +22,8 @@ from torch._utils import ExceptionWrapper
 from torch.utils.data import DataLoader, Dataset
 
 from datamodules.regression import Regression
-from engine.data_errors import DataError
-from engine.errors import UserError
+from engine.errors import DataError, DivergenceError, UserError, WeightsError
 from engine.run.failure import for_the_user, sentence
-from engine.training.divergence import DivergenceError
-from networks.pretrained import WeightsError
 
 HUGE = 10**15  # bytes: more than an address has room for, so no machine gives them, however it overcommits
 

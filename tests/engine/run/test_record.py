@@ -11,9 +11,9 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from engine.checkpoints.checkpoint_io import AtomicCheckpointIO
-from engine.config.config_file import save_config
 from engine.errors import UserError
 from engine.run import record as module
+from engine.run.config_file import save_config
 from engine.run.record import Record, collect_metrics, git_commit, restore_best
 from tests.conftest import Compose
 

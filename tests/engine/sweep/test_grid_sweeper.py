@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.sweep.grid_sweeper import one_of_each_kind
+from engine.config.sweep_job import one_of_each_kind
 from tests.conftest import RunTrain
 
 

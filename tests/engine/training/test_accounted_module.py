@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from engine.errors import DivergenceError
 from engine.training.accounted_module import Outcome
-from engine.training.divergence import DivergenceError
 from tests.noise import SIZE, classifier, fit
 
 

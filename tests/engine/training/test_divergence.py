@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from engine.training.divergence import DivergenceError
+from engine.errors import DivergenceError
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from engine.config.config_file import save_config
+from engine.run.config_file import save_config
 from tests.conftest import Compose
 
 

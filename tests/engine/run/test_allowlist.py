@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from engine.config import allowlist
-from engine.config.allowlist import check_arguments, read_run_config, unfit, unlisted
 from engine.errors import UserError
+from engine.run import allowlist
+from engine.run.allowlist import check_arguments, read_run_config, unfit, unlisted
 from tests.conftest import ROOT
 
 NOT_A_RUNS = ("hydra_plugins.", "engine.sweep.ledger.")

@@ -19,10 +19,11 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from engine.config.help import CONF
 from engine.errors import UserError
-from engine.preflight.findings import shown
+from engine.paths import CONF
+from engine.run.renamed import with_todays_names
 from engine.startup import defer_imports
+from engine.wording import shown
 
 ALLOWED = CONF / "allow_targets.yaml"
 MAX_BYTES = 1 << 20
@@ -60,7 +61,7 @@ def read_run_config(directory: Path, given: str) -> DictConfig:
     if not file.is_file():
         raise UserError(f"{given}: there is no config.yaml; give the directory of a run, logs/<experiment>/<time>.")
     config = _parse(file)
-    container = OmegaConf.to_container(config, resolve=False)
+    container = with_todays_names(OmegaConf.to_container(config, resolve=False))
     targets = list(_targets(container, ""))
     # All names, and all else that stands there, before any import.
     for path, target in targets:
@@ -71,7 +72,7 @@ def read_run_config(directory: Path, given: str) -> DictConfig:
     for path, target in targets:
         if refusal := unfit(target):
             raise UserError(f"{file}: {path}={shown(target)} {refusal}")
-    return config
+    return OmegaConf.create(container)
 
 
 def check_arguments(arguments: Sequence[str], file: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from engine.run.directory import replace_text
+from engine.files import replace_text
 
 RANKS = ("LOCAL_RANK", "NODE_RANK", "RANK", "SLURM_PROCID")
 """Where Lightning, torchrun and SLURM write which of several processes this one is; the first is 0 in all of them."""

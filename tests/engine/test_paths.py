@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from engine import paths as module
 from engine.errors import UserError
-from engine.run import directory as module
-from engine.run.directory import new_run_directory, refuse_unwritable
+from engine.paths import new_run_directory, refuse_unwritable
 
 
 def test_fifty_runs_at_once_get_fifty_directories(tmp_path: Path) -> None:

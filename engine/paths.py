@@ -1,4 +1,4 @@
-"""The run directory: made for one run alone, self-contained, movable."""
+"""Where things are: the project, its config, and the directory that each run gets for itself."""
 
 import os
 import shlex
@@ -7,6 +7,9 @@ from datetime import datetime
 from pathlib import Path
 
 from engine.errors import UserError
+
+ROOT = Path(__file__).parents[1]
+CONF = ROOT / "conf"
 
 
 def new_run_directory(parent: str) -> str:
@@ -52,13 +55,6 @@ def _is_one_of_several() -> bool:
     the directory."""
     several = max(int(os.environ.get(name, "1")) for name in ("WORLD_SIZE", "SLURM_NTASKS")) > 1
     return several or "NODE_RANK" in os.environ
-
-
-def replace_text(path: Path, text: str) -> None:
-    """Writes the file so that a kill leaves the old content or the new one."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    aside.write_text(text, encoding="utf-8")
-    aside.replace(path)
 
 
 def typed(path: Path) -> str:

@@ -1,7 +1,7 @@
 import pytest
 from torch.utils.data import DataLoader, Dataset
 
-from engine.data_errors import DataError
+from engine.errors import DataError
 
 
 class Broken(Dataset[int]):

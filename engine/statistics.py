@@ -1,11 +1,20 @@
+"""Intervals that say how sure a mean is."""
+
 import math
+from typing import TYPE_CHECKING
 
-from torch import Tensor
+from scipy.special import stdtrit
 
-from engine.student_t import student_t_quantile
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
-def resampled_interval(scores: Tensor, test_to_train: float, confidence: float) -> tuple[float, float]:
+def student_t_quantile(probability: float, degrees: int) -> float:
+    """The t > 0 such that Student's t with `degrees` of freedom lies within ±t with `probability`, in (0, 1)."""
+    return float(stdtrit(degrees, (1 + probability) / 2))
+
+
+def resampled_interval(scores: "Tensor", test_to_train: float, confidence: float) -> tuple[float, float]:
     """Confidence interval of the expected score, from scores (J,) of trainings whose data overlap.
 
     mean ± t · √((1/J + n_test/n_train) · s²), with s² the scores' variance (over J - 1) and t Student's quantile with

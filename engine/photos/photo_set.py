@@ -1,0 +1,59 @@
+"""Labelled photos as items of a data set."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from engine.data.keyed import keyed_rng
+from engine.photos.images import read_image
+from engine.photos.photo_memory import PhotoMemory
+
+Transform = Callable[[Tensor], Tensor]
+
+
+class Photos(Dataset[tuple[Tensor, int]]):
+    """Files with labels, read as (3, H, W) uint8 and transformed; what is drawn is keyed by (seed, epoch, index).
+
+    Each process keeps up to `room` bytes of the photos that it reads as items.
+    """
+
+    def __init__(
+        self,
+        files: Sequence[Path],
+        labels: Sequence[int],
+        transform: Transform,
+        *,
+        seed: int,
+        max_pixels: int,
+        room: int = 0,
+    ) -> None:
+        self.files = files
+        self.labels = labels
+        self.transform = transform
+        self.seed = seed
+        self.max_pixels = max_pixels
+        self.memory = PhotoMemory(room)
+
+    def with_files(self, files: Sequence[Path], labels: Sequence[int]) -> "Photos":
+        """Other files, read and transformed like these."""
+        return Photos(files, labels, self.transform, seed=self.seed, max_pixels=self.max_pixels)
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, key: tuple[int, int] | int) -> tuple[Tensor, int]:
+        # Lightning's overfit_batches brings a sampler of its own, which knows no epoch.
+        epoch, index = key if isinstance(key, tuple) else (0, key)
+        photo = self.memory.get(index, lambda: read_image(self.files[index], self.max_pixels))
+        return self._look(photo, index, epoch, self.seed), self.labels[index]
+
+    def looks(self, index: int, epochs: Sequence[int], seed: int) -> list[Tensor]:
+        """How photo `index` looks in each of some epochs of a run with this seed; it is read once, and not kept."""
+        photo = read_image(self.files[index], self.max_pixels)
+        return [self._look(photo, index, epoch, seed) for epoch in epochs]
+
+    def _look(self, photo: Tensor, index: int, epoch: int, seed: int) -> Tensor:
+        with keyed_rng(seed, epoch, index):
+            return self.transform(photo)

@@ -1,0 +1,62 @@
+"""Signals that ask a process to stop, and what they do to a run. Nothing here imports torch."""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from omegaconf import DictConfig
+
+Handler = Callable[[int, FrameType | None], None]
+
+
+class Interrupted(BaseException):
+    """A signal asked the run to stop. Not an Exception: nothing that deals with failures shall take it for one."""
+
+    under_way = False
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+        Interrupted.under_way = True
+
+
+@contextmanager
+def handling(handler: Handler) -> Iterator[None]:
+    """SIGTERM and SIGINT call the handler inside. In a thread, which gets no signals, nothing changes."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, handler) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
+
+
+@contextmanager
+def interruptible(cfg: DictConfig) -> Iterator[None]:
+    """SIGTERM and Ctrl-C raise Interrupted here, and end the process with 128 + their number (143, 130).
+
+    During training, engine/checkpoints/last_checkpoint.py handles them instead: it saves, then raises Interrupted. A
+    signal that arrives while the run is ending exits at once.
+    """
+    Interrupted.under_way = False
+    with handling(_raise):
+        try:
+            yield
+        except Interrupted as stop:
+            directory = Path(cfg.run_dir)
+            print(f"Stopped by {stop}. To go on: python train.py resume={directory}", file=sys.stderr)
+            sys.exit(128 + stop.number)
+
+
+def _raise(number: int, frame: FrameType | None) -> None:
+    if Interrupted.under_way:
+        os._exit(128 + number)
+    raise Interrupted(number)
