@@ -149,7 +149,7 @@ def test_files_that_are_named_exist(file: str) -> None:
 
 
 def test_every_experiment_is_in_the_table() -> None:
-    table = (ROOT / "README.md").read_text(encoding="utf-8").partition("## From the notes")[2].partition("\n## ")[0]
+    table = (ROOT / "README.md").read_text(encoding="utf-8").partition("## The experiments")[2].partition("\n## ")[0]
     named = re.findall(r"`((?:cifar10|domain|lenet|multilabel|regression|transfer)_\w+)`", table)
     assert sorted(named) == sorted(path.stem for path in (ROOT / "conf" / "experiment").glob("*.yaml"))
 
