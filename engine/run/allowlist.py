@@ -21,6 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from engine.errors import UserError
 from engine.paths import CONF
+from engine.run.gate import require_plain
 from engine.run.renamed import with_todays_names
 from engine.startup import defer_imports
 from engine.wording import shown
@@ -57,6 +58,7 @@ def read_run_config(directory: Path, given: str) -> DictConfig:
     UserError where there is none, and where it names or holds what no run's config does; then nothing that it names has
     been imported, nothing resolved.
     """
+    require_plain(directory, given)
     file = directory / "config.yaml"
     if not file.is_file():
         raise UserError(f"{given}: there is no config.yaml; give the directory of a run, logs/<experiment>/<time>.")
