@@ -26,6 +26,7 @@ SETTINGS: dict[str, Any] = {
     "tolerance": 1e-4,
     "check_inputs": 16,
     "opset": 20,
+    "input_shape": None,
 }
 READ = """
 import torch
