@@ -46,11 +46,11 @@ class Run:
     """A trained run; `directory` is where it lies, `config` its settings, `metrics` what metrics.json says."""
 
     def __init__(self, directory: Path, checkpoint: str) -> None:
-        self.directory = directory
-        self._trained = load_trained(directory, checkpoint)
+        self.directory = directory.absolute()  # a notebook may change its folder
+        self._trained = load_trained(self.directory, checkpoint)
         self.config: DictConfig = self._trained.config
         self.classes: list[str] = self._trained.data["classes"]
-        self.metrics: dict[str, Any] = outcome(directory)
+        self.metrics: dict[str, Any] = outcome(self.directory)
 
     def __repr__(self) -> str:
         return f"Run({str(self.directory)!r})"
