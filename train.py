@@ -6,10 +6,14 @@ import hydra
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from engine.config.resolvers import register_resolvers
 from engine.config.start import start
 from engine.config.sweep_job import in_sweep
+from engine.paths import CONF
 from engine.run.config_file import has_features, save_config
 from engine.startup import quick_imports
+
+register_resolvers()  # here, as another program may call `main`
 
 
 def train(cfg: DictConfig) -> float | None:
@@ -66,7 +70,7 @@ def train(cfg: DictConfig) -> float | None:
     return record.metrics[f"best/{cfg.monitor.metric}"]
 
 
-@hydra.main(version_base="1.3", config_path="conf", config_name="train")
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")
 def main(cfg: DictConfig) -> float | None:
     if in_sweep():
         from engine.sweep.worker import run_apart  # in a process that the job alone can end; this one is free of torch

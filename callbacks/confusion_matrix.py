@@ -8,8 +8,8 @@ from pytorch_lightning import Trainer
 from torch import Tensor
 
 from callbacks.evaluation import EvaluationCallback
-from callbacks.image_grids import font_of_size
 from callbacks.loggers import add_image, picture_loggers
+from engine.results.contact_sheet import font_of_size
 
 CELL, SHEET = 64, 280  # pixels a side: of a cell at least, and of all of them where they are few
 MAX_NAMED = 32  # classes; with more of them there is no room for words

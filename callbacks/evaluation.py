@@ -15,7 +15,7 @@ class EvaluationCallback(Callback):
     Of several validations in one epoch that is the epoch's last one. Which are shown follows from the epoch alone, so
     that a resumed run shows the same.
 
-    For a procedure whose steps return scores (N, num_classes), on batches of inputs and labels (N,).
+    For a procedure whose steps return outputs (N, num_classes), on batches of inputs and labels (N,).
     """
 
     is_last_alone: ClassVar[bool] = False
@@ -70,7 +70,7 @@ class EvaluationCallback(Callback):
 
 
 class PredictionCallback(EvaluationCallback):
-    """Collects the probabilities of the classes, which a softmax makes of the scores."""
+    """Collects the classes' probabilities, as the procedure itself makes them of its outputs."""
 
     def __init__(self) -> None:
         self._predictions: list[Tensor] = []
@@ -80,8 +80,23 @@ class PredictionCallback(EvaluationCallback):
         """All that were collected, (N, num_classes)."""
         return torch.cat(self._predictions)
 
-    def collect(self, scores: Tensor, labels: Tensor) -> None:
-        self._predictions.append(scores.float().softmax(dim=1).cpu())
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: Any,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        labels = batch[1]
+        are_probabilities = isinstance(labels, Tensor) and labels.ndim == 2  # as steps on several labels return them
+        self.collect(outputs.float() if are_probabilities else pl_module.probabilities(outputs.float()), labels)
+
+    on_test_batch_end = on_validation_batch_end
+
+    def collect(self, probabilities: Tensor, labels: Tensor) -> None:
+        self._predictions.append(probabilities.cpu())
 
     def forget(self) -> None:
         self._predictions.clear()

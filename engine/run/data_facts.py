@@ -3,6 +3,9 @@
 from typing import Any
 
 from omegaconf import DictConfig
+from pytorch_lightning.utilities.seed import isolate_rng
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset
 
 from engine.build import network_name
 
@@ -26,7 +29,7 @@ def data_facts(cfg: DictConfig, datamodule: Any) -> dict[str, Any]:
 
     Under `notices` what must not be overlooked (`notices`). All of it is plain containers, for weights_only.
     """
-    shape = getattr(datamodule, "input_shape", None)
+    shape = getattr(datamodule, "input_shape", None) or _shape_in_validation(datamodule)
     return {
         "notices": notices(cfg, datamodule.source),
         "data": {
@@ -36,3 +39,28 @@ def data_facts(cfg: DictConfig, datamodule: Any) -> dict[str, Any]:
             "input_shape": None if shape is None else list(shape),
         },
     }
+
+
+def first_tensor(batch: Any) -> Tensor | None:
+    """The inputs of a batch, if that is a tensor or a sequence that starts with one."""
+    first = batch[0] if isinstance(batch, list | tuple) and batch else batch
+    return first if isinstance(first, Tensor) else None
+
+
+def _shape_in_validation(datamodule: Any) -> list[int] | None:
+    """Of the first input in the validation batches of a plain DataLoader; None if that is not known.
+
+    It reads one item in this process, and leaves the random generators and the DataLoader's workers alone. A stream may
+    not be read twice.
+    """
+    try:
+        with isolate_rng():
+            loader = datamodule.val_dataloader()
+            loader = loader[0] if isinstance(loader, list | tuple) else loader
+            if not isinstance(loader, DataLoader) or isinstance(loader.dataset, IterableDataset):
+                return None
+            first = next(iter(loader.batch_sampler or ()))[0]
+            inputs = first_tensor(loader.collate_fn([loader.dataset[first]]))
+    except Exception:  # no validation, or data that cannot be read: the training itself says so
+        return None
+    return None if inputs is None else list(inputs.shape[1:])

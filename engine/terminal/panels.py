@@ -15,6 +15,7 @@ from engine.build import network_name
 from engine.paths import typed
 from engine.run.data_facts import notices
 from engine.run.record import Record
+from engine.wording import class_metric, class_metrics, figure
 
 MARGIN = 18  # columns of a panel that a command cannot have
 MAX_CLASSES = 20
@@ -93,10 +94,12 @@ def _of_split(metrics: Mapping[str, Any], split: str) -> dict[str, float]:
 
 def overall_table(columns: Sequence[Column], classes: Sequence[str]) -> Table:
     """A row a metric, but for those of one class."""
-    names = dict.fromkeys(name for column in columns for name in column.figures if not _class_of(name, classes))
+    names = dict.fromkeys(
+        name for column in columns for name in column.figures if name not in class_metrics(column.figures, classes)
+    )
     table = _table("metric", [column.title for column in columns])
     for name in sorted(names, key=lambda name: name != "loss"):  # stable
-        table.add_row(name, *(_figure(column.figures.get(name)) for column in columns))
+        table.add_row(name, *(figure(column.figures.get(name)) for column in columns))
     return table
 
 
@@ -104,9 +107,9 @@ def class_table(columns: Sequence[Column], classes: Sequence[str]) -> Table:
     """A row a class, of its own metrics at the best epoch and in the test; of many classes those with the lowest."""
     shown = [column for column in columns if column.split != "train"]
     shown = [column for column in shown if column.split == "test" or column is _last_val(columns)]
-    kinds = {name.removesuffix(f"_{label}") for c in shown for name in c.figures if (label := _class_of(name, classes))}
+    kinds = {kind for column in shown for kind, _ in class_metrics(column.figures, classes).values()}
     pairs = [(column, kind) for column in shown for kind in sorted(kinds)]
-    rows = [(label, [column.figures.get(f"{kind}_{label}") for column, kind in pairs]) for label in classes]
+    rows = [(label, [column.figures.get(class_metric(kind, label)) for column, kind in pairs]) for label in classes]
     if not kinds:
         return Table()
     alone = len(kinds) == 1
@@ -118,7 +121,7 @@ def class_table(columns: Sequence[Column], classes: Sequence[str]) -> Table:
         rows = sorted(rows, key=lambda row: float(row[1][0] if row[1][0] is not None else 1))[:MAX_CLASSES]
         table.caption = f"the {MAX_CLASSES} lowest of {len(classes):,} classes"
     for label, values in rows:
-        table.add_row(label, *map(_figure, values))
+        table.add_row(label, *map(figure, values))
     return table
 
 
@@ -140,25 +143,12 @@ def _classes(record: Record) -> Sequence[str]:
     return getattr(getattr(record.trainer, "datamodule", None), "classes", ())
 
 
-def _class_of(name: str, classes: Sequence[str]) -> str | None:
-    """`bees` of `acc_bees`."""
-    label = name.partition("_")[2]
-    return label if label in classes else None
-
-
 def _last_val(columns: Sequence[Column]) -> Column | None:
     """The best epoch's, which stands behind the last one's."""
     return next((column for column in reversed(columns) if column.split == "val"), None)
 
 
 # How it is drawn ------------------------------------------------------------------------------------------------------
-
-
-def _figure(value: Any) -> str:
-    """Four digits; NaN and infinities are text already, as in metrics.json."""
-    if value is None or isinstance(value, str):
-        return value or ""
-    return f"{value:.4g}" if abs(value) < 100 else f"{value:,.0f}"
 
 
 def _table(first: str, titles: Sequence[str]) -> Table:

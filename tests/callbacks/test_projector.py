@@ -79,7 +79,7 @@ def validate(run: Path, network: nn.Module, photos: Tensor, *, max_photos: int =
         check_val_every_n_epoch=1,
         should_stop=False,
     )
-    pl_module: Any = SimpleNamespace(network=network, **module)
+    pl_module: Any = SimpleNamespace(network=network, probabilities=lambda logits: logits.softmax(1), **module)
     callback = Projector(max_photos=max_photos, side=48)
     for _ in range(2):  # what was seen in an earlier validation is forgotten
         callback.on_validation_start(trainer, pl_module)
