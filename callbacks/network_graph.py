@@ -28,7 +28,7 @@ class NetworkGraph(Callback):
     drawn: ClassVar[dict[str, bytes]] = {}  # in this process: the runs of a sweep have few networks
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        shape = pl_module.hparams["data"]["input_shape"]
+        shape = pl_module.hparams.get("data", {}).get("input_shape")
         alone = not isinstance(trainer.strategy, FSDPStrategy) and not getattr(pl_module, "compiled", False)
         loggers = tensorboard_loggers(trainer)
         if trainer.ckpt_path is not None or shape is None or not alone or not loggers:

@@ -29,6 +29,10 @@ class PRCurves(PredictionCallback):
         super().__init__()
         self.max_classes = max_classes
 
+    def takes(self, scores: Any, labels: Any) -> bool:
+        one, several = super().takes(scores, labels), isinstance(scores, Tensor) and isinstance(labels, Tensor)
+        return one or (several and scores.ndim == 2 and labels.shape == scores.shape)
+
     def collect(self, scores: Tensor, labels: Tensor) -> None:
         if labels.ndim == 1:
             super().collect(scores, labels)

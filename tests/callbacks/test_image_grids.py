@@ -81,7 +81,9 @@ def validate(callback: ImageGrids, logits: Tensor, split: str = "validation", wo
     trainer: Any = SimpleNamespace(datamodule=DataModule(), world_size=world_size, global_step=1, **last_epoch)
     getattr(callback, f"on_{split}_start")(trainer, None)
     for number, batch in enumerate(logits.split(4)):
-        getattr(callback, f"on_{split}_batch_end")(trainer, None, batch, (None, None), number)
+        getattr(callback, f"on_{split}_batch_end")(
+            trainer, None, batch, (None, torch.zeros(len(batch), dtype=torch.long)), number
+        )
     getattr(callback, f"on_{split}_epoch_end")(trainer, None)
     callback.on_train_epoch_end(trainer, None)
 
