@@ -31,7 +31,7 @@ class StepCurves(Callback):
         losses: Any = getattr(pl_module, "losses", None)
         if not self._steps.passes(trainer, every):
             return
-        point = learning_rates(trainer)
+        point: dict[str, float] = {}
         if losses:
             window = torch.cat(losses)
             point["train/loss_step"] = window.mean().item()
@@ -39,6 +39,7 @@ class StepCurves(Callback):
                 check_losses: Any = pl_module.check_losses
                 check_losses(window, trainer.global_step)
             losses.clear()
+        point |= learning_rates(trainer)
         for logger in trainer.loggers:
             logger.log_metrics(point, step=trainer.global_step)
 
