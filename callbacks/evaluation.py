@@ -96,7 +96,7 @@ def one_label_each(scores: Any, labels: Any) -> bool:
 class PredictionCallback(EvaluationCallback):
     """Collects the probabilities of the classes, which a softmax makes of the scores."""
 
-    needs = ("classes", "labels")
+    needs: ClassVar[tuple[str, ...]] = ("classes", "labels")
 
     def takes(self, scores: Any, labels: Any) -> bool:
         return one_label_each(scores, labels)
