@@ -21,6 +21,7 @@ class ConfidentlyWrong(PredictionCallback):
     """
 
     is_last_alone = True
+    needs = ("classes", "labels", "images")
 
     def __init__(self, *, max_images: Annotated[int, Ge(1)]) -> None:
         super().__init__()

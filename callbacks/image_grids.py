@@ -23,16 +23,24 @@ class ImageGrids(PredictionCallback):
     The photos shown are spread evenly over the split, the same ones each time.
     """
 
+    needs = ("classes", "labels", "images")
+
     def __init__(self, *, max_images: Annotated[int, Ge(1)]) -> None:
         super().__init__()
         self.max_images = max_images
         self._photos: dict[str, list[Image.Image]] = {}  # of each split, those that are shown
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.global_step or not (loggers := picture_loggers(trainer)):
-            return
         datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
+        if (
+            trainer.global_step
+            or not hasattr(datamodule, "first_training_batch")
+            or not (loggers := picture_loggers(trainer))
+        ):
+            return
         images, labels = datamodule.first_training_batch(self.max_images)
+        if labels.ndim != 1 or labels.is_floating_point():
+            return
         captions = [(datamodule.classes[label], PLAIN) for label in labels.tolist()]
         for logger in loggers:
             add_image(logger, "first_batch", draw_grid(list(map(scaled, images)), captions), 0)

@@ -29,6 +29,10 @@ class PRCurves(PredictionCallback):
         super().__init__()
         self.max_classes = max_classes
 
+    def takes(self, scores: Any, labels: Any) -> bool:
+        one, several = super().takes(scores, labels), isinstance(scores, Tensor) and isinstance(labels, Tensor)
+        return one or (several and scores.ndim == 2 and labels.shape == scores.shape)
+
     def show(self, trainer: Trainer, split: str) -> None:
         probabilities = self.probabilities
         if not (loggers := tensorboard_loggers(trainer)):

@@ -44,6 +44,7 @@ class Projector(PredictionCallback):
     """
 
     is_last_alone = True
+    needs = ("classes", "labels", "thumbnails")
 
     def __init__(self, *, max_photos: Annotated[int, Ge(1)], side: Annotated[int, Ge(1)]) -> None:
         super().__init__()
@@ -54,7 +55,7 @@ class Projector(PredictionCallback):
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         super().on_validation_start(trainer, pl_module)
-        head = getattr(pl_module.network, "head", None)
+        head = getattr(getattr(pl_module, "network", None), "head", None)
         if head is not None and tensorboard_loggers(trainer) and not getattr(pl_module, "compiled", False):
             self._hook = head.register_forward_pre_hook(lambda _, inputs: self._calls.append(inputs[0]))
 

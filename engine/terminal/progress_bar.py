@@ -122,11 +122,12 @@ class ProgressBar(callbacks.ProgressBar):
         return f"{', '.join(parts)} | {', '.join(figures)}"
 
     def _figures(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, float]:
-        losses: Any = pl_module.losses  # those since the last point of their curve
+        losses: Any = getattr(pl_module, "losses", None)  # those since the last point of their curve
         if losses:
             self._loss = float(losses[-1].mean())
         figures = {} if self._loss is None else {"loss": self._loss}
-        figures |= {"lr": trainer.optimizers[0].param_groups[-1]["lr"]}
+        if trainer.optimizers:
+            figures["lr"] = trainer.optimizers[0].param_groups[-1]["lr"]
         metrics = {name: float(value) for name, value in trainer.progress_bar_metrics.items() if name != "train/loss"}
         return figures | dict(sorted(metrics.items()))
 
@@ -134,5 +135,6 @@ class ProgressBar(callbacks.ProgressBar):
 def total_steps(trainer: Trainer, pl_module: Any) -> int | None:
     """Optimizer steps of the whole training; None if it has no end."""
     endless = trainer.max_epochs in (None, -1) and trainer.max_steps == -1
-    steps = None if endless else pl_module.total_steps
-    return steps if steps and math.isfinite(steps) else None
+    known = hasattr(pl_module, "total_steps")
+    steps = None if endless else pl_module.total_steps if known else trainer.estimated_stepping_batches
+    return int(steps) if steps and steps > 0 and math.isfinite(steps) else None

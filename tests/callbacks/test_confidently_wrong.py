@@ -51,7 +51,9 @@ def validate(callback: ConfidentlyWrong, logits: Tensor, split: str = "validatio
     pl_module: Any = SimpleNamespace(probabilities=lambda logits: logits.softmax(1))
     getattr(callback, f"on_{split}_start")(trainer, None)
     for number, batch in enumerate(logits.split(3)):
-        getattr(callback, f"on_{split}_batch_end")(trainer, pl_module, batch, (None, None), number)
+        getattr(callback, f"on_{split}_batch_end")(
+            trainer, pl_module, batch, (None, torch.zeros(len(batch), dtype=torch.long)), number
+        )
     getattr(callback, f"on_{split}_epoch_end")(trainer, pl_module)
     callback.on_train_epoch_end(trainer, pl_module)
 

@@ -88,8 +88,9 @@ def test_probabilities_are_the_procedures_own_and_of_the_last_validation_alone(
     kind: str, outputs: list[float], expected: list[float]
 ) -> None:
     callback, module, batch = PredictionCallback(), classifier(outputs=kind), (None, torch.tensor([0]))
+    labelled = SimpleNamespace(datamodule=SimpleNamespace(classes="abc", labels=lambda split, indices: [0]))
     for values in ([9.0, 0.0, 0.0], outputs):
-        callback.on_validation_start(trainer(), module)
-        callback.on_validation_batch_end(trainer(), module, torch.tensor([values]), batch, 0)
+        callback.on_validation_start(labelled, module)  # type: ignore[arg-type]
+        callback.on_validation_batch_end(labelled, module, torch.tensor([values]), batch, 0)
     torch.testing.assert_close(callback.probabilities, torch.tensor([expected]), rtol=1e-4, atol=1e-5)
     assert int(callback.probabilities.argmax()) == int(torch.tensor(outputs).argmax())

@@ -83,7 +83,8 @@ def validate(callback: ImageGrids, logits: Tensor, split: str = "validation", wo
     softmax: Any = SimpleNamespace(probabilities=lambda logits: logits.softmax(1))
     getattr(callback, f"on_{split}_start")(trainer, softmax)
     for number, batch in enumerate(logits.split(4)):
-        getattr(callback, f"on_{split}_batch_end")(trainer, softmax, batch, (None, None), number)
+        labels = torch.zeros(len(batch), dtype=torch.long)
+        getattr(callback, f"on_{split}_batch_end")(trainer, softmax, batch, (None, labels), number)
     getattr(callback, f"on_{split}_epoch_end")(trainer, None)
     callback.on_train_epoch_end(trainer, None)
 

@@ -84,7 +84,9 @@ def validate(run: Path, network: nn.Module, photos: Tensor, *, max_photos: int =
     for _ in range(2):  # what was seen in an earlier validation is forgotten
         callback.on_validation_start(trainer, pl_module)
         for batch in photos.split(3):
-            callback.on_validation_batch_end(trainer, pl_module, network(batch), (None, torch.zeros(1)), 0)
+            callback.on_validation_batch_end(
+                trainer, pl_module, network(batch), (None, torch.zeros(len(batch), dtype=torch.long)), 0
+            )
         callback.on_validation_epoch_end(trainer, pl_module)
         callback.on_validation_end(trainer, pl_module)
     callback.on_train_epoch_end(trainer, pl_module)
