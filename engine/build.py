@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -73,8 +74,13 @@ def _instantiate(node: Mapping[Any, Any]) -> Any:
 
 def _composed(name: str) -> DictConfig:
     """A config of conf/ with what its defaults list adds."""
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose(name)
+    running = GlobalHydra.instance().hydra  # of the run itself: Hydra has one at a time
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            return compose(name)
+    finally:
+        GlobalHydra.instance().hydra = running
 
 
 def build_module(cfg: DictConfig, network: Any, **instead: Any) -> Any:
