@@ -50,10 +50,10 @@ class OfficialData:
         real = data_dir / self.folder
         if os.path.lexists(real):  # whoever put it there meant other data than a stand-in
             raise DataError(f"{real} is a file or a dangling link, where a folder was expected: fix or remove it.")
-        if stand_in == "auto":
-            stand_in = data_dir.absolute() == default_data_dir().absolute()
-        if not stand_in:
+        is_default = data_dir.absolute() == default_data_dir().absolute()
+        if stand_in is not True and not is_default:
             self._check_given(data_dir)
+        stand_in = is_default if stand_in == "auto" else stand_in
         archive = data_dir / self.url.rpartition("/")[2]
         try:
             extract(download(self.url, archive, self.sha256, self.size), data_dir, self.folder)
