@@ -51,6 +51,7 @@ def test_runs_one_batch_of_everything(
     cfg = compose(f"experiment={name}", run_dir=shared)
     overrides = [f"experiment={name}", "debug=fast", "trainer.accelerator=cpu", "trainer.devices=1"]
     overrides += ["network.pretrained=false"] if "pretrained" in cfg.network else []
+    overrides += ["datamodule.stand_in=true"] if "stand_in" in cfg.datamodule else []
     small = {
         "data_dir": data_dir,
         "num_workers": 0,

@@ -165,8 +165,7 @@ def unlisted(target: Any) -> str | None:
     names = target.split(".") if isinstance(target, str) else [""]
     if all(re.fullmatch(r"[A-Za-z]\w*", name) for name in names) and _lies_in(target, _allowed()):
         return None
-    package = names[0] if re.fullmatch(r"[A-Za-z]\w*", names[0]) else "PACKAGE"
-    return f"is not in conf/allow_targets.yaml. If you trust it: export {ALLOW}={package}"
+    return f"is not what a run's config may name (conf/allow_targets.yaml; your own package: {ALLOW}=PACKAGE)."
 
 
 def unfit(target: str) -> str | None:
