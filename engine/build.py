@@ -154,7 +154,7 @@ def build_features(cfg: DictConfig, datamodule: Any, network: Any) -> Any:
     return instantiate(settings, photos=datamodule, backbone=backbone, num_features=network.head.in_features, key=key)
 
 
-def transforms_key(datamodule: DictConfig) -> list[str]:
+def transforms_key(datamodule: DictConfig) -> str:
     """What photos go through before the network: the config of the transforms, and a hash of each class's source file.
 
     For a datamodule that makes its transforms itself, its whole config.
@@ -165,7 +165,8 @@ def transforms_key(datamodule: DictConfig) -> list[str]:
     text = OmegaConf.to_yaml(OmegaConf.create(node), sort_keys=True)
     modules = {inspect.getmodule(get_object(target)) for target in re.findall(r"_target_: (\S+)", text)}
     files = sorted(file for module in modules if (file := getattr(module, "__file__", None)))
-    return [text, version("torchvision"), *(hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in files)]
+    digests = [hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in files]
+    return "\n".join([text, version("torchvision"), *digests])
 
 
 def network_name(node: Mapping[Any, Any] | None) -> str | None:

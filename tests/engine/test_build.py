@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,7 @@ def test_features_get_what_the_config_says_and_the_backbones_key(tmp_path: Path)
     assert made["num_features"] == 512
     assert made["key"] == {**made["backbone"].key, "transforms": transforms_key(cfg.datamodule)}
     assert made["key"]["precision"] == "32"
+    json.dumps(dict(made["key"]))  # it is written beside the features: Hydra makes a ListConfig of a list
     assert made["chunk"] == 3
     assert "precision" not in made
 
@@ -117,7 +119,7 @@ def test_features_are_computed_where_the_trainer_trains(tmp_path: Path, monkeypa
 def test_the_key_of_the_transforms_is_their_resolved_config_and_their_source(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def key(**datamodule: Any) -> list[str]:
+    def key(**datamodule: Any) -> str:
         return transforms_key(features_config(tmp_path, **datamodule).datamodule)
 
     assert key(image_size=8, eval_transform=CROP, seed=0) == key(image_size=8, eval_transform=CROP, seed=1)

@@ -173,7 +173,7 @@ def test_features_of_an_own_transform_are_found_again_by_its_config(root: Path, 
     backbone = Flatten()
     for config, pictures in (("scale: 1", 16 * 2 + 12), ("scale: 1", 16 * 2 + 12), ("scale: 2", 2 * (16 * 2 + 12))):
         mine = photos(root, train_transform=Own(), eval_transform=Own())
-        features(mine, tmp_path, backbone, key={"transforms": [config]})
+        features(mine, tmp_path, backbone, key={"transforms": config})
         assert backbone.pictures == pictures
 
 
