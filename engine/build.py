@@ -1,8 +1,11 @@
 """Builds the parts of a config; a constructor is given only the arguments it names."""
 
+import hashlib
 import inspect
 import logging
+import re
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -145,10 +148,25 @@ def build_features(cfg: DictConfig, datamodule: Any, network: Any) -> Any:
     from engine.features.frozen import FrozenBackbone
 
     settings = dict(cfg.features)
-    backbone = FrozenBackbone(network, str(settings.pop("precision")))  # a command line's 32 is a number
-    return instantiate(
-        settings, photos=datamodule, backbone=backbone, num_features=network.head.in_features, key=backbone.key
-    )
+    precision = str(settings.pop("precision"))  # a command line's 32 is a number
+    backbone = FrozenBackbone(network, precision, str(cfg.trainer.get("accelerator", "auto")))
+    key = {**backbone.key, "transforms": transforms_key(cfg.datamodule)}
+    return instantiate(settings, photos=datamodule, backbone=backbone, num_features=network.head.in_features, key=key)
+
+
+def transforms_key(datamodule: DictConfig) -> str:
+    """What photos go through before the network: the config of the transforms, and a hash of each class's source file.
+
+    For a datamodule that makes its transforms itself, its whole config.
+    """
+    node: Any = OmegaConf.to_container(datamodule, resolve=True)
+    names = [name for name in ("train_transform", "eval_transform") if name in node]
+    node = {name: node[name] for name in names} if names else node
+    text = OmegaConf.to_yaml(OmegaConf.create(node), sort_keys=True)
+    modules = {inspect.getmodule(get_object(target)) for target in re.findall(r"_target_: (\S+)", text)}
+    files = sorted(file for module in modules if (file := getattr(module, "__file__", None)))
+    digests = [hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in files]
+    return "\n".join([text, version("torchvision"), *digests])
 
 
 def network_name(node: Mapping[Any, Any] | None) -> str | None:

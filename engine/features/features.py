@@ -46,6 +46,10 @@ class Features(LightningDataModule):
     Epoch e trains on view e mod `views` of each photo: its look in that epoch of the plain path with seed `view_seed`.
     So with as many views as epochs both paths train on the same pictures. Each validation photo has one view. Memory
     stays bounded: photos are read a few at a time, and features are mapped from the files.
+
+    Args:
+        key: what the features depend on besides the photos, views and normalization: the backbone, and under
+            `transforms` what identifies the transforms; without that, their repr does.
     """
 
     has_test = False
@@ -82,11 +86,16 @@ class Features(LightningDataModule):
         if self.features:
             return
         train, val = self.photos.train, self.photos.val
+
+        def looks(photos: PhotoSet) -> str | None:
+            # Two transforms may have one repr, and a plain class has a new one in every process.
+            return None if "transforms" in self.key else repr(photos.transform)
+
         key = {
             **self.key,
             "files": self.photos.digest,
-            "train": [names_digest(train.files, self.photos.root), repr(train.transform), self.views, self.view_seed],
-            "val": [names_digest(val.files, self.photos.root), repr(val.transform)],
+            "train": [names_digest(train.files, self.photos.root), looks(train), self.views, self.view_seed],
+            "val": [names_digest(val.files, self.photos.root), looks(val)],
             "mean": list(self.photos.mean or ()),
             "std": list(self.photos.std or ()),
         }

@@ -24,14 +24,16 @@ class FrozenBackbone:
     cores work on batches of their own, each alone: unlike threads that share each operation, they never wait for each
     other, so a core that is busy elsewhere costs its share and no more.
 
-    Precision is "32", "bf16", or "auto": bf16 where the processor computes in it, else 32.
+    Precision is "32", "bf16", or "auto": bf16 where the processor computes in it, else 32. `accelerator` is the
+    Trainer's: a GPU is used unless that is the CPU.
     """
 
-    def __init__(self, network: HasBackbone, precision: str) -> None:
+    def __init__(self, network: HasBackbone, precision: str, accelerator: str = "auto") -> None:
         if precision not in PRECISIONS:
             raise ValueError(f"precision {precision!r} of the features: choose from {', '.join(PRECISIONS)}.")
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.precision = ("bf16" if _computes_in_bf16() else "32") if precision == "auto" else precision
+        on_gpu = torch.cuda.is_available() and "cpu" not in accelerator.lower()  # or a CPUAccelerator's node
+        self.device = torch.device("cuda" if on_gpu else "cpu")
+        self.precision = ("bf16" if _computes_in_bf16(self.device) else "32") if precision == "auto" else precision
         self._network = network
         self._prepared: Any | None = None
 
@@ -78,7 +80,7 @@ class FrozenBackbone:
         return network.bfloat16() if self.precision == "bf16" else network
 
 
-def _computes_in_bf16() -> bool:
-    if torch.cuda.is_available():
+def _computes_in_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.ops.mkldnn._is_mkldnn_bf16_supported() and torch.cpu._is_avx512_bf16_supported()

@@ -1,11 +1,13 @@
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
-from engine.build import build_features, build_network, network_name
+from engine.build import build_features, build_network, network_name, transforms_key
 from engine.checkpoints.checkpoint_io import AtomicCheckpointIO
 from engine.errors import UserError, WeightsError
 from networks.efficientnet_lite0 import EfficientNetLite0
@@ -84,16 +86,52 @@ def test_resumed_network_has_the_frozen_backbone_of_the_run(tmp_path: Path) -> N
     assert all(torch.equal(t, second.backbone.state_dict()[name]) for name, t in first.backbone.state_dict().items())
 
 
-def test_features_get_what_the_config_says_and_the_backbones_key(tmp_path: Path) -> None:
+CROP = {"_target_": "torchvision.transforms.v2.CenterCrop", "size": "${datamodule.image_size}"}
+
+
+def features_config(tmp_path: Path, **datamodule: Any) -> DictConfig:
     settings = {"_target_": "builtins.dict", "cache_dir": str(tmp_path), "precision": 32, "chunk": 3}
+    return OmegaConf.create({"features": settings, "datamodule": datamodule, "trainer": {"accelerator": "cpu"}})
+
+
+def test_features_get_what_the_config_says_and_the_backbones_key(tmp_path: Path) -> None:
     network = ResNet18(num_classes=2, pretrained=False)
-    made = build_features(OmegaConf.create({"features": settings}), "photos", network)
+    cfg = features_config(tmp_path, image_size=8, eval_transform=CROP)
+    made = build_features(cfg, "photos", network)
     assert made["photos"] == "photos"
     assert made["num_features"] == 512
-    assert made["key"] == made["backbone"].key
+    assert made["key"] == {**made["backbone"].key, "transforms": transforms_key(cfg.datamodule)}
     assert made["key"]["precision"] == "32"
+    json.dumps(dict(made["key"]))  # it is written beside the features: Hydra makes a ListConfig of a list
     assert made["chunk"] == 3
     assert "precision" not in made
+
+
+def test_features_are_computed_where_the_trainer_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    network, cfg = ResNet18(num_classes=2, pretrained=False), features_config(tmp_path, image_size=8)
+    for accelerator, device in (("cpu", "cpu"), ("auto", "cuda"), ("gpu", "cuda")):
+        cfg.trainer.accelerator = accelerator
+        made = build_features(cfg, "photos", network)
+        assert (made["backbone"].device.type, made["key"]["device"]) == (device, device)
+
+
+def test_the_key_of_the_transforms_is_their_resolved_config_and_their_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def key(**datamodule: Any) -> str:
+        return transforms_key(features_config(tmp_path, **datamodule).datamodule)
+
+    assert key(image_size=8, eval_transform=CROP, seed=0) == key(image_size=8, eval_transform=CROP, seed=1)
+    assert key(image_size=8, eval_transform=CROP) != key(image_size=9, eval_transform=CROP)
+    assert key(crop=8) != key(crop=9)  # of a datamodule that makes its transforms itself
+
+    monkeypatch.syspath_prepend(tmp_path)
+    own = tmp_path / "own_transform.py"
+    own.write_text("class Own:\n    pass\n")
+    first = key(train_transform={"_target_": "own_transform.Own"})
+    own.write_text("class Own:\n    scale = 2\n")
+    assert key(train_transform={"_target_": "own_transform.Own"}) != first
 
 
 def test_network_name() -> None:

@@ -162,6 +162,21 @@ CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 
 
+class Own:
+    """A transform as people write one: without a repr of its own."""
+
+    def __call__(self, photo: Tensor) -> Tensor:
+        return photo[:, :SIZE, :SIZE]
+
+
+def test_features_of_an_own_transform_are_found_again_by_its_config(root: Path, tmp_path: Path) -> None:
+    backbone = Flatten()
+    for config, pictures in (("scale: 1", 16 * 2 + 12), ("scale: 1", 16 * 2 + 12), ("scale: 2", 2 * (16 * 2 + 12))):
+        mine = photos(root, train_transform=Own(), eval_transform=Own())
+        features(mine, tmp_path, backbone, key={"transforms": config})
+        assert backbone.pictures == pictures
+
+
 @pytest.mark.parametrize("change", CHANGES)
 def test_key_changes_with_the(change: str, root: Path, tmp_path: Path) -> None:
     of_photos, of_features = CHANGES[change]
