@@ -25,6 +25,8 @@ class ImageGrids(PredictionCallback):
     The photos shown are spread evenly over the split, the same ones each time.
     """
 
+    follows_chunks = True
+
     def __init__(self, *, max_images: Annotated[int, Ge(1)]) -> None:
         super().__init__()
         self.max_images = max_images

@@ -10,10 +10,13 @@ from engine.training.step_counter import StepCounter
 class StepCurves(Callback):
     """Logs `train/loss_step` and the learning rates every `trainer.log_every_n_steps` optimizer steps.
 
-    The loss is the mean over the mini-batches since the last point. The rate is the one that comes next: `train/lr`, or
-    `train/lr_<number>` of each of several parameter groups. Steps are counted, not batches, since a training step may
+    The loss is the mean over the mini-batches since the last point; there is no such curve for a LightningModule
+    without `losses` (engine/training/accounted_module.py). The rate is that of the next step: `train/lr`, or
+    `train/lr_<number>` for each of several parameter groups. Steps are counted, not batches, since a training step may
     work through a chunk of them.
     """
+
+    follows_chunks = True
 
     def __init__(self) -> None:
         self._steps = StepCounter()
@@ -25,20 +28,22 @@ class StepCurves(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
-        losses: Any = pl_module.losses
-        if not self._steps.passes(trainer, every) or not losses:
+        losses: Any = getattr(pl_module, "losses", None)
+        if not self._steps.passes(trainer, every):
             return
-        window = torch.cat(losses)
-        mean = window.mean().item()
-        if not math.isfinite(mean):
-            check_losses: Any = pl_module.check_losses
-            check_losses(window, trainer.global_step)
-        losses.clear()
+        point: dict[str, float] = {}
+        if losses:
+            window = torch.cat(losses)
+            point["train/loss_step"] = window.mean().item()
+            if not math.isfinite(point["train/loss_step"]):
+                check_losses: Any = pl_module.check_losses
+                check_losses(window, trainer.global_step)
+            losses.clear()
         for logger in trainer.loggers:
-            logger.log_metrics({"train/loss_step": mean, **learning_rates(trainer)}, step=trainer.global_step)
+            logger.log_metrics({**point, **learning_rates(trainer)}, step=trainer.global_step)
 
 
 def learning_rates(trainer: Trainer) -> dict[str, float]:
-    (optimizer,) = trainer.optimizers
-    rates = [float(group["lr"]) for group in optimizer.param_groups]
+    """By name, in the order of the optimizers and their parameter groups."""
+    rates = [float(group["lr"]) for optimizer in trainer.optimizers for group in optimizer.param_groups]
     return {f"train/lr{f'_{i}' if len(rates) > 1 else ''}": rate for i, rate in enumerate(rates)}

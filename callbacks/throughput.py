@@ -7,7 +7,12 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 
 class Throughput(Callback):
-    """Logs `train/images_per_second` of each epoch, of this process, validation not counted."""
+    """Logs `train/images_per_second` of each epoch, of this process, validation not counted.
+
+    Needs a module that counts its `examples_seen` (engine/training/accounted_module.py); for others there is no curve.
+    """
+
+    follows_chunks = True
 
     def __init__(self) -> None:
         self.examples = 0
@@ -25,7 +30,7 @@ class Throughput(Callback):
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._started = time.monotonic()
         self._validation_seconds = 0.0
-        self._seen_before: int = pl_module.examples_seen  # type: ignore[assignment]
+        self._seen_before: int = getattr(pl_module, "examples_seen", 0)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._validation_started = time.monotonic()
@@ -34,7 +39,9 @@ class Throughput(Callback):
         self._validation_seconds += time.monotonic() - self._validation_started
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        examples: Any = pl_module.examples_seen - self._seen_before  # type: ignore[operator]
+        examples: int = getattr(pl_module, "examples_seen", 0) - self._seen_before
+        if not examples:
+            return
         seconds = time.monotonic() - self._started - self._validation_seconds
         self.examples += examples
         self.seconds += seconds

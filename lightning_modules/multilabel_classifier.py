@@ -19,6 +19,7 @@ class MultilabelClassifier(Classifier):
 
     outputs = "logits (a sigmoid gives each class's probability)"
     several = True
+    follows_chunks = True
 
     def probabilities(self, outputs: Tensor) -> Tensor:
         return outputs.sigmoid()

@@ -1,8 +1,8 @@
 import torch
 from torch import Tensor
 
-from engine.errors import DataError
 from engine.data.keyed import keyed_generator
+from engine.errors import DataError
 
 
 def stratified_folds(labels: Tensor, num_folds: int, *, seed: int, repeat: int) -> Tensor:

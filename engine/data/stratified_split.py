@@ -1,8 +1,8 @@
 import torch
 from torch import Tensor
 
-from engine.errors import DataError
 from engine.data.keyed import keyed_generator
+from engine.errors import DataError
 
 
 def stratified_split(labels: Tensor, val_size: int | float, *, seed: int) -> tuple[Tensor, Tensor]:

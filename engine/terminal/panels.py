@@ -15,6 +15,7 @@ from engine.build import network_name
 from engine.paths import typed
 from engine.run.data_facts import notices
 from engine.run.record import Record
+from engine.training.chunks import single_steps_because
 
 MARGIN = 18  # columns of a panel that a command cannot have
 MAX_CLASSES = 20
@@ -37,6 +38,8 @@ def print_start(record: Record, datamodule: Any, module: Any, trainer: Any) -> N
         "device": f"{trainer.num_devices} × {trainer.strategy.root_device}, {trainer.precision}",
         "directory": str(record.directory.absolute()),
     }
+    if reason := single_steps_because(trainer, module, datamodule):
+        rows["steps"] = f"one at a time, not {datamodule.chunk}: {reason}"
     commands = {"look": f"tensorboard --logdir {typed(record.directory)}"}
     _print_panel(cfg.name, [], rows | _noticed(cfg, datamodule.source), commands)
 

@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Column
 
+from engine.errors import UserError
+
 logger = logging.getLogger(__name__)
 
 
@@ -26,6 +28,8 @@ class ProgressBar(callbacks.ProgressBar):
         refresh_seconds: shortest time between two looks at a terminal.
         line_seconds: time between two lines in a log.
     """
+
+    follows_chunks = True
 
     def __init__(self, *, refresh_seconds: Annotated[float, Gt(0)], line_seconds: Annotated[float, Gt(0)]) -> None:
         super().__init__()
@@ -122,17 +126,22 @@ class ProgressBar(callbacks.ProgressBar):
         return f"{', '.join(parts)} | {', '.join(figures)}"
 
     def _figures(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, float]:
-        losses: Any = pl_module.losses  # those since the last point of their curve
+        losses: Any = getattr(pl_module, "losses", None)  # those since the last point of their curve
         if losses:
             self._loss = float(losses[-1].mean())
         figures = {} if self._loss is None else {"loss": self._loss}
-        figures |= {"lr": trainer.optimizers[0].param_groups[-1]["lr"]}
+        if trainer.optimizers:
+            figures["lr"] = trainer.optimizers[0].param_groups[-1]["lr"]
         metrics = {name: float(value) for name, value in trainer.progress_bar_metrics.items() if name != "train/loss"}
         return figures | dict(sorted(metrics.items()))
 
 
 def total_steps(trainer: Trainer, pl_module: Any) -> int | None:
     """Optimizer steps of the whole training; None if it has no end."""
-    endless = trainer.max_epochs in (None, -1) and trainer.max_steps == -1
-    steps = None if endless else pl_module.total_steps
-    return steps if steps and math.isfinite(steps) else None
+    if trainer.max_epochs in (None, -1) and trainer.max_steps == -1:
+        return None
+    try:
+        steps: float = getattr(pl_module, "total_steps", lambda: trainer.estimated_stepping_batches)()
+    except UserError:
+        return None
+    return int(steps) if steps > 0 and math.isfinite(steps) else None

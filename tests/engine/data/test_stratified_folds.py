@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from engine.errors import DataError
 from engine.data.stratified_folds import stratified_folds
+from engine.errors import DataError
 
 LABELS = torch.tensor([0, 1, 2] * 11 + [1] * 8 + [2] * 5)
 

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from engine.errors import DataError
 from engine.data.stratified_split import stratified_split
+from engine.errors import DataError
 
 LABELS = torch.arange(1000) % 10
 
