@@ -6,14 +6,19 @@ import hydra
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from engine.config.resolvers import register_resolvers
 from engine.config.start import start
 from engine.config.sweep_job import in_sweep
+from engine.paths import CONF
 from engine.run.config_file import has_features, save_config
 from engine.startup import quick_imports
 
+register_resolvers()  # here, as another program may call `main`
+
 
 def train(cfg: DictConfig) -> float | None:
-    """One run, from its config to its run directory. Returns the best value of the monitored metric."""
+    """One run, from its config to its run directory. Returns the best value of the monitored metric, if any."""
+    cfg.monitor = cfg.get("monitor") or {"metric": None, "mode": "min"}
     if not cfg.get("resume"):  # that has one, which a mistake must not replace
         with suppress(OmegaConfBaseException):  # at once, for a run that is killed early; preflight tells what is wrong
             save_config(cfg)
@@ -21,12 +26,12 @@ def train(cfg: DictConfig) -> float | None:
         from hydra.utils import instantiate
         from pytorch_lightning import seed_everything
 
-        from engine.build import build_features, build_module, build_network
+        from engine.build import build_callbacks, build_features, build_module, build_network, in_trainer
         from engine.checkpoints.checkpoint_io import AtomicCheckpointIO
         from engine.preflight.preflight import preflight
-        from engine.run.data_facts import data_facts
+        from engine.run.data_facts import KeepConfig, data_facts, data_name, has_test, set_up_ahead
         from engine.run.quiet import silence_idle_messages
-        from engine.run.record import Record, collect_metrics, restore_best
+        from engine.run.record import Record, collect_metrics, recall_training, restore_best
         from engine.speed.memory import keep_freed_memory
         from engine.stop import interruptible
         from engine.terminal.panels import print_end, print_start
@@ -37,36 +42,36 @@ def train(cfg: DictConfig) -> float | None:
     with interruptible(cfg), Record(cfg) as record:
         checkpoint = record.find_checkpoint()
         datamodule = instantiate(cfg.datamodule)
-        datamodule.prepare_data()
-        datamodule.setup("fit")
-        record.name_data(datamodule.name, datamodule.source)
+        set_up_ahead(datamodule)
+        record.name_data(**data_name(datamodule))
 
         seed_everything(cfg.seed, verbose=False)
         network = build_network(cfg, checkpoint and checkpoint.parent)
         config = save_config(cfg)
         module = build_module(cfg, network)
-        module.save_hyperparameters(config | data_facts(cfg, datamodule), logger=False)
+        keep_config = KeepConfig(module, config | data_facts(cfg, datamodule))
         if has_features(cfg):
             datamodule = build_features(cfg, datamodule, network)
 
         trainer = instantiate(
             cfg.trainer,
-            logger=[instantiate(logger) for logger in (cfg.get("logger") or {}).values()],
-            callbacks=[instantiate(callback) for callback in cfg.callback.values()],
-            plugins=[AtomicCheckpointIO()],
+            logger=[*map(instantiate, (cfg.get("logger") or {}).values()), *in_trainer(cfg, "logger")],
+            callbacks=[*build_callbacks(cfg), keep_config],
+            plugins=[AtomicCheckpointIO(), *in_trainer(cfg, "plugins")],
         )
         record.trainer = trainer
         print_start(record, datamodule, module, trainer)
         trainer.fit(module, datamodule, ckpt_path=checkpoint, weights_only=True)
-        record.metrics = collect_metrics(trainer, module.logged_before) | restore_best(trainer, module, cfg.monitor)
-        if datamodule.has_test and not record.pruned:
+        recall_training(trainer, module)
+        record.metrics = collect_metrics(trainer, module) | restore_best(trainer, module, cfg.monitor)
+        if has_test(datamodule, module) and not record.pruned:
             trainer.test(module, datamodule, verbose=False)
             record.metrics |= collect_metrics(trainer)
         print_end(record)
-    return record.metrics[f"best/{cfg.monitor.metric}"]
+    return record.metrics.get(f"best/{cfg.monitor.metric}")
 
 
-@hydra.main(version_base="1.3", config_path="conf", config_name="train")
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")
 def main(cfg: DictConfig) -> float | None:
     if in_sweep():
         from engine.sweep.worker import run_apart  # in a process that the job alone can end; this one is free of torch

@@ -5,6 +5,7 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from callbacks.loggers import tensorboard_loggers
+from engine.training.accounted_module import AccountedModule
 
 Layout = dict[str, dict[str, list[Any]]]
 
@@ -15,7 +16,7 @@ class Charts(Callback):
     follows_chunks = True
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.ckpt_path is None:
+        if trainer.ckpt_path is None and isinstance(pl_module, AccountedModule):
             for logger in tensorboard_loggers(trainer):
                 logger.experiment.add_custom_scalars(layout(pl_module))
 

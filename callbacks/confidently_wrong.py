@@ -8,19 +8,20 @@ from pytorch_lightning import Trainer
 from torch import Tensor
 
 from callbacks.evaluation import PredictionCallback, indices_in_split
-from callbacks.image_grids import WRONG, describe, draw_captions, draw_photos
+from callbacks.image_grids import WRONG, describe, draw_grid
 from callbacks.loggers import add_image, picture_loggers
+from engine.results.contact_sheet import scaled
 
 
 class ConfidentlyWrong(PredictionCallback):
     """The grids `val/confidently_wrong` and `test/confidently_wrong`: wrong photos, the most probable mistake first.
 
-    Of a training's validations the last one is shown. For a procedure whose steps return scores (N, num_classes) that a
-    softmax turns into probabilities. There is no grid where nothing is wrong. Of several processes the first shows its
-    own photos.
+    Of a training's validations the last one is shown. There is no grid where nothing is wrong. Of several processes the
+    first shows its own photos.
     """
 
     is_last_alone = True
+    needs = ("classes", "labels", "images")
 
     def __init__(self, *, max_images: Annotated[int, Ge(1)]) -> None:
         super().__init__()
@@ -37,9 +38,9 @@ class ConfidentlyWrong(PredictionCallback):
         if not shown:
             return
         captions = [(describe(probabilities[i], labels[i], datamodule.classes), WRONG) for i in shown]
-        photos = draw_photos(datamodule.images(split, [indices[i] for i in shown]))
+        photos = list(map(scaled, datamodule.images(split, [indices[i] for i in shown])))
         for logger in loggers:
-            add_image(logger, f"{split}/confidently_wrong", draw_captions(photos, captions), trainer.global_step)
+            add_image(logger, f"{split}/confidently_wrong", draw_grid(photos, captions), trainer.global_step)
 
 
 def confidently_wrong(probabilities: Tensor, labels: Tensor, count: int) -> list[int]:

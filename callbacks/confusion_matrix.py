@@ -1,15 +1,16 @@
 """Which classes are taken for which."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from PIL import Image, ImageDraw
 from pytorch_lightning import Trainer
 from torch import Tensor
 
-from callbacks.evaluation import EvaluationCallback
-from callbacks.image_grids import font_of_size
+from callbacks.evaluation import EvaluationCallback, one_label_each
 from callbacks.loggers import add_image, picture_loggers
+from engine.results.contact_sheet import font_of_size
 
 CELL, SHEET = 64, 280  # pixels a side: of a cell at least, and of all of them where they are few
 MAX_NAMED = 32  # classes; with more of them there is no room for words
@@ -23,8 +24,13 @@ class ConfusionMatrix(EvaluationCallback):
     For a procedure whose steps return scores (N, num_classes), on batches of inputs and labels (N,).
     """
 
+    needs = ("classes",)
+
     def __init__(self) -> None:
         self._counts: Tensor | None = None
+
+    def takes(self, scores: Any, labels: Any) -> bool:
+        return one_label_each(scores, labels)
 
     def collect(self, scores: Tensor, labels: Tensor) -> None:
         counts = count_pairs(labels, scores.argmax(1), scores.shape[1])

@@ -15,7 +15,7 @@ class EvaluationCallback(Callback):
     Of several validations in one epoch that is the epoch's last one. Which are shown follows from the epoch alone, so
     that a resumed run shows the same.
 
-    For a procedure whose steps return scores (N, num_classes), on batches of inputs and labels (N,).
+    For a procedure whose steps return outputs (N, num_classes), on batches of inputs and labels (N,).
     """
 
     follows_chunks = True
@@ -23,7 +23,18 @@ class EvaluationCallback(Callback):
     is_last_alone: ClassVar[bool] = False
     """Whether it shows of the validations the last one alone."""
 
-    _is_pending = False
+    needs: ClassVar[tuple[str, ...]] = ()
+    """Members of the datamodule without which nothing is collected, and so nothing shown."""
+
+    _is_pending = _is_unfit = False
+
+    def takes(self, scores: Any, labels: Any) -> bool:
+        """Whether one batch's scores and labels are of the kind that is shown."""
+        return True
+
+    def read(self, module: Any, outputs: Any, labels: Any) -> Any:
+        """What `collect` gets of a batch's outputs."""
+        return outputs
 
     def collect(self, scores: Any, labels: Any) -> None:
         """Takes one batch's scores and labels."""
@@ -38,6 +49,7 @@ class EvaluationCallback(Callback):
         raise NotImplementedError
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._is_unfit = False
         self.forget()
 
     def on_validation_batch_end(
@@ -49,7 +61,14 @@ class EvaluationCallback(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        self.collect(outputs, batch[1])
+        datamodule = getattr(trainer, "datamodule", None)
+        is_pair = isinstance(batch, list | tuple) and len(batch) == 2
+        if dataloader_idx:  # the first loader alone has the split's examples
+            return
+        if is_pair and all(hasattr(datamodule, name) for name in self.needs) and self.takes(outputs, batch[1]):
+            self.collect(self.read(pl_module, outputs, batch[1]), batch[1])
+        else:
+            self._is_unfit = True
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._is_pending = True
@@ -58,21 +77,35 @@ class EvaluationCallback(Callback):
         # Not at the validation's end: only now it is known whether the training goes on. And before the epoch's
         # checkpoint is saved, so that a run that goes on from it need not show it again.
         is_one_of_some = not self.is_last_alone and is_power_of_two(number_of_validation(trainer))
-        if self._is_pending and (is_one_of_some or no_validation_follows(trainer)):
+        if self._is_pending and not self._is_unfit and (is_one_of_some or no_validation_follows(trainer)):
             self.show(trainer, "val")
         self._is_pending = False
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._is_unfit = False
         self.forget()
 
     on_test_batch_end = on_validation_batch_end
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.show(trainer, "test")
+        if not self._is_unfit:
+            self.show(trainer, "test")
+
+
+def one_label_each(scores: Any, labels: Any) -> bool:
+    """Whether these are scores (N, num_classes) and the indices (N,) of the true classes."""
+    if not (isinstance(scores, Tensor) and isinstance(labels, Tensor)) or labels.is_floating_point():
+        return False
+    return scores.ndim == 2 and labels.shape == scores.shape[:1]
 
 
 class PredictionCallback(EvaluationCallback):
-    """Collects the probabilities of the classes, which a softmax makes of the scores."""
+    """Collects the classes' probabilities, as the procedure itself makes them of its outputs."""
+
+    needs: ClassVar[tuple[str, ...]] = ("classes", "labels")
+
+    def takes(self, scores: Any, labels: Any) -> bool:
+        return one_label_each(scores, labels)
 
     def __init__(self) -> None:
         self._predictions: list[Tensor] = []
@@ -82,8 +115,12 @@ class PredictionCallback(EvaluationCallback):
         """All that were collected, (N, num_classes)."""
         return torch.cat(self._predictions)
 
-    def collect(self, scores: Tensor, labels: Tensor) -> None:
-        self._predictions.append(scores.float().softmax(dim=1).cpu())
+    def read(self, module: Any, outputs: Any, labels: Any) -> Any:
+        # Steps on several labels at once return probabilities already.
+        return outputs.float() if labels.ndim == 2 else module.probabilities(outputs.float())
+
+    def collect(self, probabilities: Tensor, labels: Tensor) -> None:
+        self._predictions.append(probabilities.cpu())
 
     def forget(self) -> None:
         self._predictions.clear()

@@ -48,6 +48,8 @@ class HyperParameters(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.is_global_zero:  # the other processes' loggers have no writer
             return
+        if "trainer" not in pl_module.hparams:  # they are the module's own, not the run's config
+            return
         settings = flatten({group: pl_module.hparams[group] for group in GROUPS if group in pl_module.hparams})
         settings |= {f"trainer.{key}": pl_module.hparams["trainer"][key] for key in ("precision", "max_epochs")}
         settings |= {key: "null" if value is None else value for key, value in self.swept.items()}

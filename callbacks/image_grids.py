@@ -1,21 +1,19 @@
 """Pictures of what goes into the network and what comes out."""
 
 from collections.abc import Sequence
-from functools import cache
 from typing import Annotated, Any
 
-import torch
 from annotated_types import Ge
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 
 from callbacks.evaluation import PredictionCallback, indices_in_split
 from callbacks.loggers import add_image, picture_loggers
+from engine.results.contact_sheet import WHITE, Colour, Tile, draw_tiles, scaled
 
-TILE = 160  # pixels a side
 COLUMNS = 4  # as many as TensorBoard shows at a size that can be read
-CAPTION = 22  # pixels under a tile
+SIZE = 18  # of the letters: TensorBoard shows the picture at about half its size
 RIGHT, WRONG, PLAIN = (24, 120, 60), (176, 36, 36), (70, 70, 70)
 
 
@@ -26,20 +24,27 @@ class ImageGrids(PredictionCallback):
     """
 
     follows_chunks = True
+    needs = ("classes", "labels", "images")
 
     def __init__(self, *, max_images: Annotated[int, Ge(1)]) -> None:
         super().__init__()
         self.max_images = max_images
-        self._sheets: dict[str, Image.Image] = {}  # of each split, the photos that are shown
+        self._photos: dict[str, list[Image.Image]] = {}  # of each split, those that are shown
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.global_step or not (loggers := picture_loggers(trainer)):
-            return
         datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
+        if (
+            trainer.global_step
+            or not hasattr(datamodule, "first_training_batch")
+            or not (loggers := picture_loggers(trainer))
+        ):
+            return
         images, labels = datamodule.first_training_batch(self.max_images)
+        if labels.ndim != 1 or labels.is_floating_point():
+            return
         captions = [(datamodule.classes[label], PLAIN) for label in labels.tolist()]
         for logger in loggers:
-            add_image(logger, "first_batch", draw_captions(draw_photos(images), captions), 0)
+            add_image(logger, "first_batch", draw_grid(list(map(scaled, images)), captions), 0)
 
     def show(self, trainer: Trainer, split: str) -> None:
         probabilities = self.probabilities
@@ -51,9 +56,9 @@ class ImageGrids(PredictionCallback):
         captions = []
         for row, label in zip(probabilities[shown], datamodule.labels(split, indices), strict=True):
             captions.append((describe(row, label, datamodule.classes), RIGHT if int(row.argmax()) == label else WRONG))
-        if split not in self._sheets:
-            self._sheets[split] = draw_photos(datamodule.images(split, indices))
-        grid = draw_captions(self._sheets[split], captions)
+        if split not in self._photos:
+            self._photos[split] = list(map(scaled, datamodule.images(split, indices)))
+        grid = draw_grid(self._photos[split], captions)
         for logger in loggers:
             add_image(logger, f"{split}/predictions", grid, trainer.global_step)
 
@@ -70,31 +75,7 @@ def spread(size: int, count: int) -> list[int]:
     return [i * size // count for i in range(count)] if size > count else list(range(size))
 
 
-@cache
-def font_of_size(points: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """Pillow's own; reading it takes longer than writing a line with it."""
-    return ImageFont.load_default(points)
-
-
-def draw_photos(images: Tensor) -> Image.Image:
-    """Images (N, 3, H, W) in [0, 1] in rows of at most COLUMNS, each over room for a caption."""
-    columns = min(len(images), COLUMNS)
-    rows = -(-len(images) // columns)
-    sheet = Image.new("RGB", (columns * TILE, rows * (TILE + CAPTION)), "white")
-    pixels = (images.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
-    for position, image in enumerate(pixels):
-        tile = Image.fromarray(image).resize((TILE, TILE), Image.Resampling.BILINEAR)
-        sheet.paste(tile, (position % COLUMNS * TILE, position // COLUMNS * (TILE + CAPTION)))
-    return sheet
-
-
-def draw_captions(photos: Image.Image, captions: Sequence[tuple[str, tuple[int, int, int]]]) -> Image.Image:
-    """The sheet of photos, each with its text on a colour under it."""
-    sheet = photos.copy()
-    draw = ImageDraw.Draw(sheet)
-    font = font_of_size(14)
-    for position, (text, colour) in enumerate(captions):
-        x, y = position % COLUMNS * TILE, position // COLUMNS * (TILE + CAPTION) + TILE
-        draw.rectangle((x, y, x + TILE - 1, y + CAPTION - 1), fill=colour)
-        draw.text((x + 4, y + 2), text, fill="white", font=font)
-    return sheet
+def draw_grid(photos: Sequence[Image.Image], captions: Sequence[tuple[str, Colour]]) -> Image.Image:
+    """Photos in rows of at most COLUMNS, each over its text in white on a colour."""
+    tiles = [Tile(photo, (text,), colour, WHITE) for photo, (text, colour) in zip(photos, captions, strict=True)]
+    return draw_tiles(tiles, columns=COLUMNS, size=SIZE)

@@ -48,8 +48,9 @@ class Lookahead(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if len(trainer.optimizers) != 1:
             raise UserError(f"callback.lookahead: it is for one optimizer, and there are {len(trainer.optimizers)}.")
-        total_steps: Any = getattr(pl_module, "total_steps", lambda: trainer.estimated_stepping_batches)
-        self._last_step: float = self.total_steps or total_steps()
+        known: Any = getattr(pl_module, "total_steps", None)
+        spanned = self.total_steps or (known() if callable(known) else trainer.estimated_stepping_batches)
+        self._last_step: float = spanned
         state = pl_module.state_dict()  # its tensors share the module's memory
         self._weights = {name: tensor for name, tensor in state.items() if tensor.is_floating_point()}
         start = self.average or {name: tensor.clone() for name, tensor in self._weights.items()}

@@ -30,14 +30,14 @@ class NetworkGraph(Callback):
     drawn: ClassVar[dict[str, bytes]] = {}  # in this process: the runs of a sweep have few networks
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        shape = pl_module.hparams["data"]["input_shape"]
+        shape = pl_module.hparams.get("data", {}).get("input_shape")
         alone = not isinstance(trainer.strategy, FSDPStrategy) and not getattr(pl_module, "compiled", False)
         loggers = tensorboard_loggers(trainer)
-        if trainer.ckpt_path is not None or shape is None or not alone or not loggers:
+        network: Any = getattr(pl_module, "network", None)
+        if trainer.ckpt_path is not None or shape is None or network is None or not alone or not loggers:
             return
-        key = repr((pl_module.hparams["network"], shape))
+        key = repr((pl_module.hparams.get("network"), shape))
         if key not in self.drawn:
-            network: Any = pl_module.network
             example = torch.zeros(1, *shape, device=pl_module.device, dtype=next(network.parameters()).dtype)
             self.drawn[key] = network_graph(network, example).SerializeToString()
         for logger in loggers:

@@ -16,8 +16,8 @@ THRESHOLDS = 127  # as many as TensorBoard takes
 class PRCurves(PredictionCallback):
     """Precision over recall of each class, `val/pr_<class>` of a training's last validation and `test/pr_<class>`.
 
-    For a procedure whose steps return scores (N, num_classes) that a softmax turns into probabilities, where labels are
-    (N,), or probabilities where labels are (N, num_classes). Of several processes the first shows its own photos.
+    For a procedure whose steps return outputs (N, num_classes) that its `probabilities` takes, where labels are (N,),
+    or probabilities where labels are (N, num_classes). Of several processes the first shows its own photos.
 
     Args:
         max_classes: of more classes the first ones are shown.
@@ -29,11 +29,9 @@ class PRCurves(PredictionCallback):
         super().__init__()
         self.max_classes = max_classes
 
-    def collect(self, scores: Tensor, labels: Tensor) -> None:
-        if labels.ndim == 1:
-            super().collect(scores, labels)
-        else:
-            self._predictions.append(scores.float().cpu())
+    def takes(self, scores: Any, labels: Any) -> bool:
+        one, several = super().takes(scores, labels), isinstance(scores, Tensor) and isinstance(labels, Tensor)
+        return one or (several and scores.ndim == 2 and labels.shape == scores.shape)
 
     def show(self, trainer: Trainer, split: str) -> None:
         probabilities = self.probabilities

@@ -33,7 +33,7 @@ class Projector(PredictionCallback):
     """The features of validation photos in a training's last validation, as points that carry the photos themselves.
 
     Features are what goes into `network.head`; of a network that sees several views of a photo their mean. The photos
-    are spread evenly over the split. For a procedure whose steps return scores (N, num_classes); a compiled network,
+    are spread evenly over the split. For a procedure whose steps return outputs (N, num_classes); a compiled network,
     which cannot be looked into, has none. Of several processes the first shows its own photos.
 
     In the run directory: projector_config.pbtxt, which TensorBoard looks for, and projector/.
@@ -44,6 +44,7 @@ class Projector(PredictionCallback):
     """
 
     is_last_alone = True
+    needs = ("classes", "labels", "thumbnails")
 
     def __init__(self, *, max_photos: Annotated[int, Ge(1)], side: Annotated[int, Ge(1)]) -> None:
         super().__init__()
@@ -54,13 +55,13 @@ class Projector(PredictionCallback):
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         super().on_validation_start(trainer, pl_module)
-        head = getattr(pl_module.network, "head", None)
+        head = getattr(getattr(pl_module, "network", None), "head", None)
         if head is not None and tensorboard_loggers(trainer) and not getattr(pl_module, "compiled", False):
             self._hook = head.register_forward_pre_hook(lambda _, inputs: self._calls.append(inputs[0]))
 
-    def collect(self, scores: Tensor, labels: Tensor) -> None:
-        super().collect(scores, labels)
-        calls = [features for features in self._calls if features.shape[:-1] == scores.shape[:-1]]
+    def collect(self, probabilities: Tensor, labels: Tensor) -> None:
+        super().collect(probabilities, labels)
+        calls = [features for features in self._calls if features.shape[:-1] == probabilities.shape[:-1]]
         self._calls = []
         if calls:
             self._features.append(torch.stack(calls).float().mean(0).cpu())

@@ -22,7 +22,7 @@ class RunText(Callback):
             "config": f"```json\n{json.dumps(dict(pl_module.hparams), indent=2, default=str)}\n```",
             "reproduce": how_to_repeat(Path(trainer.default_root_dir)),
         }
-        if notices := pl_module.hparams["notices"]:
+        if notices := pl_module.hparams.get("notices"):
             texts["notice"] = "\n\n".join(f"**{notice}**" for notice in notices)
         for logger in tensorboard_loggers(trainer):
             for tag, text in texts.items():

@@ -39,8 +39,9 @@ class StepCurves(Callback):
                 check_losses: Any = pl_module.check_losses
                 check_losses(window, trainer.global_step)
             losses.clear()
+        point |= learning_rates(trainer)
         for logger in trainer.loggers:
-            logger.log_metrics({**point, **learning_rates(trainer)}, step=trainer.global_step)
+            logger.log_metrics(point, step=trainer.global_step)
 
 
 def learning_rates(trainer: Trainer) -> dict[str, float]:

@@ -9,16 +9,15 @@ from datamodules.cifar10_files import OFFICIAL_MD5S, read_cifar10
 from datamodules.in_memory import InMemory, Split
 from datamodules.stand_ins.write import write_cifar10
 from engine.data.stratified_split import stratified_split
-from engine.downloads.archive import extract_tar
-from engine.downloads.official_data import OfficialData
+from engine.downloads.official_data import OfficialData, StandIn
 from engine.errors import DataError
 
 OFFICIAL = OfficialData(
     folder="cifar-10-batches-bin",
+    mark="data_batch_1.bin",
     url="https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
     sha256="c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
     size=170_052_171,
-    extract=extract_tar,
     draw=write_cifar10,
 )
 OFFICIAL_TRAIN_SIZE = 50_000
@@ -36,12 +35,12 @@ class CIFAR10(InMemory):
         val_size: how many of the 50,000 training images are kept for validation, each class its share, drawn by the
             seed; 0: train on all, and see InMemory about the best epoch. A stand-in, of a tenth of the size, gives a
             tenth.
-        stand_in: draw pictures where the real ones cannot be had; False: raise DataError.
+        stand_in: whether generated images may replace the real ones (official_data.py).
     """
 
     name = "cifar10"
 
-    def __init__(self, *, data_dir: str, val_size: Annotated[int, Ge(0)], stand_in: bool, **in_memory: Any) -> None:
+    def __init__(self, *, data_dir: str, val_size: Annotated[int, Ge(0)], stand_in: StandIn, **in_memory: Any) -> None:
         super().__init__(**in_memory)
         self.data_dir = Path(data_dir)
         self.val_size = val_size

@@ -5,15 +5,14 @@ from typing import Any
 
 from datamodules.image_folder import ImageFolder
 from datamodules.stand_ins.write import write_hymenoptera
-from engine.downloads.archive import extract_zip
-from engine.downloads.official_data import OfficialData
+from engine.downloads.official_data import OfficialData, StandIn
 
 OFFICIAL = OfficialData(
     folder="hymenoptera_data",
+    mark="train/ants",
     url="https://download.pytorch.org/tutorial/hymenoptera_data.zip",
     sha256="fbc41b31d544714d18dd1230b1e2b455e1557766e13e67f9f5a7a23af7c02209",
     size=47_286_322,
-    extract=extract_zip,
     draw=write_hymenoptera,
 )
 # ImageFolder.digest of the official photos.
@@ -26,7 +25,7 @@ class Hymenoptera(ImageFolder):
     `source` says which: official (photos that are byte for byte the archive's), local (others) or stand-in.
     """
 
-    def __init__(self, *, data_dir: str, stand_in: bool, **image_folder: Any) -> None:
+    def __init__(self, *, data_dir: str, stand_in: StandIn, **image_folder: Any) -> None:
         super().__init__(data_dir=data_dir, **image_folder)
         self.data_dir = Path(data_dir)
         self.name = "hymenoptera"

@@ -1,13 +1,17 @@
-"""Builds the network of a config, or the substitute that the config names where its weights cannot be had."""
+"""Builds the parts of a config; a constructor is given only the arguments it names."""
 
+import inspect
 import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import InstantiationException
-from hydra.utils import instantiate
+from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
+from pytorch_lightning.plugins import CheckpointIO
 
 from engine.checkpoints.checkpoint_io import load_checkpoint
 from engine.errors import UserError, WeightsError
@@ -15,16 +19,23 @@ from engine.paths import CONF
 
 logger = logging.getLogger(__name__)
 
+FOR_MODULE = ("network", "loss", "optimizer", "scheduler")
+"""Parts that a LightningModule is given, as far as its constructor names them."""
+
 READ_HERE = ("substitute", "substitute_for")
 """Keys of `cfg.network` that are not the network's own."""
 
 
 def build_network(cfg: DictConfig, checkpoints: Path | None) -> Any:
-    """The network of `cfg.network`; where a substitute takes its place, `cfg.network` becomes the substitute's.
+    """The network of `cfg.network`, None if there is none or the LightningModule takes none.
+
+    Where a substitute takes its place, `cfg.network` becomes the substitute's.
 
     `cfg.network.substitute` names it (null: none), `cfg.network.substitute_for` says afterwards whose place it took.
     Of a run that has `checkpoints` the weights lie there, so no pretrained ones are looked for.
     """
+    if cfg.get("network") is None or "network" not in given_to_module(cfg):
+        return None
     if checkpoints is not None:
         return _without_pretrained_weights(cfg.network, checkpoints)
     try:
@@ -37,7 +48,7 @@ def build_network(cfg: DictConfig, checkpoints: Path | None) -> Any:
             ) from error
         logger.warning("%s", error)
         with open_dict(cfg):
-            cfg.network = OmegaConf.load(CONF / "network" / f"{substitute}.yaml")
+            cfg.network = _composed(f"network/{substitute}").network
             cfg.network.substitute_for = wanted
         return _instantiate(cfg.network)
 
@@ -61,10 +72,72 @@ def _instantiate(node: Mapping[Any, Any]) -> Any:
         raise
 
 
+def _composed(name: str) -> DictConfig:
+    """A config of conf/ with what its defaults list adds."""
+    running = GlobalHydra.instance().hydra  # of the run itself: Hydra has one at a time
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            return compose(name)
+    finally:
+        GlobalHydra.instance().hydra = running
+
+
 def build_module(cfg: DictConfig, network: Any, **instead: Any) -> Any:
-    """The procedure of `cfg.lightning_module` with this network; `instead` takes the place of its own settings."""
-    rooms = {room: instantiate(cfg[room]) for room in ("loss", "optimizer", "scheduler")}
-    return instantiate(cfg.lightning_module, network=network, **rooms, **instead)
+    """The LightningModule of `cfg.lightning_module` with this network; `instead` replaces settings of its own."""
+    parts = {part: network if part == "network" else instantiate(cfg[part]) for part in given_to_module(cfg)}
+    target = get_object(cfg.lightning_module["_target_"])
+    return instantiate(cfg.lightning_module, **parts, **{key: instead[key] for key in instead if takes(target, key)})
+
+
+def given_to_module(cfg: Mapping[Any, Any]) -> list[str]:
+    """Those of the config's network, loss, optimizer and scheduler that its LightningModule takes."""
+    given = [part for part in FOR_MODULE if part in cfg]
+    if "lightning_module" not in cfg:
+        return given
+    target = get_object(cfg["lightning_module"]["_target_"])
+    return [part for part in given if takes(target, part)]
+
+
+def takes(target: Any, name: str) -> bool:
+    """Whether a callable names this parameter; a constructor with **kwargs also takes what its base's names."""
+    bases = target.__mro__[:-1] if inspect.isclass(target) else ()
+    for function in [vars(base)["__init__"] for base in bases if "__init__" in vars(base)] or [target]:
+        parameters = inspect.signature(function).parameters
+        if name in parameters:
+            return True
+        if all(parameter.kind is not parameter.VAR_KEYWORD for parameter in parameters.values()):
+            return False
+    return False
+
+
+def build_callbacks(cfg: DictConfig) -> list[Any]:
+    """The callbacks of `callback`, those that follow a monitored metric only if there is one, and the `trainer`'s."""
+    names = [name for name in cfg.get("callback") or () if cfg.monitor.metric or not follows_monitor(cfg, name)]
+    return [*(instantiate(cfg.callback[name]) for name in names), *in_trainer(cfg, "callbacks")]
+
+
+def follows_monitor(cfg: DictConfig, name: Any) -> bool:
+    """Whether a setting of this callback is the run's monitored metric."""
+    raw = OmegaConf.to_container(cfg, resolve=False)["callback"][name]  # type: ignore[index,call-overload]
+    return isinstance(raw, dict) and "${monitor.metric}" in raw.values()
+
+
+def in_trainer(cfg: DictConfig, key: str) -> list[Any]:
+    """What `trainer.callbacks`, `trainer.plugins` or `trainer.logger` adds to the engine's own.
+
+    UserError for a CheckpointIO, which would take the place of AtomicCheckpointIO.
+    """
+    node = cfg.trainer.get(key)
+    made = instantiate(node) if OmegaConf.is_config(node) else []
+    made = list(made) if OmegaConf.is_list(node) else [made] if made else []
+    for part in made:
+        if isinstance(part, CheckpointIO):
+            raise UserError(
+                f"trainer.{key}: {type(part).__name__} cannot replace the project's own AtomicCheckpointIO "
+                "(engine/checkpoints/checkpoint_io.py), which resuming and evaluate.py rely on: leave it out."
+            )
+    return made
 
 
 def build_features(cfg: DictConfig, datamodule: Any, network: Any) -> Any:
@@ -78,7 +151,13 @@ def build_features(cfg: DictConfig, datamodule: Any, network: Any) -> Any:
     )
 
 
-def network_name(node: DictConfig) -> str:
-    """As the config group has it, `resnet18`; with timm's own name where there is one, `timm/convnext_tiny`."""
-    name = str(node["_target_"]).split(".")[1]
+def network_name(node: Mapping[Any, Any] | None) -> str | None:
+    """As the config group has it, `resnet18`; with timm's own name where there is one, `timm/convnext_tiny`.
+
+    A network from another package goes by its class. None if there is no network.
+    """
+    if not node:
+        return None
+    names = str(node["_target_"]).split(".")
+    name = names[1] if names[0] == "networks" else names[-1]
     return f"{name}/{node['name']}" if "name" in node else name

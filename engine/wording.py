@@ -1,7 +1,7 @@
 """How messages show values and suggest names."""
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 
@@ -17,6 +17,34 @@ def shown(value: Any) -> str:
         text = str(value)
     text = text if text.isprintable() else ascii(text)  # what is shown may be a stranger's
     return text if len(text) <= 60 else f"{text[:59]}…"
+
+
+INTERVAL = ("std", "low", "high")
+"""Ends of the names of metrics that describe a spread: `acc_std`, `acc_low`, `acc_high`."""
+
+
+def class_metric(kind: str, label: str) -> str:
+    """`acc_bees`, one class's own `acc`; `acc_class_low` if the class is named as an end of an interval is."""
+    return f"{kind}_class_{label}" if label in INTERVAL else f"{kind}_{label}"
+
+
+def class_metrics(names: Iterable[str], classes: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Of metrics' names those of a single class, each with its kind and class: `acc_bees` with ("acc", "bees").
+
+    `top_3` is none of a class 3: a kind has a value for every class.
+    """
+    known = set(names)
+    first = class_metric("", classes[0]) if classes else None
+    kinds = [name.removesuffix(first) for name in known if first and name.endswith(first)]
+    named = {kind: {class_metric(kind, label): (kind, label) for label in classes} for kind in kinds}
+    return {name: found for metrics in named.values() if metrics.keys() <= known for name, found in metrics.items()}
+
+
+def figure(value: float | str | None) -> str:
+    """Four digits, of large numbers all; NaN and infinities are text already, as in metrics.json; None is empty."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    return f"{value:.4g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

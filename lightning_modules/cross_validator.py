@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -32,8 +32,16 @@ class CrossValidator(FeatureExtractor):
 
     follows_chunks = True
 
-    def __init__(self, *, network: Pretrained, num_folds: int, num_repeats: int, **classifier: Any) -> None:
-        super().__init__(network=network, **classifier)
+    def __init__(
+        self,
+        *,
+        network: Pretrained,
+        num_folds: int,
+        num_repeats: int,
+        outputs: Literal["logits"],
+        **classifier: Any,
+    ) -> None:
+        super().__init__(network=network, outputs=outputs, **classifier)
         head = network.head
         self.num_heads = num_folds * num_repeats
         heads = [nn.Linear(head.in_features, head.out_features) for _ in range(self.num_heads)]

@@ -1,6 +1,6 @@
 """Several labels an example."""
 
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
 from torchmetrics.classification import MultilabelAccuracy, MultilabelAveragePrecision, MultilabelF1Score
@@ -17,9 +17,12 @@ class MultilabelClassifier(Classifier):
     average precision, the area under the curve of precision over recall. The metrics round the targets.
     """
 
-    outputs = "logits (a sigmoid gives each class's probability)"
     several = True
     follows_chunks = True
+
+    def __init__(self, *, outputs: Literal["logits"], **classifier: Any) -> None:
+        super().__init__(outputs=outputs, **classifier)
+        self.outputs = "logits (a sigmoid gives each class's probability)"
 
     def probabilities(self, outputs: Tensor) -> Tensor:
         return outputs.sigmoid()

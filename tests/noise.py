@@ -24,6 +24,7 @@ PLAIN: dict[str, Any] = {
     "freeze_batchnorm": False,
     "compile": False,
     "seed": 0,
+    "outputs": "logits",
 }
 
 

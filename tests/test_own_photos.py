@@ -37,7 +37,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_folder_to_network_to_predictions_to_onnx(photos: Path) -> None:
     """By the very commands that the README has for it; photos are made smaller, and the network learns faster."""
     here = photos.parent
-    train, predict, export = commands(section="Photos of your own")
+    train, predict, export = commands(section="Your own photos")
     assert [arguments(command)[1] for command in (train, predict, export)] == ["train.py", "predict.py", "export.py"]
 
     done = run_script(*arguments(train)[1:], *TINY, "optimizer.lr=0.01", cwd=here)

@@ -1,67 +1,127 @@
-"""Command lines of evaluate.py, predict.py and export.py, before Hydra reads them. Nothing here imports torch."""
+"""The command lines of evaluate.py, predict.py and export.py: `key=value`. Nothing here imports torch."""
 
+import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+import yaml
+from omegaconf import OmegaConf
 
 from engine.errors import UserError
 from engine.paths import CONF
+from engine.run.find import find_run
+from engine.wording import nearest
 
-SWEEP = ("-m", "--multirun")
-QUOTES = ("'", '"')
-
-
-def quote_values(argv: list[str], keys: Iterable[str]) -> list[str]:
-    """`key=value` as `key="value"` for these keys, so that a path may hold what Hydra's grammar would read: (,=[{.
-
-    null, values in quotes, and the command line of a sweep, where a comma separates, come back as they are.
-    """
-    if any(argument in SWEEP for argument in argv):
-        return argv
-    result = []
-    for argument in argv:
-        key, given, value = argument.partition("=")
-        plain = not given or key not in keys or value in ("", "null") or value.startswith(QUOTES)
-        result.append(argument if plain else f"{key}={quoted(value)}")
-    return result
+PATHS = ("run", "input", "output", "contact_sheet")
+NEEDED = {"run": "the directory of a run, logs/<experiment>/<time>", "input": "a photo, a folder of photos or a glob"}
 
 
-def gather_overrides(argv: list[str], config_name: str) -> list[str]:
-    """What is not a key of conf/<config_name>.yaml goes into its list `overrides`: it is meant for a run's own config.
+def _whole(least: int) -> tuple[str, Callable[[Any], bool]]:
+    return f"a whole number, at least {least}", lambda value: type(value) is int and value >= least
 
-    `run=DIR trainer.devices=1` as `run=DIR overrides=["trainer.devices=1"]`.
-    """
-    own = {str(key) for key in OmegaConf.load(CONF / f"{config_name}.yaml")}
-    assignments = [argument for argument in argv if "=" in argument and not argument.startswith("-")]
-    meant_for_run = [argument for argument in assignments if _root(argument) not in own]
-    if not meant_for_run:
-        return argv
-    rest = [argument for argument in argv if argument not in meant_for_run]
-    return [*rest, f"overrides=[{','.join(map(quoted, meant_for_run))}]"]
+
+KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "contact_sheet_photos": _whole(1),
+    "batch_size": _whole(1),
+    "num_workers": _whole(0),
+    "check_inputs": _whole(1),
+    "opset": _whole(1),
+    "tolerance": ("a number, at least 0", lambda value: type(value) in (int, float) and value >= 0),
+    "input_shape": (
+        "a list of whole numbers, such as [3,32,32]",
+        lambda value: isinstance(value, list) and bool(value) and all(type(v) is int and v > 0 for v in value),
+    ),
+}
+"""What a value must be, and whether it is; the values of all other keys are text."""
 
 
 @contextmanager
-def told_in_a_sentence() -> Iterator[None]:
-    """A user's mistake is printed alone, without what Hydra puts around it, and the process exits with 1."""
+def one_sentence() -> Iterator[None]:
+    """Prints a user's mistake without a traceback, and exits with 1."""
     try:
         yield
     except UserError as error:
         sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
-def given_path(cfg: DictConfig, key: str, meaning: str) -> Path:
-    """The path of a key that must be given; UserError, which says what it means, where it is not."""
-    if OmegaConf.is_missing(cfg, key):
-        raise UserError(f"Give {key}=…, {meaning}.")
-    return Path(str(cfg[key]))
+def read_arguments(tool: str, argv: Sequence[str], *, overrides: bool = False) -> dict[str, Any]:
+    """The settings of conf/<tool>.yaml with those of the command line; `run` is then a directory that holds a run.
+
+    With `overrides` the arguments whose key is none of the tool's own come as a list under "overrides": they are meant
+    for the run's config. `--help` prints the header of the YAML file, and exits.
+
+    Raises:
+        UserError: an option, a key that is unknown, missing or given twice, a value of the wrong kind, no such run.
+    """
+    file = CONF / f"{tool}.yaml"
+    if not {"--help", "-h"}.isdisjoint(argv):
+        lines = file.read_text(encoding="utf-8").partition("\nrun:")[0].splitlines()
+        print("\n".join(line.removeprefix("#").removeprefix(" ") for line in lines))
+        sys.exit()
+    settings: Any = OmegaConf.to_container(OmegaConf.load(file))
+    own = list(settings)
+    given = _split(tool, argv, own)
+    others = {key: value for key, value in given.items() if key not in own}
+    for key, value in others.items():
+        advice = nearest(key, own)
+        if not overrides or ("." not in key and advice.startswith("did")):
+            raise UserError(f"{key}={value}: {tool}.py has no setting {key}; {advice}")
+    for key in own:
+        if key in given:
+            settings[key] = _value(key, given[key], settings[key])
+        elif settings[key] == "???":
+            raise UserError(f"Give {key}=…, {NEEDED[key]}.")
+    settings["run"], checkpoint = find_run(settings["run"])
+    if checkpoint is not None:
+        if given.get("checkpoint", checkpoint) != checkpoint:
+            raise UserError(f"checkpoint={given['checkpoint']}: run={given['run']} names another; leave one out.")
+        settings["checkpoint"] = checkpoint
+    return settings | ({"overrides": [f"{key}={value}" for key, value in others.items()]} if overrides else {})
 
 
-def _root(argument: str) -> str:
-    """`hydra` of `hydra/job_logging=none`, `trainer` of `trainer.devices=1`."""
-    return argument.partition("=")[0].partition(".")[0].partition("/")[0]
+def _split(tool: str, argv: Sequence[str], own: Sequence[str]) -> dict[str, str]:
+    """`key=value` each, as a dictionary."""
+    given: dict[str, str] = {}
+    for position, argument in enumerate(argv):
+        key, equals, value = argument.partition("=")
+        if argument.startswith("-"):
+            name = key.lstrip("-").replace("-", "_")
+            value = value or next(iter(argv[position + 1 : position + 2]), "")
+            known = name in own and value
+            advice = f"write {name}={value}, without dashes" if known else f"{tool}.py takes key=value, and --help"
+            raise UserError(f"{argument}: {advice}.")
+        if argument.startswith("=") or (position + 1 < len(argv) and argv[position + 1] == "="):
+            raise UserError(f"{argument}: leave out the spaces around =.")
+        if not equals:
+            wanted = next((name for name in NEEDED if name in own and not given), None)
+            hint = "quote a value with spaces, 'key=a b'; several photos are a folder or a quoted glob."
+            raise UserError(f"{argument} is not key=value; {f'did you mean {wanted}={argument}?' if wanted else hint}")
+        if key in given:
+            raise UserError(f"{key} is given twice: {key}={given[key]} and {argument}.")
+        given[key] = value
+    return given
+
+
+def _value(key: str, text: str, default: Any) -> Any:
+    """A setting's value, from its text on the command line."""
+    if text == "null" and default is None:
+        return None
+    if not text:
+        raise UserError(f"{key}= has no value{f': give {NEEDED[key]}' if key in NEEDED else ''}.")
+    if key not in KINDS:
+        return os.path.expanduser(text) if key in PATHS else text  # noqa: PTH111 (which raises on "~nobody")
+    meaning, fits = KINDS[key]
+    try:
+        value = OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]))["value"]  # type: ignore[call-overload,index]
+    except (yaml.YAMLError, ValueError):
+        value = None
+    if not fits(value):
+        raise UserError(f"{key}={text}: must be {meaning}.")
+    return value
 
 
 def quoted(value: object) -> str:

@@ -12,6 +12,7 @@ from engine.config.sweep_job import key_of
 from engine.errors import UserError
 from engine.paths import CONF, refuse_unwritable
 from engine.run.allowlist import check_arguments, read_run_config
+from engine.run.gate import require_plain
 
 CONFIG_OPTIONS = ("--config-path", "-cp", "--config-name", "-cn")
 
@@ -80,6 +81,7 @@ def compose_resumed_sweep_from_its_arguments(argv: list[str]) -> list[str]:
     if not given:
         return argv
     directory = Path(given[-1].removeprefix("sweep.resume=")).absolute()
+    require_plain(directory, f"sweep.resume={directory}")
     if not (directory / "sweep.json").is_file():
         raise UserError(f"sweep.resume={directory}: there is no sweep.json; give the directory of a sweep.")
     sweep = json.loads((directory / "sweep.json").read_text(encoding="utf-8"))

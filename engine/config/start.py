@@ -1,6 +1,7 @@
 """How an entry point starts, and what a user reads of an error: one message, or its traceback with `debug=trace`."""
 
 import gc
+import io
 import os
 import sys
 import traceback
@@ -21,6 +22,9 @@ TRACE = ("debug=trace", "+debug=trace")
 
 def start(main: Callable[[], Any]) -> None:
     """train.py, from its command line."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal may know no more than ASCII
+            stream.reconfigure(errors="replace")
     if not {"--help", "-h"}.isdisjoint(sys.argv[1:]):
         print(train_help())  # Hydra would compose the config for it, and read every file of every group
         return

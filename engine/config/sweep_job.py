@@ -118,8 +118,8 @@ def one_of_each_kind(batch: Sequence[Sequence[str]]) -> list[Sequence[str]]:
 
 
 def _kind(parser: OverridesParser, text: str) -> str:
-    """The override, without its value if that is a number."""
+    """The override; if its value is a number, only that one's type."""
     override = parser.parse_override(text)
     value = override.value()
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return str(override.get_key_element()) if is_number else text
+    return f"{override.get_key_element()}={type(value).__name__}" if is_number else text

@@ -1,63 +1,100 @@
-"""Data that is found in a folder, else downloaded, else drawn."""
+"""Data that is found in a folder, or else downloaded, or else drawn."""
 
+import difflib
 import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf
+
+from engine.downloads.archive import extract
 from engine.downloads.download import DownloadError, download
 from engine.errors import DataError
 
 logger = logging.getLogger(__name__)
 
+StandIn = bool | Literal["auto"]
+"""Whether drawn pictures may replace data that is not available; auto: only in the default data_dir."""
+
 
 @dataclass(frozen=True)
 class OfficialData:
-    """An official archive, the folder that it holds, and what takes its place where it cannot be had.
+    """An official archive of `size` bytes, and the stand-in that replaces it if it cannot be downloaded.
 
     Args:
         folder: name of the folder in the archive.
-        url: of the archive.
-        sha256: of the archive.
-        size: of the archive, in bytes.
-        extract: `extract(archive, dest, folder)`.
+        mark: a file or folder in `folder` by which it is recognized under another name.
         draw: `draw(dest)` writes the stand-in, in the official layout.
     """
 
     folder: str
+    mark: str
     url: str
     sha256: str
     size: int
-    extract: Callable[[Path, Path, str], Path]
     draw: Callable[[Path], Path]
 
-    def prepare(self, data_dir: Path, *, stand_in: bool) -> None:
-        """Sees to it that the folder is in `data_dir`, or the stand-in below it if `stand_in`.
+    def prepare(self, data_dir: Path, *, stand_in: StandIn) -> None:
+        """Makes sure that `locate` finds the data: in `data_dir`, downloaded into it, or drawn if `stand_in` allows it.
 
-        Raises DataError where neither can be had, for an archive that is not the official one, and for a file or a
-        link to nothing in the folder's place: whoever put it there meant other data than a stand-in.
+        Raises:
+            DataError: the data is not available, or not the official archive. Nothing is written for a `data_dir` that
+                the user gave if it does not exist, or is inside or above the data's folder.
         """
-        real = data_dir / self.folder
-        if real.is_dir():
+        if self._found(data_dir):
             return
-        if os.path.lexists(real):
-            raise DataError(f"{real} is a file, or a link to nothing, where a folder was expected: mend or remove it.")
+        real = data_dir / self.folder
+        if os.path.lexists(real):  # whoever put it there meant other data than a stand-in
+            raise DataError(f"{real} is a file or a dangling link, where a folder was expected: fix or remove it.")
+        is_default = data_dir.absolute() == default_data_dir().absolute()
+        if stand_in is not True and not is_default:
+            self._check_given(data_dir)
+        stand_in = is_default if stand_in == "auto" else stand_in
         archive = data_dir / self.url.rpartition("/")[2]
         try:
-            data_dir.mkdir(parents=True, exist_ok=True)
-            self.extract(download(self.url, archive, self.sha256, self.size), data_dir, self.folder)
-        except (DownloadError, OSError) as error:
+            extract(download(self.url, archive, self.sha256, self.size), data_dir, self.folder)
+        except DownloadError as error:
             if not stand_in:
-                reason = error.__cause__ or error  # without the download's own advice
                 raise DataError(
-                    f"The data is neither in {real} nor within reach ({reason}): unpack "
-                    f"{archive.name} from {self.url} there, or give datamodule.data_dir=DIR that holds {self.folder}/."
+                    f"{real} does not exist, and {error} Or give datamodule.data_dir=DIR that holds {self.folder}/, or "
+                    "datamodule.stand_in=true for drawn pictures."
                 ) from error
-            logger.warning("No data in %s, and none within reach: %s", real, error)
+            logger.warning("There is no data in %s: %s", real, error)
             self.draw(data_dir / "stand-in")
 
     def locate(self, data_dir: Path) -> tuple[Path, bool]:
-        """Where the data lies now, and whether it is the stand-in."""
+        """Where the data is now, and whether it is the stand-in."""
+        found = self._found(data_dir) or data_dir / "stand-in" / self.folder
+        return found, found.parent.name == "stand-in"
+
+    def _found(self, data_dir: Path) -> Path | None:
+        """The data's folder: in `data_dir`, or `data_dir` itself."""
         real = data_dir / self.folder
-        return (real, False) if real.is_dir() else (data_dir / "stand-in" / self.folder, True)
+        marked = (place for place in (real, real / self.folder, data_dir) if (place / self.mark).exists())
+        named = (place for place in (real, data_dir) if place.name == self.folder and place.is_dir())
+        return next(marked, None) or next(named, None)
+
+    def _check_given(self, data_dir: Path) -> None:
+        """DataError for a folder that does not exist, or is inside or above the data's folder."""
+        if data_dir.is_dir():
+            below = [*data_dir.glob(f"[!.]*/{self.folder}/{self.mark}"), *data_dir.glob(f"[!.]*/{self.mark}")]
+            folders = [file.parents[len(Path(self.mark).parts) - 1] for file in below]
+            folders += [folder for folder in data_dir.absolute().parents[:3] if (folder / self.mark).exists()]
+            hint = f"holds no {self.folder}/: did you mean {folders[0]}?" if folders else ""
+        else:
+            siblings = [path.name for path in data_dir.parent.glob("[!.]*") if path.is_dir()]
+            near = difflib.get_close_matches(data_dir.name, siblings, 1)
+            hint = "is not a folder: "
+            hint += f"did you mean {data_dir.parent / near[0]}?" if near else "create it first to download data there."
+        if hint:
+            raise DataError(f"datamodule.data_dir={data_dir} {hint}")
+
+
+def default_data_dir() -> Path:
+    """That of conf/datamodule: `data` where the command was given, also if hydra.job.chdir has left that directory."""
+    cfg: Any = HydraConfig.instance().cfg
+    return Path((cfg and OmegaConf.select(cfg, "hydra.runtime.cwd")) or ".", "data")

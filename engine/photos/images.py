@@ -44,6 +44,11 @@ def read_image(path: Path, max_pixels: int) -> Tensor:
         return _upright(_decode(image, stream.getvalue()), _orientation(image))
 
 
+def image_tensor(image: Image.Image) -> Tensor:
+    """An image that is open already, as read_image gives one."""
+    return _upright(_decode(image.copy(), b""), _orientation(image))  # a copy is no JPEG any more
+
+
 def read_thumbnail(path: Path, side: int, max_pixels: int) -> Tensor:
     """The middle of what read_image gives, scaled to (3, side, side). A JPEG is decoded no larger than need be.
 

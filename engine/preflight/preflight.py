@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any, is_typeddict
 
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning import LightningModule
+from pytorch_lightning.utilities.model_helpers import is_overridden
 
-from engine.build import READ_HERE
+from engine.build import FOR_MODULE, READ_HERE, follows_monitor, takes
 from engine.errors import UserError
 from engine.paths import CONF
 from engine.preflight.findings import UNKNOWN, Findings, select
@@ -20,6 +22,7 @@ from engine.preflight.signatures import choices_of, described, fits, signature_o
 from engine.preflight.targets import find_target
 from engine.run.config_file import has_features
 from engine.run.outcome import write_outcome
+from engine.training.procedure import Procedure
 from engine.wording import nearest
 
 PARTS = ("datamodule", "network", "loss", "lightning_module", "optimizer", "trainer")
@@ -57,6 +60,9 @@ def preflight(cfg: DictConfig) -> None:
 def find_mistakes(cfg: DictConfig) -> Findings:
     """What is wrong with a config of train.py, its interpolations not resolved yet."""
     findings = Findings(cfg)
+    if (findings.values.get("monitor") or {}).get("metric") is None:  # engine/build.py makes none that need one
+        callbacks = findings.values.get("callback") or {}
+        findings.values["callback"] = {name: callbacks[name] for name in callbacks if not follows_monitor(cfg, name)}
     _check_root(findings)
     for path in _parts(findings.values):
         _check_is_target(findings, path)
@@ -78,14 +84,28 @@ def _check_root(findings: Findings) -> None:
     assert isinstance(known, dict)
     own = {str(key): value for key, value in known.items() if key not in ("defaults", "hydra")}
     groups = [path.name for path in CONF.iterdir() if path.is_dir()]
-    for group in (*PARTS, "scheduler", "callback"):
-        if group not in findings.values:
+    for group in _needed(findings.values):
+        if findings.values.get(group) is None:
             choices = [path.stem for path in (CONF / group).glob("*.yaml")]
             findings.add(group, f"a run needs one: give {group}=NAME; {nearest('', choices)}")
     # What a group holds, its own check says.
     _check_keys(findings, findings.values, own | dict.fromkeys([*groups, "features"]), "")
     if findings.raw.get("run_dir") != own["run_dir"]:
         findings.add("run_dir", "follows hydra.run.dir: give that instead")
+
+
+def _needed(values: Mapping[str, Any]) -> Iterator[str]:
+    """The parts that a run cannot do without: a LightningModule's own arguments say what it needs."""
+    yield from ("lightning_module", "trainer")
+    module = values.get("lightning_module")
+    try:
+        target = find_target(module.get("_target_") if isinstance(module, Mapping) else None)
+    except LookupError:  # its own check says so
+        return
+    if not is_overridden("train_dataloader", target, LightningModule):
+        yield "datamodule"
+    required = FOR_MODULE if issubclass(target, Procedure) else signature_of(target).required
+    yield from (part for part in FOR_MODULE if part in required and takes(target, part))
 
 
 def _check_keys(findings: Findings, values: Mapping[str, Any], known: Mapping[str, Any], prefix: str) -> None:
@@ -107,7 +127,7 @@ def _check_keys(findings: Findings, values: Mapping[str, Any], known: Mapping[st
 
 def _parts(values: Mapping[str, Any]) -> Iterator[str]:
     """The keys of what is made from a `_target_`."""
-    yield from (part for part in PARTS if part in values)
+    yield from (part for part in PARTS if values.get(part) is not None)
     for group in ("callback", "logger"):
         members = values.get(group)
         yield from (f"{group}.{name}" for name in members or ()) if isinstance(members, Mapping | None) else [group]

@@ -23,8 +23,11 @@ from engine.checkpoints.architecture import differences, saved_shapes
 from engine.errors import UserError
 from engine.preflight.findings import Findings, is_known, select
 from engine.preflight.monitors import check_monitors
+from engine.preflight.targets import find_target
 from engine.run.failure import MEMORY
+from engine.training.accounted_module import AccountedModule
 from engine.training.parameter_groups import parameter_groups
+from engine.training.procedure import Procedure
 from engine.training.schedule import lr_scheduler_config
 from engine.wording import nearest
 
@@ -55,12 +58,13 @@ def rehearse(findings: Findings) -> None:
                 _make(findings, f"{group}.{name}")
         loss, network = _make(findings, "loss", _tried_loss), _make(findings, "network", _without_weights)
         module = None
-        if loss is not None and network is not None:
+        given = {"network": network, "loss": loss}
+        if all(made is not None or findings.values.get(part) is None for part, made in given.items()):
             module = _make(findings, "lightning_module", lambda node: _procedure(node, network, loss))
         _try_optimizer(findings, module)
         if module is not None and network is not None:
             _check_initialization(findings, network)
-        if module is not None:
+        if isinstance(module, AccountedModule):  # any other says only in training what it logs
             check_monitors(findings, module)
         if network is not None and findings.values.get("resume"):
             _check_checkpoint(findings, network)
@@ -131,7 +135,7 @@ def _can_be_made(settings: Settings, make: Callable[[Settings], Any]) -> bool:
 
 
 def _trainer(node: Settings) -> Any:
-    trainer = instantiate(node, logger=False, callbacks=[])
+    trainer = instantiate({**node, "plugins": None}, logger=False, callbacks=[])
     for name in DIVISORS:
         if getattr(trainer, name) is not None and getattr(trainer, name) < 1:
             raise ValueError(f"{name} must be at least 1")
@@ -172,7 +176,10 @@ class _NoDraws(TorchFunctionMode):
         return next(iter((*args, *kwargs.values()))) if func.__name__ in DRAWS else func(*args, **kwargs)
 
 
-def _procedure(node: Settings, network: nn.Module, loss: nn.Module) -> Any:
+def _procedure(node: Settings, network: nn.Module | None, loss: nn.Module | None) -> Any:
+    target = find_target(node["_target_"])
+    if not issubclass(target, Procedure):  # it may do anything when it is made
+        return None
     with _NoDraws():
         return instantiate({**node, "compile": False}, network=network, loss=loss, optimizer=None, scheduler=None)
 

@@ -1,6 +1,9 @@
-"""Photos with their predictions on one picture."""
+"""Photos with a few words under each, on one picture."""
 
+from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
@@ -8,13 +11,57 @@ from torchvision.transforms.v2.functional import to_pil_image
 
 from engine.errors import UserError
 
-TILE = 160  # pixels a side
-LINE = 18  # pixels of a line of text under a tile
+TILE = 160  # pixels per side
 MAX_COLUMNS = 10
+SIZE = 12  # of the letters on a contact sheet
+Colour = tuple[int, int, int]
+WHITE, BLACK = (255, 255, 255), (0, 0, 0)
+
+
+class Tile(NamedTuple):
+    """A photo, scaled to TILE × TILE, and the lines of text under it, on a background."""
+
+    photo: Image.Image
+    lines: Sequence[str]
+    background: Colour = WHITE
+    ink: Colour = BLACK
+
+
+@cache
+def font_of_size(points: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Pillow's own font; reading it takes longer than writing a line with it."""
+    return ImageFont.load_default(points)
+
+
+def scaled(photo: Tensor) -> Image.Image:
+    """A photo (1 or 3, H, W), uint8 or floats in [0, 1], as a picture of TILE × TILE pixels."""
+    if photo.is_floating_point():
+        photo = (photo.clamp(0, 1) * 255).round().byte()
+    return to_pil_image(photo).convert("RGB").resize((TILE, TILE), Image.Resampling.BILINEAR)
+
+
+def line_height(size: int) -> int:
+    """Pixels of a line in letters of this size."""
+    return 3 * size // 2
+
+
+def draw_tiles(tiles: Sequence[Tile], *, columns: int, size: int) -> Image.Image:
+    """The tiles in rows of `columns`, with letters of `size` points."""
+    line, font = line_height(size), font_of_size(size)
+    height = TILE + line * max(len(tile.lines) for tile in tiles)
+    sheet = Image.new("RGB", (min(columns, len(tiles)) * TILE, -(-len(tiles) // columns) * height), "white")
+    draw = ImageDraw.Draw(sheet)
+    for position, tile in enumerate(tiles):
+        x, y = position % columns * TILE, position // columns * height
+        sheet.paste(tile.photo, (x, y))
+        draw.rectangle((x, y + TILE, x + TILE - 1, y + height - 1), fill=tile.background)
+        for number, text in enumerate(tile.lines):
+            draw.text((x + 4, y + TILE + number * line), _fitted(text, font), fill=tile.ink, font=font)
+    return sheet
 
 
 class ContactSheet:
-    """Tiles with the prediction and the file's name under each, in rows; `path`'s suffix says the format.
+    """Photos with the prediction and the file's name under each, in rows; the suffix of `path` says the format.
 
     Meant for each `every`-th photo of the input. UserError for a suffix of no picture.
     """
@@ -24,29 +71,19 @@ class ContactSheet:
             raise UserError(f"contact_sheet={path}: give an image file, .png or .jpg.")
         self.path = path
         self.every = every
-        self.tiles: list[tuple[Image.Image, str, str]] = []
+        self.tiles: list[Tile] = []
 
     def add(self, photo: Tensor, prediction: str, name: str) -> None:
         """A photo (1 or 3, H, W) uint8 as the network saw it."""
-        tile = to_pil_image(photo).convert("RGB").resize((TILE, TILE), Image.Resampling.BILINEAR)
-        self.tiles.append((tile, prediction, name))
+        self.tiles.append(Tile(scaled(photo), (prediction, name)))
 
     def save(self) -> bool:
-        """Writes the picture, a square of tiles as far as possible; False where there are none."""
+        """Writes the picture, a square of tiles as far as possible; False if there are none."""
         if not self.tiles:
             return False
         columns = min(MAX_COLUMNS, next(n for n in range(1, len(self.tiles) + 1) if n * n >= len(self.tiles)))
-        rows = -(-len(self.tiles) // columns)
-        height = TILE + 2 * LINE
-        sheet = Image.new("RGB", (columns * TILE, rows * height), "white")
-        draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
-        for position, (tile, prediction, name) in enumerate(self.tiles):
-            x, y = position % columns * TILE, position // columns * height
-            sheet.paste(tile, (x, y))
-            for number, text in enumerate((prediction, name)):
-                draw.text((x + 4, y + TILE + number * LINE), _fitted(text, font), fill="black", font=font)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        sheet.save(self.path)
+        draw_tiles(self.tiles, columns=columns, size=SIZE).save(self.path)
         return True
 
 

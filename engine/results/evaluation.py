@@ -1,5 +1,6 @@
 """The metrics of a trained network, in the very way in which its training computed them."""
 
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,14 +9,16 @@ from typing import Any
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig
+from pytorch_lightning import LightningDataModule, LightningModule
 from pytorch_lightning.callbacks import RichProgressBar
+from pytorch_lightning.utilities.model_helpers import is_overridden
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from engine.build import build_features
 from engine.config.resolvers import count_classes
 from engine.errors import UserError
+from engine.protocols import Counts
 from engine.run.quiet import silence_idle_messages
-from engine.run.record import collect_metrics
 from engine.run.trained import Trained, load_trained
 from engine.speed.memory import keep_freed_memory
 
@@ -53,7 +56,8 @@ def evaluate(directory: Path, *, split: str, checkpoint: str, overrides: Sequenc
     module = trained.load_module()
     if trained.has_features:
         datamodule = build_features(config, datamodule, module.network)
-    data = {"name": datamodule.name, "source": datamodule.source, "counts": datamodule.counts()}
+    data = {key: getattr(datamodule, key, trained.data[key]) for key in ("name", "source")}
+    data["counts"] = dict(datamodule.counts()) if isinstance(datamodule, Counts) else {}
     data |= {key: config.datamodule[key] for key in ("data_dir",) if key in config.datamodule}
     in_terminal = sys.stdout.isatty()
     trainer = instantiate(
@@ -64,14 +68,30 @@ def evaluate(directory: Path, *, split: str, checkpoint: str, overrides: Sequenc
         callbacks=[RichProgressBar(leave=False)] if in_terminal else [],
         enable_progress_bar=in_terminal,
     )
-    if split == "val":
-        trainer.validate(module, datamodule, verbose=False)
-    elif datamodule.has_test:
-        trainer.test(module, datamodule, verbose=False)
-    metrics = {name: value for name, value in collect_metrics(trainer).items() if name.startswith(f"{split}/")}
+    _check_split(split, module, datamodule, data["name"])
+    (trainer.validate if split == "val" else trainer.test)(module, datamodule, verbose=False)
+    metrics = {name: _written(value) for name, value in trainer.callback_metrics.items() if name != "step"}
     if not metrics:
-        raise UserError(f"split={split}: {datamodule.name} has no such split; choose the other of {', '.join(SPLITS)}.")
+        raise UserError(
+            f"split={split}: {data['name']} has no such data, or {type(module).__name__} logs nothing of it."
+        )
     return Evaluation(trained, split, list(overrides), metrics, data) if trainer.is_global_zero else None
+
+
+def _check_split(split: str, module: Any, datamodule: Any, name: str) -> None:
+    """UserError where a part lacks what Lightning's validation or test needs."""
+    loader, step = f"{split}_dataloader", {"val": "validation_step", "test": "test_step"}[split]
+    if not is_overridden(step, module, LightningModule):
+        raise UserError(f"split={split}: {type(module).__name__} has no {step}.")
+    has_loader = is_overridden(loader, datamodule, LightningDataModule)
+    if not has_loader or (split == "test" and not getattr(datamodule, "has_test", True)):
+        raise UserError(f"split={split}: {name} has no such split; choose the other of {', '.join(SPLITS)}.")
+
+
+def _written(value: Any) -> float | str:
+    """As in metrics.json: JSON has no NaN and no infinity."""
+    number = float(value)
+    return number if math.isfinite(number) else str(number)
 
 
 def _load_data(trained: Trained, overrides: Sequence[str]) -> Any:
@@ -86,8 +106,9 @@ def _load_data(trained: Trained, overrides: Sequence[str]) -> Any:
     datamodule.setup("fit")
     classes = list(getattr(datamodule, "classes", ()))
     if classes != run_data["classes"]:
+        name = getattr(datamodule, "name", type(datamodule).__name__)
         raise UserError(
-            f"{datamodule.name} has the classes {', '.join(classes)}, where the run {trained.directory} learned "
+            f"{name} has the classes {', '.join(classes)}, where the run {trained.directory} learned "
             f"{', '.join(run_data['classes'])}: give data of the same classes."
         )
     return datamodule

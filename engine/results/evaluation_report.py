@@ -9,6 +9,7 @@ from rich.table import Table
 
 from engine.results.evaluation import Evaluation
 from engine.run.outcome import outcome
+from engine.wording import class_metrics, figure
 
 
 def report(evaluation: Evaluation) -> None:
@@ -47,10 +48,12 @@ def table(evaluation: Evaluation) -> Table:
     drawn.add_column("value", justify="right")
     drawn.add_column("in the run", justify="right")
     run_figures = figures_of_the_run(evaluation)
-    for name in _classes_last(evaluation):
+    of_classes = class_metrics(evaluation.metrics, trained.data["classes"])
+    overall = [name for name in evaluation.metrics if name not in of_classes]
+    for name in [*overall, *of_classes]:
         value, run_value = evaluation.metrics[name], run_figures.get(name)
-        shown = "" if run_value is None else "the same" if run_value == value else _figure(run_value)
-        drawn.add_row(name, _figure(value), shown, end_section=name == _last_overall(evaluation))
+        shown = "" if run_value is None else "the same" if run_value == value else figure(run_value)
+        drawn.add_row(name, figure(value), shown, end_section=name == overall[-1])
     return drawn
 
 
@@ -72,21 +75,3 @@ def figures_of_the_run(evaluation: Evaluation) -> dict[str, Any]:
     monitored = trained.config.monitor.metric
     best = {monitored: content.get(f"best/{monitored}")}
     return best | {name: value for name, value in content.items() if name.startswith("test/")}
-
-
-def _classes_last(evaluation: Evaluation) -> list[str]:
-    names = list(evaluation.metrics)
-    return sorted(names, key=lambda name: _is_of_a_class(evaluation, name))  # stable
-
-
-def _last_overall(evaluation: Evaluation) -> str:
-    return [name for name in evaluation.metrics if not _is_of_a_class(evaluation, name)][-1]
-
-
-def _is_of_a_class(evaluation: Evaluation, name: str) -> bool:
-    return any(name.endswith(f"_{label}") for label in evaluation.trained.data["classes"])
-
-
-def _figure(value: float | str) -> str:
-    """Four digits; NaN and infinities are text already, as in metrics.json."""
-    return value if isinstance(value, str) else f"{value:.4g}"

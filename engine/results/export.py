@@ -1,7 +1,7 @@
 """Trained networks as files for other programs."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -43,6 +43,7 @@ def export(
     tolerance: float,
     check_inputs: int,
     opset: int,
+    input_shape: Sequence[int] | None,
 ) -> Exported:
     """Writes the network of the run in `directory` to `output`, or into the directory, and `<file>.json` beside it.
 
@@ -55,11 +56,12 @@ def export(
     if format not in FORMATS:
         raise UserError(f"format={format}: choose from {', '.join(FORMATS)}.")
     trained = load_trained(directory, checkpoint)
+    if input_shape is not None:
+        trained.data["input_shape"] = list(input_shape)
     chosen = FORMATS[format](trained, opset)
     network = trained.load_network()
     inputs = real_inputs(trained, max(2, check_inputs))
-    with torch.no_grad():
-        outputs = network(inputs.values)
+    outputs = _outputs(network, inputs.values, trained)
 
     path = Path(output) if output else directory / chosen.name
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -78,7 +80,10 @@ def export(
         partial.unlink(missing_ok=True)
     check = {"inputs": inputs.name, "largest_difference": difference, "tolerance": tolerance}
     sidecar = {"file": path.name, "format": format, **chosen.facts(path), "run": _origin(trained)}
-    sidecar |= {**describe(trained, network, outputs), "check": check}
+    procedure = trained.load_module()
+    meaning = getattr(procedure, "outputs", f"as {type(procedure).__name__} defines them")
+    dtype = str(inputs.values.dtype).removeprefix("torch.")
+    sidecar |= {**describe(trained, network, dtype, outputs, meaning), "check": check}
     text = json.dumps(sidecar, indent=2, ensure_ascii=False)
     path.with_name(f"{path.name}.json").write_text(f"{text}\n", encoding="utf-8")
     return Exported(path, difference, inputs.name)
@@ -88,6 +93,22 @@ def export(
 def largest_difference(loaded: Outputs, network: nn.Module, inputs: Tensor) -> float:
     """The largest absolute difference between the outputs of two networks, for a batch of one and for all inputs."""
     return max(float((loaded(batch) - network(batch)).abs().max()) for batch in (inputs[:1], inputs))
+
+
+@torch.no_grad()
+def _outputs(network: nn.Module, inputs: Tensor, trained: Trained) -> Tensor:
+    """UserError for a network that does not take such inputs, or gives no tensor."""
+    try:
+        outputs = network(inputs)
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(
+            f"run={trained.directory}: its network takes no inputs of shape {list(inputs.shape[1:])} ({reason}): "
+            "give the shape of one input, input_shape=[3,32,32]."
+        ) from error
+    if not isinstance(outputs, Tensor):
+        raise UserError(f"run={trained.directory}: its network gives a {type(outputs).__name__}, no single tensor.")
+    return outputs
 
 
 def _origin(trained: Trained) -> dict[str, Any]:

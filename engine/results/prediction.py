@@ -17,7 +17,6 @@ from engine.data.normalization import normalize
 from engine.errors import UserError
 from engine.features.frozen import FrozenBackbone
 from engine.photos.unlabelled_photos import PhotoBatch, UnlabelledPhotos, find_photos
-from engine.protocols import PredictsClasses
 from engine.results.contact_sheet import ContactSheet
 from engine.results.prediction_files import prediction_file
 from engine.results.preprocessing import normalization, photo_transform
@@ -41,11 +40,14 @@ class Predictor:
 
     def __init__(self, trained: Trained) -> None:
         config = trained.config
-        config.lightning_module.compile = False
+        if "compile" in config.lightning_module:
+            config.lightning_module.compile = False
         module: Any = trained.load_module()
-        predicts_classes = isinstance(module, PredictsClasses)
-        if not predicts_classes:
-            raise UserError(f"run={trained.directory}: its network gives no classes ({type(module).__name__}).")
+        lacks = [name for name in ("several", "probabilities") if not hasattr(module, name)]
+        if lacks or not trained.data["classes"]:
+            what = f"{type(module).__name__} has no {' and no '.join(lacks)} (engine/protocols.py: PredictsClasses)"
+            reason = what if lacks else "its datamodule names no classes (engine/protocols.py: Classes)"
+            raise UserError(f"run={trained.directory}: its network gives no classes: {reason}.")
         self.several, self.probabilities = module.several, module.probabilities
         self.classes: list[str] = trained.data["classes"]
         self.mean, self.std = normalization(trained)
@@ -107,7 +109,7 @@ def predict(
     node = trained.config.datamodule
     dataset = UnlabelledPhotos(files, transform, max_pixels=node.get("max_pixels", MAX_PIXELS))
     loader = dataset.loader(
-        batch_size=batch_size or node.eval_batch_size,
+        batch_size=batch_size or node.get("eval_batch_size") or node.get("batch_size") or 1,
         num_workers=usable_cores() if num_workers is None else num_workers,
     )
 

@@ -12,13 +12,6 @@ from engine.data.normalization import normalize
 from engine.errors import UserError
 from engine.run.trained import Trained
 
-# By the last part of lightning_module._target_; the others' networks give logits of classes.
-OUTPUTS = {
-    "MultilabelClassifier": "logits (a sigmoid gives each class's probability)",
-    "Regressor": "numbers",
-}
-LOGITS = "logits (a softmax gives the classes' probabilities)"
-
 
 def photo_transform(trained: Trained) -> Callable[[Tensor], Tensor]:
     """(3, H, W) uint8, of any size, → (C, h, w) uint8 as the network wants it, but for the normalisation.
@@ -44,8 +37,8 @@ def input_shape(trained: Trained) -> Sequence[int]:
     shape: Sequence[int] | None = trained.data["input_shape"]
     if shape is None:
         raise UserError(
-            f"run={trained.directory}: the shape of its network's inputs is not known: its datamodule has none of the "
-            "attributes that tell it (engine/run/data_facts.py)."
+            f"run={trained.directory}: the shape of its network's inputs is not known: its datamodule has no "
+            "input_shape and its validation batches do not start with a tensor; export.py takes input_shape=[3,32,32]."
         )
     return shape
 
@@ -56,18 +49,17 @@ def normalization(trained: Trained) -> tuple[Sequence[float] | None, Sequence[fl
     return (None, None) if mean is None or std is None else (list(mean), list(std))
 
 
-def describe(trained: Trained, network: nn.Module, outputs: Tensor) -> dict[str, Any]:
+def describe(trained: Trained, network: nn.Module, dtype: str, outputs: Tensor, meaning: str) -> dict[str, Any]:
     """What a program needs that uses the network elsewhere: inputs, how a photo becomes one, outputs, class names."""
     shape = input_shape(trained)
-    procedure = str(trained.config.lightning_module["_target_"]).rpartition(".")[2]
     return {
-        "input": {"name": "input", "shape": ["batch", *shape], "dtype": "float32", **_images(trained, shape)},
+        "input": {"name": "input", "shape": ["batch", *shape], "dtype": dtype, **_images(trained, shape)},
         "normalization_in_the_network": _own_normalization(network),
         "output": {
             "name": "output",
             "shape": ["batch", *outputs.shape[1:]],
-            "dtype": "float32",
-            "meaning": OUTPUTS.get(procedure, LOGITS),
+            "dtype": str(outputs.dtype).removeprefix("torch."),
+            "meaning": meaning,
         },
         "classes": trained.data["classes"],
     }

@@ -7,8 +7,8 @@ from hydra.utils import instantiate
 from torch import Tensor
 
 from engine.data.normalization import normalize
-from engine.errors import DataError
 from engine.results.preprocessing import input_shape, normalization
+from engine.run.data_facts import first_tensor
 from engine.run.trained import Trained
 
 
@@ -25,15 +25,15 @@ def real_inputs(trained: Trained, count: int) -> Inputs:
     Nothing is downloaded or drawn for it.
     """
     try:
-        values, datamodule = _validation_inputs(trained, count)
-    except DataError:
+        values = _validation_inputs(trained, count)
+    except Exception:  # whatever a datamodule raises where its data is missing
         return Inputs(_noise(trained, count), f"{count} inputs of noise (the run's data is not at hand)")
-    if len(values) < 2:
-        return Inputs(_noise(trained, count), f"{count} inputs of noise (the run has no validation data)")
-    return Inputs(values, f"{len(values)} validation inputs of {datamodule.name} ({datamodule.source})")
+    if len(values) < 2 or list(values.shape[1:]) != list(input_shape(trained)):
+        return Inputs(_noise(trained, count), f"{count} inputs of noise (the run has no such validation data)")
+    return Inputs(values, f"{len(values)} validation inputs of {trained.data['name']} ({trained.data['source']})")
 
 
-def _validation_inputs(trained: Trained, count: int) -> tuple[Tensor, Any]:
+def _validation_inputs(trained: Trained, count: int) -> Tensor:
     node = trained.config.datamodule
     for key, value in (("num_workers", 0), ("eval_batch_size", count)):
         if key in node:
@@ -41,9 +41,9 @@ def _validation_inputs(trained: Trained, count: int) -> tuple[Tensor, Any]:
     datamodule = instantiate(node)
     datamodule.setup("fit")
     for batch in datamodule.val_dataloader():
-        inputs, *_ = datamodule.on_after_batch_transfer(batch, 0)
-        return inputs[:count], datamodule
-    return torch.empty(0), datamodule
+        inputs: Any = first_tensor(datamodule.on_after_batch_transfer(batch, 0))
+        return inputs[:count]
+    return torch.empty(0)
 
 
 def _noise(trained: Trained, count: int) -> Tensor:

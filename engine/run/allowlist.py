@@ -7,6 +7,7 @@ resolver, nothing that Hydra would act upon, and `_target_`s that only make what
 import importlib
 import inspect
 import io
+import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -21,9 +22,13 @@ from omegaconf.errors import OmegaConfBaseException
 
 from engine.errors import UserError
 from engine.paths import CONF
+from engine.run.gate import require_plain
 from engine.run.renamed import with_todays_names
 from engine.startup import defer_imports
 from engine.wording import shown
+
+ALLOW = "LIGHTNING_EXPERIMENTS_ALLOW"
+"""Environment variable in which users list packages of their own, separated by commas."""
 
 ALLOWED = CONF / "allow_targets.yaml"
 MAX_BYTES = 1 << 20
@@ -57,19 +62,20 @@ def read_run_config(directory: Path, given: str) -> DictConfig:
     UserError where there is none, and where it names or holds what no run's config does; then nothing that it names has
     been imported, nothing resolved.
     """
+    require_plain(directory, given)
     file = directory / "config.yaml"
     if not file.is_file():
         raise UserError(f"{given}: there is no config.yaml; give the directory of a run, logs/<experiment>/<time>.")
     config = _parse(file)
     container = with_todays_names(OmegaConf.to_container(config, resolve=False))
-    targets = list(_targets(container, ""))
+    named = list(targets(container))
     # All names, and all else that stands there, before any import.
-    for path, target in targets:
+    for path, target in named:
         if refusal := unlisted(target):
             raise UserError(f"{file}: {path}={shown(target)} {refusal}")
     for refusal in _refusals(container, ""):
         raise UserError(f"{file}: {refusal}")
-    for path, target in targets:
+    for path, target in named:
         if refusal := unfit(target):
             raise UserError(f"{file}: {path}={shown(target)} {refusal}")
     return OmegaConf.create(container)
@@ -140,7 +146,7 @@ def _refused_text(text: str, path: str) -> Iterator[str]:
         yield f"{path}={shown(text)} is not in the run directory: give it on the command line."
 
 
-def _targets(node: Any, path: str) -> Iterator[tuple[str, Any]]:
+def targets(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """Every `_target_` below `node`, with its key's full path."""
     children: Any = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
     for key, value in children:
@@ -148,7 +154,7 @@ def _targets(node: Any, path: str) -> Iterator[tuple[str, Any]]:
         if key == "_target_":
             yield inner, value
         else:
-            yield from _targets(value, inner)
+            yield from targets(value, inner)
 
 
 # Targets -------------------------------------------------------------------------------------------------------------
@@ -159,7 +165,8 @@ def unlisted(target: Any) -> str | None:
     names = target.split(".") if isinstance(target, str) else [""]
     if all(re.fullmatch(r"[A-Za-z]\w*", name) for name in names) and _lies_in(target, _allowed()):
         return None
-    return "is not what a run's config may name (conf/allow_targets.yaml)."
+    package = names[0] if re.fullmatch(r"[A-Za-z]\w*", names[0]) else "PACKAGE"
+    return f"is not in conf/allow_targets.yaml. If you trust it: export {ALLOW}={package}"
 
 
 def unfit(target: str) -> str | None:
@@ -179,8 +186,13 @@ def unfit(target: str) -> str | None:
     return None if _makes_a_kind(found) else "makes nothing that an experiment is made of."
 
 
-@cache
 def _allowed() -> tuple[str, ...]:
+    own = os.environ.get(ALLOW, "").replace(" ", "").split(",")
+    return (*_listed(), *(package for package in own if package))
+
+
+@cache
+def _listed() -> tuple[str, ...]:
     return tuple(str(entry) for entry in OmegaConf.load(ALLOWED))
 
 

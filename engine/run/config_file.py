@@ -20,7 +20,7 @@ def is_first_process() -> bool:
 def save_config(cfg: DictConfig) -> dict[str, Any]:
     """Writes config.yaml, all interpolations resolved but the run directory's own path, and returns it."""
     with open_dict(cfg):
-        if "data_dir" in cfg.datamodule:
+        if "data_dir" in (cfg.get("datamodule") or ()):
             cfg.datamodule.data_dir = str(Path(cfg.datamodule.data_dir).absolute())
     config = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(config, dict)

@@ -3,8 +3,14 @@
 from typing import Any
 
 from omegaconf import DictConfig
+from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer
+from pytorch_lightning.utilities.model_helpers import is_overridden
+from pytorch_lightning.utilities.seed import isolate_rng
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset
 
 from engine.build import network_name
+from engine.protocols import Classes, Counts, NamedData
 
 
 def notices(cfg: DictConfig, source: str) -> list[str]:
@@ -14,11 +20,68 @@ def notices(cfg: DictConfig, source: str) -> list[str]:
         lines.append(
             "STAND-IN DATA: drawn by this project, since the real data cannot be had; no figure says anything of it."
         )
-    if wanted := cfg.network.get("substitute_for"):
+    if wanted := (cfg.get("network") or {}).get("substitute_for"):
         lines.append(
             f"SUBSTITUTE WEIGHTS: {network_name(cfg.network)} takes the place of {wanted}, whose weights cannot be had."
         )
     return lines
+
+
+def data_name(datamodule: Any) -> dict[str, str]:
+    """Name and source of the data; of a datamodule that does not say them, its class and `unknown`."""
+    if isinstance(datamodule, NamedData):
+        return {"name": datamodule.name, "source": datamodule.source}
+    name = "the LightningModule's own" if datamodule is None else type(datamodule).__name__
+    return {"name": name, "source": "unknown"}
+
+
+def set_up_ahead(datamodule: Any) -> None:
+    """Prepares data that says something about itself before training; Lightning itself prepares any other.
+
+    A plain LightningDataModule may look at its Trainer in `setup`, and there is none yet.
+    """
+    if isinstance(datamodule, NamedData | Classes | Counts):
+        datamodule.prepare_data()  # type: ignore[union-attr]
+        datamodule.setup("fit")  # type: ignore[union-attr]
+
+
+def has_test(datamodule: Any, module: LightningModule) -> bool:
+    """Whether there is a test: the datamodule says so, or both a loader for one and `test_step` are there."""
+    if datamodule is not None and hasattr(datamodule, "has_test"):
+        return bool(datamodule.has_test)
+    loader = any(
+        is_overridden("test_dataloader", part, parent)
+        for part, parent in ((datamodule, LightningDataModule), (module, LightningModule))
+        if part is not None
+    )
+    return loader and is_overridden("test_step", module, LightningModule)
+
+
+class KeepConfig(Callback):
+    """The run's config and what is known of its data, as the hyperparameters of the module and in its checkpoints.
+
+    A LightningModule that has saved hyperparameters of its own keeps them: it may use them (`self.hparams.optimizer`).
+    Checkpoints have plain containers alone, so that they load with weights_only.
+    """
+
+    def __init__(self, module: LightningModule, config: dict[str, Any]) -> None:
+        self.config = config
+        if not module.hparams:
+            module.save_hyperparameters(config, logger=False)
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        own = {key: value for key, value in dict(pl_module.hparams).items() if is_plain(value)}
+        checkpoint["hyper_parameters"] = own | self.config
+        checkpoint.pop("hparams_type", None)
+
+
+def is_plain(value: Any) -> bool:
+    """Whether a value consists of plain containers, numbers and text."""
+    if isinstance(value, dict):
+        return all(map(is_plain, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(is_plain, value))
+    return value is None or type(value) in (bool, int, float, str)
 
 
 def data_facts(cfg: DictConfig, datamodule: Any) -> dict[str, Any]:
@@ -26,13 +89,37 @@ def data_facts(cfg: DictConfig, datamodule: Any) -> dict[str, Any]:
 
     Under `notices` what must not be overlooked (`notices`). All of it is plain containers, for weights_only.
     """
-    shape = getattr(datamodule, "input_shape", None)
+    shape = getattr(datamodule, "input_shape", None) or _shape_in_validation(datamodule)
     return {
-        "notices": notices(cfg, datamodule.source),
+        "notices": notices(cfg, data_name(datamodule)["source"]),
         "data": {
-            "name": datamodule.name,
-            "source": datamodule.source,
+            **data_name(datamodule),
             "classes": list(getattr(datamodule, "classes", ())),
             "input_shape": None if shape is None else list(shape),
         },
     }
+
+
+def first_tensor(batch: Any) -> Tensor | None:
+    """The inputs of a batch, if that is a tensor or a sequence that starts with one."""
+    first = batch[0] if isinstance(batch, list | tuple) and batch else batch
+    return first if isinstance(first, Tensor) else None
+
+
+def _shape_in_validation(datamodule: Any) -> list[int] | None:
+    """Of the first input in the validation batches of a plain DataLoader; None if that is not known.
+
+    It reads one item in this process, and leaves the random generators and the DataLoader's workers alone. A stream may
+    not be read twice.
+    """
+    try:
+        with isolate_rng():
+            loader = datamodule.val_dataloader()
+            loader = loader[0] if isinstance(loader, list | tuple) else loader
+            if not isinstance(loader, DataLoader) or isinstance(loader.dataset, IterableDataset):
+                return None
+            first = next(iter(loader.batch_sampler or ()))[0]
+            inputs = first_tensor(loader.collate_fn([loader.dataset[first]]))
+    except Exception:  # no validation, or data that cannot be read: the training itself says so
+        return None
+    return None if inputs is None else list(inputs.shape[1:])

@@ -26,6 +26,8 @@ MEMORY = re.compile(
     re.IGNORECASE,
 )
 ASKED = re.compile(r"(?:tried|unable) to allocate ([\d.]+ ?\w+)", re.IGNORECASE)
+UNLOGGED = re.compile(r"monitor='(.*?)'\)`? could not find the monitored key in the returned metrics: \[(.*?)\]")
+"""Of Lightning's ModelCheckpoint."""
 GPU = re.compile(r"CUDA|CUBLAS|CUDNN|HIP|MPS|XPU")
 
 
@@ -48,6 +50,12 @@ def sentence(error: BaseException, cfg: DictConfig | None = None) -> str | None:
     if isinstance(error, UserError):
         return str(error)
     text = f"{error} {error.__cause__}"
+    if unlogged := UNLOGGED.search(text):
+        names = [name for name in re.findall("'(.*?)'", unlogged[2]) if name not in ("epoch", "step")]
+        return (
+            f"monitor.metric={unlogged[1]}: no such metric was logged, but {', '.join(names) or 'nothing'}: "
+            "give one of those, or monitor=null to keep no best checkpoint."
+        )
     if isinstance(error, RuntimeError) and (worker := WORKER.search(text)):
         return _worker_killed(worker[1], text, cfg)
     if isinstance(error, OSError | EOFError) and _amid_a_batch(error):

@@ -3,7 +3,6 @@
 import math
 import subprocess
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -82,8 +81,8 @@ class Record:
             status = "interrupted" if isinstance(error, KeyboardInterrupt | Interrupted) else "failed"
             outcome = {"status": status, "error": f"{type(error).__name__}: {sentence(error, self.cfg) or error}"}
             if self.trainer is not None and not self.metrics:
-                before = self.trainer.lightning_module.logged_before
-                self.metrics = collect_metrics(self.trainer, before) | best_so_far(
+                module = self.trainer.lightning_module  # None before the training
+                self.metrics = collect_metrics(self.trainer, module) | best_so_far(
                     self.trainer, self.cfg.monitor.metric
                 )
         write_outcome(self.directory, outcome | self.metrics | self._circumstances())
@@ -91,7 +90,8 @@ class Record:
     def _circumstances(self) -> dict[str, Any]:
         from importlib.metadata import version
 
-        network = {"name": network_name(self.cfg.network), "substitute_for": self.cfg.network.get("substitute_for")}
+        node = self.cfg.get("network") or {}
+        network = {"name": network_name(node), "substitute_for": node.get("substitute_for")}
         return {
             "seconds": round(time.monotonic() - self.started, 3),
             "data": self.data,
@@ -115,39 +115,60 @@ def git_commit() -> str | None:
     return done.stdout.strip()
 
 
-def best_checkpoint(trainer: Any, metric: str) -> Any:
-    """The callback that keeps the best epoch by `metric`."""
-    return next(c for c in trainer.checkpoint_callbacks if getattr(c, "monitor", None) == metric)
+def best_checkpoint(trainer: Any, metric: str | None) -> Any:
+    """The callback that keeps the best epoch by `metric`; None if there is none."""
+    kept = trainer.checkpoint_callbacks if metric else ()
+    return next((callback for callback in kept if getattr(callback, "monitor", None) == metric), None)
 
 
-def best_so_far(trainer: Any, metric: str) -> dict[str, float | None]:
-    """The best value of `metric` by its name in metrics.json; None before the first."""
-    score = best_checkpoint(trainer, metric).best_model_score
+def best_so_far(trainer: Any, metric: str | None) -> dict[str, float | None]:
+    """The best value of `metric` by its name in metrics.json; None before the first, nothing where no best is kept."""
+    callback = best_checkpoint(trainer, metric)
+    if callback is None:
+        return {}
+    score = callback.best_model_score
     return {f"best/{metric}": None if score is None else float(score)}
 
 
-def restore_best(trainer: Any, module: Any, monitor: DictConfig) -> dict[str, Any]:
-    """Loads the weights of the best epoch into `module`; its number and the monitored metric's value there."""
+def recall_training(trainer: Any, module: Any) -> None:
+    """What other processes did that Lightning started for the training (ddp_spawn), as their last checkpoint has it."""
     from engine.checkpoints.checkpoint_io import load_checkpoint
 
-    path = best_checkpoint(trainer, monitor.metric).best_model_path
-    if not path:
+    last = Path(trainer.default_root_dir, "checkpoints", "last.ckpt")
+    if trainer.global_step or not last.is_file():
+        return
+    checkpoint = load_checkpoint(last, module.device)
+    trainer.fit_loop.load_state_dict(checkpoint["loops"]["fit_loop"])
+    for callback in trainer.callbacks:
+        if callback.state_key in checkpoint["callbacks"]:
+            callback.load_state_dict(checkpoint["callbacks"][callback.state_key])
+    module.on_load_checkpoint(checkpoint)
+
+
+def restore_best(trainer: Any, module: Any, monitor: DictConfig) -> dict[str, Any]:
+    """Loads the weights of the best epoch into `module`, if one was kept; its number and the monitored value there."""
+    from engine.checkpoints.checkpoint_io import load_checkpoint
+
+    callback = best_checkpoint(trainer, monitor.metric)
+    if callback is None:
+        return {}
+    if not callback.best_model_path:
         return {f"best/{monitor.metric}": None, "best/epoch": None}
-    checkpoint = load_checkpoint(Path(path), module.device)
+    checkpoint = load_checkpoint(Path(callback.best_model_path), module.device)
     module.on_load_checkpoint(checkpoint)
     module.load_state_dict(checkpoint["state_dict"])
     return {**best_so_far(trainer, monitor.metric), "best/epoch": checkpoint["epoch"]}
 
 
-def collect_metrics(trainer: Any, before: Mapping[str, float] | None = None) -> dict[str, Any]:
+def collect_metrics(trainer: Any, module: Any = None) -> dict[str, Any]:
     """Every metric of the last epoch by its TensorBoard name, the number of epochs, and the throughput.
 
-    `before` are those that were logged before the training was resumed.
+    Of a `module` also those that were logged before the training was resumed, if it knows them.
     """
     metrics: dict[str, Any] = {}
-    for name, value in {**(before or {}), **trainer.callback_metrics}.items():
+    for name, value in {**getattr(module, "logged_before", {}), **trainer.callback_metrics}.items():
         number = float(value)
-        if "/" in name:
+        if name != "step":  # the position of the others on their curves
             metrics[name] = number if math.isfinite(number) else str(number)
     rates = [c.images_per_second for c in trainer.callbacks if hasattr(c, "images_per_second")]
     return metrics | {"epochs": trainer.current_epoch, "images_per_second": rates[0] if rates else None}

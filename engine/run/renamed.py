@@ -14,14 +14,20 @@ RENAMED = {
     "lightning_modules.schedules": "functional.schedules",
 }
 
+PROCEDURE = "freeze_batchnorm"
+"""A key of every procedure's settings (conf/lightning_module/procedure.yaml) and of nothing else's."""
+
 
 def with_todays_names(node: Any) -> Any:
-    """A config's containers, each `_target_` by its current name."""
+    """A config's containers, each `_target_` by its current name; an old procedure gets the `outputs` that it had."""
     if isinstance(node, list):
         return [with_todays_names(value) for value in node]
     if not isinstance(node, dict):
         return node
-    return {key: _renamed(value) if key == "_target_" else with_todays_names(value) for key, value in node.items()}
+    kept = {key: _renamed(value) if key == "_target_" else with_todays_names(value) for key, value in node.items()}
+    if PROCEDURE in kept and "outputs" not in kept:
+        kept["outputs"] = "numbers" if str(kept.get("_target_")).endswith("Regressor") else "logits"
+    return kept
 
 
 def _renamed(target: Any) -> Any:

@@ -70,12 +70,13 @@ def load_trained(directory: Path, checkpoint: str, overrides: Sequence[str] = ()
 
     UserError where the directory holds no run, the run has no such checkpoint, or the config no such key.
     """
-    if checkpoint not in CHECKPOINTS:
+    file = directory / "checkpoints" / f"{checkpoint}.ckpt"
+    if checkpoint not in CHECKPOINTS and not (file.is_file() and Path(checkpoint).name == checkpoint):
         raise UserError(f"checkpoint={checkpoint}: choose from {', '.join(CHECKPOINTS)}.")
     config = load_config(directory)
     for override in overrides:
         _override(config, override)
-    content = load_checkpoint(directory / "checkpoints" / f"{checkpoint}.ckpt")
+    content = load_checkpoint(file)
     return Trained(directory, config, checkpoint, content)
 
 
@@ -88,11 +89,12 @@ def load_config(directory: Path) -> DictConfig:
 
 def _override(config: DictConfig, override: str) -> None:
     """Changes a value that is there. A group's choice cannot be changed: what follows from it is in the config."""
-    key, _, _ = override.partition("=")
+    key, _, text = override.partition("=")
     missing = object()
     before = OmegaConf.select(config, key, default=missing)
     if before is missing:
         raise UserError(f"{override}: the run's config.yaml has no {key}.")
     if isinstance(before, DictConfig):
         raise UserError(f"{override}: {key} is a group of values; change one, such as {key}.{next(iter(before))!s}.")
-    OmegaConf.update(config, key, OmegaConf.select(OmegaConf.from_dotlist([override]), key))
+    is_text = isinstance(before, str) and text != "null"  # a folder called 123
+    OmegaConf.update(config, key, text if is_text else OmegaConf.select(OmegaConf.from_dotlist([override]), key))

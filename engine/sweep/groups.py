@@ -40,12 +40,17 @@ class Group:
         choose = max if self.mode == "max" else min
         return choose(self.rows, key=lambda row: row.best or 0.0)
 
+    def facts(self, name: str) -> list[str]:
+        """The different values that the jobs have for `source`, `network` or `substitute_for`, without None."""
+        return sorted({str(getattr(row, name)) for row in self.rows} - {"None"})
+
     def by_seed(self) -> dict[Setting, float]:
         return {row.overrides.get("seed"): score for row, score in zip(self.rows, self.scores, strict=True)}
 
     def summary(self, reference: "Group") -> dict[str, Any]:
         """For sweep.json; `difference` is against `reference`, seed by seed."""
-        difference = paired(self, reference) if self.metric == reference.metric and self is not reference else None
+        reason = None if self is reference else not_comparable(self, reference)
+        is_compared = self is not reference and self.metric == reference.metric and reason is None
         return {
             "overrides": self.overrides,
             "jobs": [row.number for row in self.rows],
@@ -53,8 +58,11 @@ class Group:
             "n": len(self.rows),
             "mean": self.mean,
             "std": self.std,
-            "interval": interval(self.scores),
-            "difference": difference,
+            "interval": None if too_few(self.scores) else interval(self.scores),
+            "difference": paired(self, reference) if is_compared else None,
+            "not_compared": reason,
+            "source": self.facts("source"),
+            "substitute_for": self.facts("substitute_for"),
         }
 
 
@@ -93,4 +101,20 @@ def paired(group: Group, reference: Group) -> dict[str, Any] | None:
     differences = [ours[seed] - theirs[seed] for seed in ours if seed in theirs]
     if len(differences) < 2:
         return None
-    return {"mean": statistics.fmean(differences), "interval": interval(differences), "n": len(differences)}
+    between = None if too_few(differences) else interval(differences)
+    return {"mean": statistics.fmean(differences), "interval": between, "n": len(differences)}
+
+
+def too_few(values: Sequence[float]) -> str | None:
+    """Why an interval of these values would mislead: `n = 2`, `all equal`; None if it would not."""
+    if len(values) < 3:
+        return f"n = {len(values)}"
+    return "all equal" if len(set(values)) == 1 else None
+
+
+def not_comparable(group: Group, reference: Group) -> str | None:
+    """Why the difference between the two would mean nothing; None if it means something."""
+    if group.facts("source") != reference.facts("source"):
+        return "other data"
+    substituted = group.facts("substitute_for") != reference.facts("substitute_for")
+    return "same network" if substituted and group.facts("network") == reference.facts("network") else None

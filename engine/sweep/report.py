@@ -1,6 +1,7 @@
 """A sweep in the terminal: a line a job as it ends, and the table of all at the end."""
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -10,10 +11,16 @@ from rich.table import Table
 
 from engine.config.sweep_job import DONE, Setting, written
 from engine.paths import typed
-from engine.sweep.groups import Group, group_by_seed
+from engine.sweep.groups import Group, group_by_seed, too_few
 from engine.sweep.table import Row, Sweep
 
 STATUSES = (*DONE, "failed", "interrupted", "missing")
+FACTS: dict[str, Callable[[Group], list[str]]] = {
+    "data": lambda group: [name for name in group.facts("source") if name == "stand-in"],
+    "substitute for": lambda group: group.facts("substitute_for"),
+}
+"""Columns that the table has where any group needs them: what the figures are not of."""
+
 MAX_ROWS = 40  # of the table; sweep.csv has all
 
 
@@ -29,7 +36,8 @@ def print_sweep(sweep: Sweep) -> None:
     """The groups of jobs, best first; what failed, and why; what to do next."""
     console, groups = Console(soft_wrap=True, highlight=False), group_by_seed(sweep.jobs.values())
     counts = Counter(row.status for row in sweep.jobs.values())
-    console.print(f"{len(sweep.jobs)} jobs: {', '.join(f'{counts[s]} {s}' for s in STATUSES if counts[s])}")
+    listed = ", ".join(f"{counts[s]} {s}" for s in STATUSES if counts[s])
+    console.print(f"{len(sweep.jobs)} {'job' if len(sweep.jobs) == 1 else 'jobs'}: {listed}")
     if groups:
         # In a file a row stays on one line.
         Console(width=None if console.is_terminal else 240).print(_table(sweep, groups))
@@ -66,11 +74,12 @@ def _table(sweep: Sweep, groups: list[Group]) -> Table:
 def headings(groups: list[Group]) -> list[str]:
     """What stands behind the settings in the table."""
     metrics = " | ".join(dict.fromkeys(group.metric for group in groups))
-    single = [f"best {metrics}", "seconds", "job"]
+    facts = [name for name, values in FACTS.items() if any(values(group) for group in groups)]
+    single = [f"best {metrics}", *facts, "seconds", "job"]
     if all(len(group.rows) == 1 for group in groups):
         return single
     compared = ["− first [95 %]"] if len(groups) > 1 else []
-    return [f"best {metrics}", "± std", "n", "[95 %]", *compared, "seconds", "jobs"]
+    return [f"best {metrics}", "± std", "n", "[95 %]", *compared, *facts, "seconds", "jobs"]
 
 
 def cells(group: Group, keys: list[str], groups: list[Group]) -> list[str]:
@@ -81,13 +90,21 @@ def cells(group: Group, keys: list[str], groups: list[Group]) -> list[str]:
     row = [*(written(values.get(key, "")) for key in keys), number(group.mean)]
     if any(len(other.rows) > 1 for other in groups):
         summary = group.summary(groups[0])
-        row += [number(group.std), str(len(numbers)), span(summary["interval"])]
-        row += [_difference(summary["difference"])] if len(groups) > 1 else []
+        row += [number(group.std), str(len(numbers)), span(summary["interval"]) or str(too_few(group.scores))]
+        row += [_difference(summary)] if len(groups) > 1 else []
+    row += [", ".join(values(group)) for values in FACTS.values() if any(values(other) for other in groups)]
     return [*row, f"{seconds:.1f}", ranges(numbers)]
 
 
-def _difference(difference: dict[str, Any] | None) -> str:
-    return f"{difference['mean']:+.4g} {span(difference['interval'])}" if difference else ""
+def _difference(summary: dict[str, Any]) -> str:
+    """`-0.099 [-0.1015, -0.09652]`, or in words why there is none or it says little."""
+    difference = summary["difference"]
+    if difference is None:
+        return f"none: {summary['not_compared']}" if summary["not_compared"] else ""
+    between = difference["interval"]
+    if between is None:
+        return f"{difference['mean']:+.4g}, {'n = 2' if difference['n'] < 3 else 'all equal'}"
+    return f"{difference['mean']:+.4g} {span(between)}{', within chance' if between[0] <= 0 <= between[1] else ''}"
 
 
 def number(value: float | None) -> str:

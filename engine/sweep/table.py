@@ -30,6 +30,8 @@ class Row:
     directory: relative to the sweep's.
     error: one line; the job's train.log has the rest.
     command: runs the job again, alone.
+    source: where its data came from.
+    network: the one that was trained, in place of `substitute_for` unless that is None.
     """
 
     number: int
@@ -44,6 +46,9 @@ class Row:
     seconds: float | None = None
     directory: str | None = None
     error: str | None = None
+    source: str | None = None
+    network: str | None = None
+    substitute_for: str | None = None
 
     def take(self, sweep: Path) -> None:
         """Reads what came of the job from its directory."""
@@ -55,6 +60,9 @@ class Row:
         self.status = found.get("status", self.status)
         self.best, self.final = finite(found.get(f"best/{self.metric}")), finite(found.get(str(self.metric)))
         self.epochs, self.seconds = found.get("epochs"), found.get("seconds")
+        data, network = found.get("data") or {}, found.get("network") or {}
+        self.source = data.get("source")
+        self.network, self.substitute_for = network.get("name"), network.get("substitute_for")
         self.error = one_line(found["error"]) if "error" in found else None
 
 

@@ -1,23 +1,28 @@
 """What a person reads in the terminal: what runs on what, and how it went."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from rich.console import Console, Group
 from rich.padding import Padding
 from rich.panel import Panel
 from rich.table import Table
 
-from engine.build import network_name
+from engine.build import FOR_MODULE, given_to_module, network_name
 from engine.paths import typed
-from engine.run.data_facts import notices
-from engine.run.record import Record
+from engine.protocols import Classes, Counts, InputShape, PredictsClasses
+from engine.run.allowlist import ALLOW, targets, unlisted
+from engine.run.data_facts import data_name, notices
+from engine.run.record import Record, best_checkpoint
+from engine.training.accounted_module import AccountedModule
 from engine.training.chunks import single_steps_because
+from engine.wording import class_metric, class_metrics, figure
 
 MARGIN = 18  # columns of a panel that a command cannot have
+SPLITS = ("train", "val", "test", "best")
 MAX_CLASSES = 20
 """Of more classes the worst are listed."""
 
@@ -27,21 +32,55 @@ def print_start(record: Record, datamodule: Any, module: Any, trainer: Any) -> N
     if not record.is_first_process:
         return
     cfg = record.cfg
-    parameters = list(module.network.parameters())
+    parameters = list(getattr(module, "network", module).parameters())
+    name = network_name(cfg.get("network")) if "network" in given_to_module(cfg) else None
     total, trained = (sum(p.numel() for p in ps) for ps in (parameters, [p for p in parameters if p.requires_grad]))
     frozen = f", {total - trained:,} frozen" if total > trained else ""
-    counts = ", ".join(f"{count:,} {split}" for split, count in datamodule.counts().items())
     rows = {
         "experiment": f"{cfg.name}, seed {cfg.seed}",
-        "network": f"{network_name(cfg.network)}: {trained:,} parameters trained{frozen}",
-        "data": f"{datamodule.name} ({datamodule.source}): {counts}",
+        "network": f"{name or type(module).__name__}: {trained:,} parameters trained{frozen}",
+        "data": _data(datamodule),
         "device": f"{trainer.num_devices} × {trainer.strategy.root_device}, {trainer.precision}",
         "directory": str(record.directory.absolute()),
     }
+    if missing := "; ".join(not_guaranteed(record, datamodule, module, trainer)):
+        rows["limits"] = f"not guaranteed: {missing}"
     if reason := single_steps_because(trainer, module, datamodule):
         rows["steps"] = f"one at a time, not {datamodule.chunk}: {reason}"
     commands = {"look": f"tensorboard --logdir {typed(record.directory)}"}
-    _print_panel(cfg.name, [], rows | _noticed(cfg, datamodule.source), commands)
+    _print_panel(cfg.name, [], rows | _noticed(cfg, data_name(datamodule)["source"]), commands)
+
+
+def _data(datamodule: Any) -> str:
+    data = data_name(datamodule)
+    source = "" if data["source"] == "unknown" else f" ({data['source']})"
+    counts = datamodule.counts() if isinstance(datamodule, Counts) else {}
+    return f"{data['name']}{source}" + ": " * bool(counts) + ", ".join(f"{n:,} {split}" for split, n in counts.items())
+
+
+def not_guaranteed(record: Record, datamodule: Any, module: Any, trainer: Any) -> Iterator[str]:
+    """What a run lacks since its parts, or the user's settings, do not provide for it."""
+    cfg = record.cfg
+    if not isinstance(module, AccountedModule):
+        yield "resuming inside an epoch to the same bits"
+    if not isinstance(datamodule, Classes):
+        yield "figures of single classes"
+    if not (isinstance(module, PredictsClasses) and isinstance(datamodule, InputShape)):
+        yield "predict.py"
+    metric = OmegaConf.select(cfg, "monitor.metric")
+    if best_checkpoint(trainer, metric) is None:
+        kept = f"no callback keeps the best epoch by {metric}" if metric else "monitor=null"
+        yield f"a best checkpoint ({kept})"
+    unused = [part for part in FOR_MODULE if cfg.get(part) is not None and part not in given_to_module(cfg)]
+    if unused:
+        yield f"an effect of {', '.join(unused)}, which {type(module).__name__} does not take"
+    refused = {str(target) for _, target in targets(OmegaConf.to_container(cfg, resolve=False)) if unlisted(target)}
+    if refused:
+        packages = ",".join(sorted({target.partition(".")[0] for target in refused}))
+        yield (
+            f"resume, evaluate.py and export.py, which refuse {', '.join(sorted(refused))} unless you set "
+            f"{ALLOW}={packages}"
+        )
 
 
 # At the end -----------------------------------------------------------------------------------------------------------
@@ -67,25 +106,31 @@ def print_end(record: Record) -> None:
     rows = {"time": f"{epochs} in {seconds}" + (f", {rate:,.0f} images a second" if rate else "")}
     rows |= _noticed(record.cfg, record.data["source"])
     tables = [overall_table(columns, classes), class_table(columns, classes)]
+    if not _has_best(record):
+        rows["best"] = f"none: {'no epoch was validated' if _expects_best(record) else 'no metric is monitored'}"
     _print_panel(f"{record.cfg.name}: done", tables, rows, next_commands(record, bool(classes)))
 
 
 def best_figures(record: Record) -> dict[str, float]:
     """All metrics at the best epoch: those that its checkpoint holds, which train.py has loaded."""
     best = record.metrics.get("best/epoch")
-    return {} if best is None else record.trainer.lightning_module.logged_before
+    return {} if best is None else getattr(record.trainer.lightning_module, "logged_before", {})
 
 
 def figures(metrics: Mapping[str, Any], best: Mapping[str, float]) -> list[Column]:
     """A column for the training's last epoch, for its validation and the best one's, and for the test."""
     last, best_epoch = metrics["epochs"], metrics.get("best/epoch")
     columns = [Column(f"train, epoch {last}", "train", _of_split(metrics, "train"))]
-    if best_epoch is not None and best_epoch + 1 != last:
+    if best_epoch is None:
+        columns.append(Column(f"val, epoch {last}", "val", _of_split(metrics, "val")))
+    elif best_epoch + 1 != last:
         columns.append(Column(f"val, epoch {last}", "val", _of_split(metrics, "val")))
         columns.append(Column(f"val, best: epoch {best_epoch + 1}", "val", _of_split(best, "val")))
     else:
         columns.append(Column(f"val, epoch {last}, the best", "val", _of_split(metrics, "val")))
-    columns.append(Column("test, at the best", "test", _of_split(metrics, "test")))
+    tested = f"test, epoch {last}" if best_epoch is None else "test, at the best"
+    columns.append(Column(tested, "test", _of_split(metrics, "test")))
+    columns.append(Column("logged last", "", _of_no_split(metrics)))
     return [column for column in columns if column.figures]
 
 
@@ -94,12 +139,20 @@ def _of_split(metrics: Mapping[str, Any], split: str) -> dict[str, float]:
     return {name: value for name, value in values.items() if name != "images_per_second"}
 
 
+def _of_no_split(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Metrics under names of a LightningModule's own, such as val_loss."""
+    known = ("epochs", "images_per_second")
+    return {n: value for n, value in metrics.items() if n not in known and n.partition("/")[0] not in SPLITS}
+
+
 def overall_table(columns: Sequence[Column], classes: Sequence[str]) -> Table:
     """A row a metric, but for those of one class."""
-    names = dict.fromkeys(name for column in columns for name in column.figures if not _class_of(name, classes))
+    names = dict.fromkeys(
+        name for column in columns for name in column.figures if name not in class_metrics(column.figures, classes)
+    )
     table = _table("metric", [column.title for column in columns])
     for name in sorted(names, key=lambda name: name != "loss"):  # stable
-        table.add_row(name, *(_figure(column.figures.get(name)) for column in columns))
+        table.add_row(name, *(figure(column.figures.get(name)) for column in columns))
     return table
 
 
@@ -107,9 +160,9 @@ def class_table(columns: Sequence[Column], classes: Sequence[str]) -> Table:
     """A row a class, of its own metrics at the best epoch and in the test; of many classes those with the lowest."""
     shown = [column for column in columns if column.split != "train"]
     shown = [column for column in shown if column.split == "test" or column is _last_val(columns)]
-    kinds = {name.removesuffix(f"_{label}") for c in shown for name in c.figures if (label := _class_of(name, classes))}
+    kinds = {kind for column in shown for kind, _ in class_metrics(column.figures, classes).values()}
     pairs = [(column, kind) for column in shown for kind in sorted(kinds)]
-    rows = [(label, [column.figures.get(f"{kind}_{label}") for column, kind in pairs]) for label in classes]
+    rows = [(label, [column.figures.get(class_metric(kind, label)) for column, kind in pairs]) for label in classes]
     if not kinds:
         return Table()
     alone = len(kinds) == 1
@@ -121,32 +174,39 @@ def class_table(columns: Sequence[Column], classes: Sequence[str]) -> Table:
         rows = sorted(rows, key=lambda row: float(row[1][0] if row[1][0] is not None else 1))[:MAX_CLASSES]
         table.caption = f"the {MAX_CLASSES} lowest of {len(classes):,} classes"
     for label, values in rows:
-        table.add_row(label, *map(_figure, values))
+        table.add_row(label, *map(figure, values))
     return table
 
 
 def next_commands(record: Record, has_classes: bool) -> dict[str, str]:
     """What one would type next."""
     directory = typed(record.directory)
-    more = 2 * record.metrics["epochs"]
+    if OmegaConf.select(record.cfg, "trainer.max_epochs") == -1:
+        key, done = "max_steps", record.trainer.global_step
+    else:
+        key, done = "max_epochs", record.metrics["epochs"]
     commands = {
         "look": f"tensorboard --logdir {directory}",
         "evaluate": f"python evaluate.py run={directory}",
         "predict": f"python predict.py run={directory} input=PHOTOS",
         "export": f"python export.py run={directory} format=onnx",
-        "resume": f"python train.py resume={directory} trainer.max_epochs={more}",
+        "resume": f"python train.py resume={directory} trainer.{key}={2 * done}",
     }
-    return {name: command for name, command in commands.items() if has_classes or name != "predict"}
+    works = {"look", *(["evaluate", "export"] if _has_best(record) else []), "resume"}
+    works |= {"predict"} if has_classes and _has_best(record) else set()
+    return {name: command for name, command in commands.items() if name in works}
+
+
+def _has_best(record: Record) -> bool:
+    return record.metrics.get("best/epoch") is not None
+
+
+def _expects_best(record: Record) -> bool:
+    return "best/epoch" in record.metrics
 
 
 def _classes(record: Record) -> Sequence[str]:
     return getattr(getattr(record.trainer, "datamodule", None), "classes", ())
-
-
-def _class_of(name: str, classes: Sequence[str]) -> str | None:
-    """`bees` of `acc_bees`."""
-    label = name.partition("_")[2]
-    return label if label in classes else None
 
 
 def _last_val(columns: Sequence[Column]) -> Column | None:
@@ -155,13 +215,6 @@ def _last_val(columns: Sequence[Column]) -> Column | None:
 
 
 # How it is drawn ------------------------------------------------------------------------------------------------------
-
-
-def _figure(value: Any) -> str:
-    """Four digits; NaN and infinities are text already, as in metrics.json."""
-    if value is None or isinstance(value, str):
-        return value or ""
-    return f"{value:.4g}" if abs(value) < 100 else f"{value:,.0f}"
 
 
 def _table(first: str, titles: Sequence[str]) -> Table:

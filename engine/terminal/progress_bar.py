@@ -140,8 +140,9 @@ def total_steps(trainer: Trainer, pl_module: Any) -> int | None:
     """Optimizer steps of the whole training; None if it has no end."""
     if trainer.max_epochs in (None, -1) and trainer.max_steps == -1:
         return None
+    known = getattr(pl_module, "total_steps", None)
     try:
-        steps: float = getattr(pl_module, "total_steps", lambda: trainer.estimated_stepping_batches)()
+        steps: float = known() if callable(known) else trainer.estimated_stepping_batches
     except UserError:
         return None
     return int(steps) if steps > 0 and math.isfinite(steps) else None

@@ -63,6 +63,7 @@ class Procedure(AccountedModule):
         channels_last: bool,
         compile: bool | Mapping[str, Any],
         seed: int,
+        outputs: str,
     ) -> None:
         super().__init__()
         self.network = network
@@ -74,6 +75,7 @@ class Procedure(AccountedModule):
         self.channels_last = channels_last
         self.compiled = bool(compile)
         self.seed = seed
+        self.outputs = outputs  # what the network's outputs are, in words
         if init is not None:
             initialize(network, init)
         if channels_last:

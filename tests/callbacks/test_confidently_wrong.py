@@ -39,8 +39,8 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, list[int], list[tu
     """Instead of pictures: the tag, the numbers of the photos, and the captions."""
     drawn: list[tuple[str, list[int], list[tuple[str, Any]]]] = []
     monkeypatch.setattr(module, "picture_loggers", lambda trainer: ["logger"])
-    monkeypatch.setattr(module, "draw_photos", lambda images: (images[:, 0, 0, 0] * 10).round().int().tolist())
-    monkeypatch.setattr(module, "draw_captions", lambda photos, captions: (photos, captions))
+    monkeypatch.setattr(module, "scaled", lambda image: round(float(image[0, 0, 0]) * 10))
+    monkeypatch.setattr(module, "draw_grid", lambda photos, captions: (photos, captions))
     monkeypatch.setattr(module, "add_image", lambda logger, tag, image, step: drawn.append((tag, *image)))
     return drawn
 
@@ -48,10 +48,12 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, list[int], list[tu
 def validate(callback: ConfidentlyWrong, logits: Tensor, split: str = "validation", world_size: int = 1) -> None:
     last_epoch = {"current_epoch": 0, "max_epochs": 1, "check_val_every_n_epoch": 1, "should_stop": False}
     trainer: Any = SimpleNamespace(datamodule=DataModule(), world_size=world_size, global_step=1, **last_epoch)
-    pl_module: Any = None
+    pl_module: Any = SimpleNamespace(probabilities=lambda logits: logits.softmax(1))
     getattr(callback, f"on_{split}_start")(trainer, None)
     for number, batch in enumerate(logits.split(3)):
-        getattr(callback, f"on_{split}_batch_end")(trainer, pl_module, batch, (None, None), number)
+        getattr(callback, f"on_{split}_batch_end")(
+            trainer, pl_module, batch, (None, torch.zeros(len(batch), dtype=torch.long)), number
+        )
     getattr(callback, f"on_{split}_epoch_end")(trainer, pl_module)
     callback.on_train_epoch_end(trainer, pl_module)
 

@@ -1,3 +1,4 @@
+import math
 from types import SimpleNamespace
 from typing import Any
 
@@ -5,6 +6,7 @@ import pytest
 import torch
 
 from callbacks.evaluation import EvaluationCallback, PredictionCallback
+from tests.noise import classifier
 
 
 class Recorder(EvaluationCallback):
@@ -73,11 +75,22 @@ def test_which_validations_are_shown(
     assert shown(Last(), max_epochs, every, stop_at) == last
 
 
-def test_probabilities_are_of_the_last_validation_alone() -> None:
-    callback = PredictionCallback()
-    labels = torch.tensor([0])
-    callback.collect(torch.tensor([[9.0, 0.0]]), labels)
-    callback.on_validation_start(trainer(), None)  # type: ignore[arg-type]
-    for scores in ([[0.0, 0.0]], [[0.0, 1.0]]):
-        callback.collect(torch.tensor(scores), labels)
-    torch.testing.assert_close(callback.probabilities, torch.tensor([[0.5, 0.5], [0.2689414, 0.7310586]]))
+@pytest.mark.parametrize(
+    ("kind", "outputs", "expected"),
+    [
+        ("logits", [0.0, 1.0, -math.inf], [0.2689414, 0.7310586, 0.0]),
+        ("log_probabilities", [math.log(0.2), math.log(0.8), -math.inf], [0.2, 0.8, 0.0]),
+        ("one_hot", [-0.5, 1.5, 0.25], [0.0, 0.8, 0.2]),
+        ("one_hot", [-3.0, -2.0, -3.0], [0.2119416, 0.5761169, 0.2119416]),
+    ],
+)
+def test_probabilities_are_the_procedures_own_and_of_the_last_validation_alone(
+    kind: str, outputs: list[float], expected: list[float]
+) -> None:
+    callback, module, batch = PredictionCallback(), classifier(outputs=kind), (None, torch.tensor([0]))
+    labelled = SimpleNamespace(datamodule=SimpleNamespace(classes="abc", labels=lambda split, indices: [0]))
+    for values in ([9.0, 0.0, 0.0], outputs):
+        callback.on_validation_start(labelled, module)  # type: ignore[arg-type]
+        callback.on_validation_batch_end(labelled, module, torch.tensor([values]), batch, 0)
+    torch.testing.assert_close(callback.probabilities, torch.tensor([expected]), rtol=1e-4, atol=1e-5)
+    assert int(callback.probabilities.argmax()) == int(torch.tensor(outputs).argmax())

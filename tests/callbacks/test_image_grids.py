@@ -11,17 +11,18 @@ from torch import Tensor
 
 from callbacks import image_grids as module
 from callbacks.image_grids import (
-    CAPTION,
     COLUMNS,
     PLAIN,
     RIGHT,
-    TILE,
+    SIZE,
     WRONG,
     ImageGrids,
-    draw_captions,
-    draw_photos,
+    draw_grid,
     spread,
 )
+from engine.results.contact_sheet import TILE, line_height, scaled
+
+CAPTION = line_height(SIZE)
 
 
 @pytest.mark.parametrize(
@@ -36,7 +37,7 @@ def test_grid_has_rows_of_pictures_over_captions() -> None:
     colours = torch.linspace(0, 1, count)
     images = colours.view(count, 1, 1, 1).expand(count, 3, 4, 4)
     captions = [("", RIGHT if n % 2 else WRONG) for n in range(count)]
-    sheet = np.asarray(draw_captions(draw_photos(images), captions))
+    sheet = np.asarray(draw_grid(list(map(scaled, images)), captions))
     assert sheet.shape == (2 * (TILE + CAPTION), COLUMNS * TILE, 3)
     for n in range(count):
         row, column = divmod(n, COLUMNS)
@@ -48,7 +49,7 @@ def test_grid_has_rows_of_pictures_over_captions() -> None:
 
 def test_caption_is_written_and_values_out_of_range_are_cut() -> None:
     images = torch.full((1, 3, 4, 4), 1.5)
-    blank, written = (np.asarray(draw_captions(draw_photos(images), [(text, PLAIN)])) for text in ("", "bees 97%"))
+    blank, written = (np.asarray(draw_grid(list(map(scaled, images)), [(text, PLAIN)])) for text in ("", "bees 97%"))
     assert (blank[:TILE] == 255).all()
     assert (blank != written).any()
 
@@ -70,8 +71,8 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, list[int], list[tu
     """Instead of pictures: the tag, the numbers of the photos, and the captions."""
     drawn: list[tuple[str, list[int], list[tuple[str, Any]]]] = []
     monkeypatch.setattr(module, "picture_loggers", lambda trainer: ["logger"])
-    monkeypatch.setattr(module, "draw_photos", lambda images: (images[:, 0, 0, 0] * 10).round().int().tolist())
-    monkeypatch.setattr(module, "draw_captions", lambda photos, captions: (photos, captions))
+    monkeypatch.setattr(module, "scaled", lambda image: round(float(image[0, 0, 0]) * 10))
+    monkeypatch.setattr(module, "draw_grid", lambda photos, captions: (photos, captions))
     monkeypatch.setattr(module, "add_image", lambda logger, tag, image, step: drawn.append((tag, *image)))
     return drawn
 
@@ -79,9 +80,11 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, list[int], list[tu
 def validate(callback: ImageGrids, logits: Tensor, split: str = "validation", world_size: int = 1) -> None:
     last_epoch = {"current_epoch": 0, "max_epochs": 1, "check_val_every_n_epoch": 1, "should_stop": False}
     trainer: Any = SimpleNamespace(datamodule=DataModule(), world_size=world_size, global_step=1, **last_epoch)
-    getattr(callback, f"on_{split}_start")(trainer, None)
+    softmax: Any = SimpleNamespace(probabilities=lambda logits: logits.softmax(1))
+    getattr(callback, f"on_{split}_start")(trainer, softmax)
     for number, batch in enumerate(logits.split(4)):
-        getattr(callback, f"on_{split}_batch_end")(trainer, None, batch, (None, None), number)
+        labels = torch.zeros(len(batch), dtype=torch.long)
+        getattr(callback, f"on_{split}_batch_end")(trainer, softmax, batch, (None, labels), number)
     getattr(callback, f"on_{split}_epoch_end")(trainer, None)
     callback.on_train_epoch_end(trainer, None)
 

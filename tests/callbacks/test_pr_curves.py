@@ -59,7 +59,7 @@ def test_several_labels_come_with_probabilities(tmp_path: Path) -> None:
         loggers=[logger], is_global_zero=True, datamodule=datamodule, world_size=1, global_step=3
     )
     callback = PRCurves(max_classes=1)
-    callback.collect(probabilities, labels)
+    callback.on_test_batch_end(trainer, None, probabilities, (None, labels), 0)  # type: ignore[arg-type]
     callback.show(trainer, "test")
     logger.finalize("success")
     events = EventAccumulator(str(tmp_path)).Reload()

@@ -79,12 +79,14 @@ def validate(run: Path, network: nn.Module, photos: Tensor, *, max_photos: int =
         check_val_every_n_epoch=1,
         should_stop=False,
     )
-    pl_module: Any = SimpleNamespace(network=network, **module)
+    pl_module: Any = SimpleNamespace(network=network, probabilities=lambda logits: logits.softmax(1), **module)
     callback = Projector(max_photos=max_photos, side=48)
     for _ in range(2):  # what was seen in an earlier validation is forgotten
         callback.on_validation_start(trainer, pl_module)
         for batch in photos.split(3):
-            callback.on_validation_batch_end(trainer, pl_module, network(batch), (None, torch.zeros(1)), 0)
+            callback.on_validation_batch_end(
+                trainer, pl_module, network(batch), (None, torch.zeros(len(batch), dtype=torch.long)), 0
+            )
         callback.on_validation_epoch_end(trainer, pl_module)
         callback.on_validation_end(trainer, pl_module)
     callback.on_train_epoch_end(trainer, pl_module)

@@ -36,7 +36,7 @@ def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def drawn(tmp_path: Path, _offline: None) -> CIFAR10:
-    datamodule = build(tmp_path)
+    datamodule = build(tmp_path, stand_in=True)
     datamodule.prepare_data()
     datamodule.setup("fit")
     return datamodule
@@ -78,7 +78,9 @@ def test_no_validation_images_if_none_are_wanted(drawn, tmp_path):
 
 @pytest.mark.usefixtures("_offline")
 def test_without_a_stand_in_it_stops_with_what_to_do(tmp_path):
-    with pytest.raises(DataError, match=r"neither in .*cifar-10-batches-bin nor within reach \(no network\): unpack"):
+    with pytest.raises(
+        DataError, match=r"cifar-10-batches-bin does not exist, and no network.* Or give datamodule.data_dir=DIR"
+    ):
         build(tmp_path, stand_in=False).prepare_data()
     assert not (tmp_path / "stand-in").exists()
 
@@ -138,6 +140,7 @@ def test_the_official_archive_is_downloaded_and_extracted(official, tmp_path, mo
         return archive
 
     monkeypatch.setattr(official_data, "download", give)
+    (tmp_path / "new").mkdir()
     datamodule = build(tmp_path / "new")
     datamodule.prepare_data()
     datamodule.setup("fit")

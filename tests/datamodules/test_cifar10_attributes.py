@@ -28,7 +28,7 @@ def both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[CIFAR10, CIFA
     plain = OmegaConf.load(ROOT / "conf/datamodule/cifar10.yaml")
     attributes = OmegaConf.load(ROOT / "conf/datamodule/cifar10_attributes.yaml")
     del attributes["defaults"]
-    settings = {"data_dir": str(tmp_path), "seed": 0}
+    settings = {"data_dir": str(tmp_path), "seed": 0, "stand_in": True}
     built = [instantiate(OmegaConf.merge(plain, config, settings)) for config in ({}, attributes)]
     for datamodule in built:
         datamodule.prepare_data()

@@ -11,7 +11,7 @@ import pytest
 from datamodules.cifar10_files import RECORD_BYTES
 from datamodules.stand_ins import write as stand_in
 from datamodules.stand_ins.write import write_cifar10
-from engine.downloads.archive import extract_zip
+from engine.downloads import archive
 from engine.errors import DataError
 from engine.features.feature_cache import cached_arrays
 
@@ -33,7 +33,7 @@ def extract(folder: Path) -> object:
     with zipfile.ZipFile(folder / "set.zip", "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr("set/x", bytes(2 * LIMIT))
     with full_disk():
-        return extract_zip(folder / "set.zip", folder, "set")
+        return archive.extract(folder / "set.zip", folder, "set")
 
 
 def draw(folder: Path) -> object:

@@ -16,18 +16,19 @@ import pytest
 from datamodules import hymenoptera as module
 from datamodules.hymenoptera import Hymenoptera
 from datamodules.stand_ins import write as stand_in
+from engine.downloads.official_data import StandIn
 from engine.errors import DataError
 from tests.engine.downloads.test_download import PAGE, Server
 
 
-def hymenoptera(data_dir: Path, *, stand_in: bool = False) -> Hymenoptera:
+def hymenoptera(data_dir: Path, *, stand_in: StandIn = False) -> Hymenoptera:
     unused = dict.fromkeys(("train_transform", "eval_transform", "mean", "std"))
     numbers = {"val_fraction": 0.2, "image_size": 32, "batch_size": 4, "eval_batch_size": 4, "num_workers": 0}
     other: dict[str, Any] = {**unused, **numbers, "num_classes": 2, "max_pixels": 10**6, "keep_decoded": 0, "seed": 0}
     return Hymenoptera(data_dir=str(data_dir), stand_in=stand_in, **other)
 
 
-def prepared(data_dir: Path, *, stand_in: bool = False) -> Hymenoptera:
+def prepared(data_dir: Path, *, stand_in: StandIn = False) -> Hymenoptera:
     datamodule = hymenoptera(data_dir, stand_in=stand_in)
     datamodule.prepare_data()
     datamodule.setup("fit")
@@ -66,6 +67,7 @@ def server(archive: bytes, data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> I
 
 
 def test_download(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
     datamodule = prepared(tmp_path / "data")
     assert (datamodule.name, datamodule.source) == ("hymenoptera", "official")
     assert datamodule.counts() == {"train": 16, "val": 12}
@@ -101,6 +103,7 @@ def cut(server: Server) -> None:
 @pytest.mark.parametrize("spoil", [stop, cut])
 def test_no_download_and_no_stand_in(spoil: Callable[[Server], None], server: Server, tmp_path: Path) -> None:
     spoil(server)
+    (tmp_path / "data").mkdir()
     with pytest.raises(DataError) as caught:
         prepared(tmp_path / "data")
     message = str(caught.value)
@@ -109,6 +112,41 @@ def test_no_download_and_no_stand_in(spoil: Callable[[Server], None], server: Se
     assert "datamodule.data_dir=DIR" in message
     assert "\n" not in message
     assert not (tmp_path / "data" / "hymenoptera_data").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "hint"),
+    [
+        ("nope", "is not a folder: create it first"),
+        ("dat", "is not a folder: did you mean .*/data\\?"),
+        ("", "holds no hymenoptera_data/: did you mean .*/data/hymenoptera_data\\?"),
+        ("data/hymenoptera_data/train", "did you mean .*/data/hymenoptera_data\\?"),
+    ],
+)
+@pytest.mark.parametrize("stand_in", ["auto", False])
+def test_a_folder_that_the_user_gave_is_right_or_an_error(
+    given: str, hint: str, stand_in: Any, server: Server, data_dir: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(data_dir, tmp_path / "data")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(DataError, match=rf"datamodule.data_dir={tmp_path / given} .*{hint}"):
+        prepared(tmp_path / given, stand_in=stand_in)
+    assert sorted(tmp_path.rglob("*")) == before
+    assert not server.requests
+
+
+@pytest.mark.parametrize("given", ["data", "data/hymenoptera_data"])
+def test_the_data_sets_own_folder_is_accepted(given: str, server: Server, data_dir: Path, tmp_path: Path) -> None:
+    shutil.copytree(data_dir, tmp_path / "data")
+    assert prepared(tmp_path / given).counts() == {"train": 16, "val": 12}
+
+
+def test_stand_ins_are_drawn_in_the_default_folder(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop(server)
+    monkeypatch.chdir(tmp_path)
+    assert prepared(Path("data"), stand_in="auto").source == "stand-in"
 
 
 @pytest.mark.parametrize("spoil", [stop, cut])

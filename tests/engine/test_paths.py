@@ -66,3 +66,9 @@ def test_processes_that_must_share_a_directory_are_told_to_name_it(
     monkeypatch.setenv(*setting)
     with pytest.raises(SystemExit, match=r"hydra\.run\.dir=DIR"):
         new_run_directory(str(tmp_path))
+
+
+def test_an_interactive_slurm_shell_is_one_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLURM_NTASKS", "4")
+    monkeypatch.setenv("SLURM_JOB_NAME", "interactive")
+    assert Path(new_run_directory(str(tmp_path))).is_dir()

@@ -38,3 +38,48 @@ def test_the_collector_is_as_before_whatever_happened(was_on: bool) -> None:
         assert gc.isenabled() == was_on
     finally:
         gc.enable()
+
+
+COMPILED = """
+import sys, torch
+if sys.argv[1] == "deferred":
+    from engine.startup import defer_imports
+    defer_imports()
+import pytorch_lightning, torchvision
+from lightning_fabric.wrappers import _unwrap_compiled
+from torch._dynamo import OptimizedModule
+
+@torch._dynamo.disable
+def outside(x):  # a graph break, as where libraries use the decorator at import
+    return x * torch.tensor(2.0)
+
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(4, 4)
+
+    def forward(self, x):
+        return outside(self.layer(x)).relu()
+
+torch.manual_seed(0)
+net = Net()
+optimizer = torch.optim.Adam(net.parameters(), lr=0.1)  # made before anything is compiled
+assert not isinstance(net, OptimizedModule)
+compiled = torch.compile(net, backend="aot_eager")
+assert isinstance(compiled, OptimizedModule)
+assert _unwrap_compiled(compiled)[0] is net
+for _ in range(3):
+    optimizer.zero_grad()
+    compiled(torch.ones(2, 4)).sum().backward()
+    optimizer.step()
+print(net.layer.weight.tolist(), torch.export.export(torch.nn.Linear(4, 2), (torch.ones(1, 4),)).graph)
+"""
+
+
+def test_compiled_code_runs_as_without_the_deferral() -> None:
+    """Weights, exports, and what Lightning asks of a compiled module."""
+    outputs = [
+        subprocess.run([sys.executable, "-c", COMPILED, way], cwd=ROOT, capture_output=True, text=True, check=True)
+        for way in ("deferred", "plain")
+    ]
+    assert outputs[0].stdout == outputs[1].stdout != ""

@@ -55,6 +55,7 @@ def machine() -> str:
 
 def digests(experiment: str, checkout: Path, folder: Path) -> dict[str, str]:
     """Runs the experiment in `folder`, whose `data` may be there from others, and hashes what it left."""
+    folder.mkdir(exist_ok=True)
     run = folder / "runs" / experiment
     overrides = [o for start, some in SHORTENED.items() if experiment.startswith(start) for o in some]
     command = [sys.executable, str(checkout / "train.py"), f"experiment={experiment}", f"hydra.run.dir={run}"]

@@ -1,4 +1,5 @@
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ from pytorch_lightning import LightningDataModule, Trainer
 from torch import Tensor, nn
 
 from engine.data.tensor_loader import TensorDataLoader
+from engine.wording import class_metrics
 from lightning_modules.classifier import Classifier
 from tests.noise import PLAIN
 
@@ -92,3 +94,22 @@ def test_parameter_groups_and_scheduler_come_from_the_settings() -> None:
 def test_tunables_have_no_default() -> None:
     with pytest.raises(TypeError, match="num_classes"):
         Classifier(network=nn.Linear(4, 3))
+
+
+def test_a_class_may_be_called_as_an_end_of_an_interval() -> None:
+    """FoldAccuracy's own names keep their values, and the tables know which is which."""
+    classes = ["low", "high", "std"]
+    module = classifier()
+    module.trainer = SimpleNamespace(datamodule=SimpleNamespace(classes=classes))
+    computed = {f"val/acc_{name}": torch.tensor(0.5) for name in classes} | {"val/acc_": torch.tensor([0.1, 0.2, 0.3])}
+    named = {name: round(float(value), 3) for name, value in module.named_metrics(computed).items()}
+    assert [named[f"val/acc_{name}"] for name in classes] == [0.5] * 3
+    assert class_metrics(named, classes) == {f"val/acc_class_{name}": ("val/acc", name) for name in classes}
+    assert [named[f"val/acc_class_{name}"] for name in classes] == [0.1, 0.2, 0.3]
+
+
+def test_a_metric_that_ends_like_a_class_is_no_classs() -> None:
+    names = ["val/top_3", *(f"val/acc_{digit}" for digit in range(10))]
+    assert "val/top_3" not in class_metrics(names, list("0123456789"))
+    assert len(class_metrics(names, list("0123456789"))) == 10
+    assert class_metrics(names, []) == {}

@@ -38,17 +38,16 @@ def test_mistakes_are_told_soon_and_shortly(
 @pytest.mark.parametrize(
     ("command", "says"),
     [
-        (["predict.py", "inptu=x"], "  inptu=x: there is no inptu; did you mean input?"),
-        (["export.py", "run=x", "formt=onnx"], "  formt=onnx: there is no formt; did you mean format?"),
-        (["evaluate.py", "run=x", "split"], "  split: cannot be read as key=value"),
+        (["predict.py", "inptu=x"], "inptu=x: predict.py has no setting inptu; did you mean input?"),
+        (["export.py", "run=x", "formt=onnx"], "formt=onnx: export.py has no setting formt; did you mean format?"),
+        (["evaluate.py", "run=x", "split"], "split is not key=value; "),
     ],
 )
 def test_other_entry_points_tell_them_too(command: list[str], says: str, tmp_path: Path) -> None:
     done = run_script(*command, cwd=tmp_path)
     assert done.returncode == 1
-    heading, line = done.stderr.splitlines()
-    assert heading == "The config has a mistake:"
-    assert line.startswith(says)
+    (line,) = done.stderr.splitlines()
+    assert says in line
 
 
 def children_time() -> float:

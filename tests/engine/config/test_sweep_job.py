@@ -12,6 +12,7 @@ from engine.config.sweep_job import (
     is_about_the_sweep,
     key_of,
     name_of,
+    one_of_each_kind,
     repeat,
     settings_of,
     standing,
@@ -114,3 +115,8 @@ def test_finite(value: object, expected: float | None) -> None:
 def test_sweep_is_named_for_the_experiment_if_it_is_one(overrides: list[str], expected: str) -> None:
     hydra = {"overrides": {"task": overrides}, "runtime": {"choices": {"experiment": "chosen"}}}
     assert sweep_name(_root_=OmegaConf.create({"hydra": hydra})) == expected
+
+
+def test_numbers_of_another_type_are_another_kind() -> None:
+    jobs = [(f"datamodule.batch_size={value}",) for value in ("4", "8", "0.5", "abc")]
+    assert one_of_each_kind(jobs) == [jobs[0], jobs[2], jobs[3]]

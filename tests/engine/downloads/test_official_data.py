@@ -1,3 +1,4 @@
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -13,12 +14,7 @@ def draw(dest: Path) -> Path:
     return dest / "set"
 
 
-def extract(archive: Path, dest: Path, folder: str) -> Path:
-    (dest / folder).mkdir()
-    return dest / folder
-
-
-OFFICIAL = OfficialData(folder="set", url="https://host/set.zip", sha256="0", size=1, extract=extract, draw=draw)
+OFFICIAL = OfficialData(folder="set", mark="train", url="https://host/set.zip", sha256="0", size=1, draw=draw)
 
 
 def test_found_then_downloaded_then_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,10 +24,19 @@ def test_found_then_downloaded_then_drawn(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(official_data, "download", refuse)
     OFFICIAL.prepare(tmp_path / "empty", stand_in=True)
     assert OFFICIAL.locate(tmp_path / "empty") == (tmp_path / "empty" / "stand-in" / "set", True)
-    with pytest.raises(DataError, match=r"neither in .*nothing.set nor within reach \(no network\): unpack set\.zip"):
+    (tmp_path / "nothing").mkdir()
+    with pytest.raises(
+        DataError, match=r"nothing.set does not exist, and no network Or give datamodule.data_dir=DIR that holds set/"
+    ):
         OFFICIAL.prepare(tmp_path / "nothing", stand_in=False)
 
-    monkeypatch.setattr(official_data, "download", lambda *_: None)
+    def give(url: str, dest: Path, *_: object) -> Path:
+        with zipfile.ZipFile(dest, "w") as file:
+            file.writestr("set/train/1", "")
+        return dest
+
+    monkeypatch.setattr(official_data, "download", give)
+    (tmp_path / "fetched").mkdir()
     OFFICIAL.prepare(tmp_path / "fetched", stand_in=False)
     assert OFFICIAL.locate(tmp_path / "fetched") == (tmp_path / "fetched" / "set", False)
 
@@ -45,7 +50,7 @@ def test_what_is_no_folder_is_no_reason_for_a_stand_in(link: bool, tmp_path: Pat
         (tmp_path / "set").symlink_to("/nowhere/set")  # a disk that is not mounted
     else:
         (tmp_path / "set").write_text("")
-    with pytest.raises(DataError, match="set is a file, or a link to nothing, where a folder was expected"):
+    with pytest.raises(DataError, match="set is a file or a dangling link, where a folder was expected"):
         OFFICIAL.prepare(tmp_path, stand_in=True)
     assert not (tmp_path / "stand-in").exists()
 

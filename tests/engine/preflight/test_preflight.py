@@ -88,7 +88,7 @@ MISTAKES: list[tuple[str, str]] = [
     ("datamodule=image_folder", "datamodule.data_dir=???: must be given"),
     ("~network", "network: a run needs one: give network=NAME; there are airbench"),
     ("~monitor.mode", "monitor.mode: is missing"),
-    ("~datamodule.stand_in", "datamodule.stand_in: is missing: .*Hymenoptera needs true or false"),
+    ("~datamodule.stand_in", "datamodule.stand_in: is missing: .*Hymenoptera needs .*auto"),
     ("~datamodule.batch_size", "datamodule.batch_size: is missing"),
     ("~scheduler.interval", "scheduler.interval: is missing: must be one of epoch | step"),
     ("callback=[progress_bar]", "callback: none keeps the best epoch by val/acc: add best_checkpoint"),

@@ -5,9 +5,9 @@ import torch
 from PIL import Image, ImageFont
 
 from engine.errors import UserError
-from engine.results.contact_sheet import LINE, TILE, ContactSheet, _fitted
+from engine.results.contact_sheet import SIZE, TILE, ContactSheet, _fitted, line_height
 
-HEIGHT = TILE + 2 * LINE
+HEIGHT = TILE + 2 * line_height(SIZE)
 
 
 def solid(red: int, channels: int = 3) -> torch.Tensor:

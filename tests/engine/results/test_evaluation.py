@@ -113,6 +113,6 @@ def test_splits_that_are_not_there(run_dir: Path) -> None:
 def test_nothing_is_drawn_for_a_run_on_real_data(run_dir: Path, tmp_path: Path) -> None:
     from engine.errors import DataError
 
-    with pytest.raises(DataError, match="The data is neither in"):
+    with pytest.raises(DataError, match="hymenoptera_data does not exist, and"):
         evaluated(run_dir, "val", "best", f"datamodule.data_dir={tmp_path}")
     assert not list(tmp_path.rglob("*.jpg"))

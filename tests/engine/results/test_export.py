@@ -26,6 +26,7 @@ SETTINGS: dict[str, Any] = {
     "tolerance": 1e-4,
     "check_inputs": 16,
     "opset": 20,
+    "input_shape": None,
 }
 READ = """
 import torch
@@ -91,6 +92,7 @@ def test_sidecar_of_a_run_on_images(run: Path, tmp_path: Path) -> None:
     assert sidecar["run"]["data"] == {"name": "digits", "source": "official"}
     assert sidecar["input"]["shape"] == ["batch", 1, 32, 32]
     assert sidecar["output"]["shape"] == ["batch", 10]
+    assert sidecar["output"]["meaning"].startswith("log-probabilities (")
     assert sidecar["classes"] == list("0123456789")
     assert sidecar["check"] == {
         "inputs": "16 validation inputs of digits (official)",

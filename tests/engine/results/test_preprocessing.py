@@ -12,10 +12,8 @@ from engine.run.trained import Trained, load_trained
 from networks.efficientnet_lite0 import EfficientNetLite0
 
 
-def trained(
-    shape: list[int] | None, target: str = "lightning_modules.classifier.Classifier", **datamodule: object
-) -> Trained:
-    config = OmegaConf.create({"datamodule": datamodule, "lightning_module": {"_target_": target}})
+def trained(shape: list[int] | None, **datamodule: object) -> Trained:
+    config = OmegaConf.create({"datamodule": datamodule})
     data = {"name": "mine", "classes": ["a", "b"], "input_shape": shape}
     return Trained(Path("run"), config, "best", {"hyper_parameters": {"data": data}})
 
@@ -58,7 +56,7 @@ def test_normalization_is_both_or_neither() -> None:
 
 def test_description_of_a_network_on_photos(run_dir: Path) -> None:
     run = load_trained(run_dir, "best")
-    facts = describe(run, EfficientNetLite0(num_classes=2, pretrained=False), torch.zeros(4, 2))
+    facts = describe(run, EfficientNetLite0(num_classes=2, pretrained=False), "float32", torch.zeros(4, 2), "logits")
     assert facts["input"]["shape"] == ["batch", 3, 64, 64]
     assert facts["input"]["value_range"] == [0, 1]
     assert facts["input"]["mean"] is None
@@ -69,23 +67,22 @@ def test_description_of_a_network_on_photos(run_dir: Path) -> None:
     assert scale == "divide by 255"
     assert facts["normalization_in_the_network"] == {"mean": [0.5] * 3, "std": [0.5] * 3}
     assert facts["output"]["shape"] == ["batch", 2]
-    assert "softmax" in facts["output"]["meaning"]
+    assert facts["output"]["meaning"] == "logits"
     assert facts["classes"] == ["ants", "bees"]
 
 
 def test_description_of_normalised_grey_images() -> None:
-    run = trained([1, 8, 9], "lightning_modules.multilabel_classifier.MultilabelClassifier", mean=[0.5], std=[0.25])
-    facts = describe(run, nn.Flatten(), torch.zeros(4, 2))
+    run = trained([1, 8, 9], mean=[0.5], std=[0.25])
+    facts = describe(run, nn.Flatten(), "float32", torch.zeros(4, 2), "logits")
     assert facts["input"]["layout"] == "batch, grey, height, width"
     assert facts["input"]["value_range"] == [-2, 2]
     assert (facts["input"]["mean"], facts["input"]["std"]) == ([0.5], [0.25])
     assert "subtract" in facts["input"]["steps"][-1]
     assert facts["normalization_in_the_network"] is None
-    assert "sigmoid" in facts["output"]["meaning"]
 
 
 def test_description_of_numbers() -> None:
-    facts = describe(trained([7], "lightning_modules.regressor.Regressor"), nn.Identity(), torch.zeros(4, 3))
+    facts = describe(trained([7]), nn.Identity(), "float32", torch.zeros(4, 3), "numbers")
     assert facts["input"] == {"name": "input", "shape": ["batch", 7], "dtype": "float32"}
     assert facts["output"]["shape"] == ["batch", 3]
     assert facts["output"]["meaning"] == "numbers"

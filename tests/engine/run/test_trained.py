@@ -84,3 +84,15 @@ def test_a_checkpoint_that_lacks_weights_is_no_network(run_dir: Path, tmp_path: 
     for load in (trained.load_network, trained.load_module):
         with pytest.raises(RuntimeError, match=r"head\.bias"):
             load()
+
+
+def test_a_setting_that_is_text_stays_text(run_dir: Path) -> None:
+    assert load_trained(run_dir, "best", ["datamodule.data_dir=123"]).config.datamodule.data_dir == "123"
+
+
+def test_a_checkpoint_that_was_kept_beside_the_others(run_dir: Path, tmp_path: Path) -> None:
+    shutil.copytree(run_dir, tmp_path / "run")
+    (tmp_path / "run" / "checkpoints" / "last.ckpt").rename(tmp_path / "run" / "checkpoints" / "mine.ckpt")
+    assert load_trained(tmp_path / "run", "mine").checkpoint == "mine"
+    with pytest.raises(UserError, match=r"^checkpoint=\.\./mine: choose from"):
+        load_trained(tmp_path / "run", "../mine")

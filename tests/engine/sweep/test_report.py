@@ -78,3 +78,46 @@ def test_nothing_completed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
 )
 def test_ranges(numbers: list[int], expected: str) -> None:
     assert ranges(numbers) == expected
+
+
+@pytest.mark.parametrize(
+    ("facts", "column", "reason"),
+    [
+        ({"network": "lite", "substitute_for": "resnet18"}, "substitute for", "none: same network"),
+        ({"network": "lite", "source": "stand-in"}, "data", "none: other data"),
+    ],
+)
+def test_what_cannot_be_compared_gets_no_difference(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], facts: dict[str, str], column: str, reason: str
+) -> None:
+    first = [completed(seed, 0.9 + 0.01 * seed, network="a", seed=seed) for seed in range(3)]
+    second = [completed(3 + seed, 0.8 + 0.02 * seed, network="b", seed=seed) for seed in range(3)]
+    for row in first:
+        row.network, row.source = "lite", "official"
+    for row in second:
+        row.source = "official"
+        vars(row).update(facts)
+    sweep = sweep_of(tmp_path, *first, *second)
+    print_sweep(sweep)
+    text = capsys.readouterr().out
+    assert column in text
+    assert reason in text
+    assert next(value for key, value in facts.items() if key != "network") in text
+
+
+@pytest.mark.parametrize(
+    ("better", "worse", "expected"),
+    [
+        ([0.9, 0.9, 0.9], [0.8, 0.8, 0.8], ["all equal", "-0.1, all equal"]),
+        ([0.9, 0.91], [0.8, 0.83], ["n = 2", ", n = 2"]),
+        ([0.9, 0.8, 0.7], [0.7, 0.9, 0.78], ["within chance"]),
+    ],
+)
+def test_words_where_an_interval_would_mislead(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], better: list[float], worse: list[float], expected: list[str]
+) -> None:
+    scores = [("a", seed, score) for seed, score in enumerate(better)]
+    scores += [("b", seed, score) for seed, score in enumerate(worse)]
+    print_sweep(sweep_of(tmp_path, *(completed(n, s, network=net, seed=i) for n, (net, i, s) in enumerate(scores))))
+    text = capsys.readouterr().out
+    assert all(word in text for word in expected), text

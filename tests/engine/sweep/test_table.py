@@ -44,7 +44,8 @@ def test_a_row_follows_its_job_to_stand_in_data_and_forgets_an_old_error(sweep: 
 
 
 def test_files_say_the_same(sweep: Sweep, tmp_path: Path) -> None:
-    end(tmp_path / "001", status="completed", **{"best/val/acc": 0.25, "val/acc": 0.125}, seconds=2)
+    made_of = {"data": {"source": "official"}, "network": {"name": "lite", "substitute_for": "resnet18"}}
+    end(tmp_path / "001", status="completed", **{"best/val/acc": 0.25, "val/acc": 0.125}, seconds=2, **made_of)
     sweep.jobs[1].take(tmp_path)
     sweep.write()
     assert read_sweep(tmp_path) == sweep
@@ -64,6 +65,9 @@ def test_files_say_the_same(sweep: Sweep, tmp_path: Path) -> None:
         "seconds": "2",
         "directory": "001",
         "error": "",
+        "source": "official",
+        "network": "lite",
+        "substitute_for": "resnet18",
         "command": "python train.py",
     }
     assert not list(tmp_path.glob(".sweep.json*")), "nothing is left of writing"

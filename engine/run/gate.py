@@ -1,0 +1,38 @@
+"""The gate of a run's or sweep's directory, which may come from a stranger."""
+
+import os
+import stat
+from pathlib import Path
+
+from engine.errors import UserError
+
+ALLOW_LINKS = "LIGHTNING_EXPERIMENTS_ALLOW_LINKS"
+"""Set this environment variable to read directories with links of your own in them."""
+
+MAX_ENTRIES = 1_000_000
+KINDS = {stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket", stat.S_IFCHR: "device", stat.S_IFBLK: "device"}
+
+
+def require_plain(directory: Path, given: str) -> None:
+    """UserError if anything below `directory`, which was `given` as `resume=DIR`, say, is no regular file or folder.
+
+    A link could lead a write out of the directory, and reading a pipe might never end. Only wandb's own folder may hold
+    links: wandb makes them, and nothing here opens what they lead to.
+    """
+    seen = 0
+    for folder, folders, files in os.walk(directory):
+        if Path(folder).parent == directory and Path(folder).name == "wandb":
+            folders.clear()
+            continue
+        for name in (*folders, *files):
+            path = Path(folder, name)
+            mode = path.lstat().st_mode
+            if stat.S_ISLNK(mode) and os.environ.get(ALLOW_LINKS):
+                continue
+            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                kind = "link" if stat.S_ISLNK(mode) else KINDS.get(stat.S_IFMT(mode), "special file")
+                hint = f", or set {ALLOW_LINKS}=1 if you made it" if kind == "link" else ""
+                raise UserError(f"{given}: {path} is a {kind}, which no run directory contains: remove it{hint}.")
+        seen += len(folders) + len(files)
+        if seen > MAX_ENTRIES:
+            raise UserError(f"{given}: the directory holds more than {MAX_ENTRIES:,} files, which no run does.")

@@ -1,0 +1,150 @@
+"""Parts written as Lightning's documentation writes them, trained through train.py from YAML alone."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from pytorch_lightning import LightningDataModule, LightningModule
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
+
+from tests.conftest import ROOT, RunTrain, Train, metrics_of
+
+EXPERIMENT = """# @package _global_
+defaults:
+  - override /datamodule: foreign
+  - override /lightning_module: foreign
+  - override /network: null
+  - override /loss: null
+  - override /optimizer: null
+  - override /scheduler: null
+  - override /callback: [default]
+  - override /logger: [tensorboard, csv]
+trainer: {max_epochs: 2, accelerator: cpu, devices: 1}
+"""
+
+
+class Stream(IterableDataset):  # type: ignore[type-arg]
+    def __iter__(self):  # type: ignore[no-untyped-def]
+        yield from ({"x": torch.randn(4), "y": torch.tensor(0.0)} for _ in range(8))
+
+
+class Dictionaries(LightningDataModule):
+    """Streams of dictionaries, no validation; `setup` needs the Trainer."""
+
+    def setup(self, stage: str) -> None:
+        assert self.trainer is not None
+
+    def train_dataloader(self) -> DataLoader[object]:
+        return DataLoader(Stream(), batch_size=4)
+
+
+class Numbers(LightningDataModule):
+    """Two validation loaders, and one for a test."""
+
+    def train_dataloader(self) -> DataLoader[object]:
+        return DataLoader(TensorDataset(torch.randn(16, 4), torch.zeros(16)), batch_size=4)
+
+    def val_dataloader(self) -> list[DataLoader[object]]:
+        return [self.train_dataloader(), self.train_dataloader()]
+
+    test_dataloader = train_dataloader
+
+
+class FromDictionaries(LightningModule):
+    def __init__(self, lr: float) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.layer = torch.nn.Linear(4, 1)
+
+    def training_step(self, batch, batch_idx):  # type: ignore[no-untyped-def]
+        loss = (self.layer(batch["x"])[:, 0] - batch["y"]).square().mean()
+        self.log("train_loss", loss)
+        return loss
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.Adam(self.parameters(), lr=self.hparams["lr"])
+
+
+class TwoOptimizers(LightningModule):
+    """A generator and a discriminator, stepped in turn by hand."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.generator, self.discriminator = torch.nn.Linear(2, 4), torch.nn.Linear(4, 1)
+
+    def training_step(self, batch, batch_idx):  # type: ignore[no-untyped-def]
+        for optimizer, sign in zip(self.optimizers(), (1, -1), strict=True):
+            loss = sign * self.discriminator(self.generator(torch.randn(4, 2))).mean()
+            optimizer.zero_grad()
+            self.manual_backward(loss)
+            optimizer.step()
+
+    def validation_step(self, batch, batch_idx, dataloader_idx=0):  # type: ignore[no-untyped-def]
+        self.log("val_loss", self.discriminator(batch[0]).square().mean())
+
+    def test_step(self, batch, batch_idx):  # type: ignore[no-untyped-def]
+        self.log("test/loss", self.discriminator(batch[0]).square().mean())
+
+    def configure_optimizers(self):  # type: ignore[no-untyped-def]
+        return [torch.optim.SGD(part.parameters(), lr=0.01) for part in (self.generator, self.discriminator)]
+
+
+def options(folder: Path, module: str, datamodule: str | None) -> tuple[str, ...]:
+    """A --config-dir with these two parts, given as --config-dir wants it."""
+    for group, target in (("lightning_module", module), ("datamodule", datamodule), ("experiment", None)):
+        (folder / "conf" / group).mkdir(parents=True, exist_ok=True)
+        text = EXPERIMENT if group == "experiment" else f"_target_: {target}\n"
+        (folder / "conf" / group / "foreign.yaml").write_text(text)
+    return ("--config-path", str(ROOT / "conf"), "--config-dir", str(folder / "conf"))
+
+
+BORING = "pytorch_lightning.demos.boring_classes.Boring"
+
+
+def test_lightnings_own_demo_with_nothing_monitored(
+    tmp_path: Path, train_here: Train, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "999")
+    config = options(tmp_path, f"{BORING}Model", f"{BORING}DataModule")
+    directory = train_here(tmp_path, "experiment=foreign", "monitor.metric=null", config=config)
+    metrics = metrics_of(directory)
+    assert (metrics["status"], metrics["epochs"], metrics["data"]["name"]) == ("completed", 2, "BoringDataModule")
+    assert not {"best/epoch", "best/None"} & metrics.keys()
+    assert (directory / "checkpoints" / "last.ckpt").is_file()
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "a best checkpoint (monitor=null)" in printed
+    assert "LIGHTNING_EXPERIMENTS_ALLOW=pytorch_lightning" in printed
+    assert "trainer.max_epochs=4" in printed
+    assert not any(script in printed for script in ("python evaluate.py", "python predict.py", "python export.py"))
+
+
+def test_streams_of_dictionaries_without_validation(tmp_path: Path, train_here: Train) -> None:
+    config = options(tmp_path, f"{__name__}.FromDictionaries", f"{__name__}.Dictionaries")
+    directory = train_here(tmp_path, "experiment=foreign", "+lightning_module.lr=0.1", "monitor=null", config=config)
+    metrics = metrics_of(directory)
+    assert metrics["status"] == "completed"
+    assert metrics["train_loss"] > 0
+
+
+def test_two_optimizers_two_validation_loaders_and_a_test(tmp_path: Path, train_here: Train) -> None:
+    config = options(tmp_path, f"{__name__}.TwoOptimizers", f"{__name__}.Numbers")
+    metric = ("monitor.metric=val_loss/dataloader_idx_0", "monitor.mode=min")
+    directory = train_here(tmp_path, "experiment=foreign", *metric, config=config)
+    metrics = metrics_of(directory)
+    assert metrics["status"] == "completed"
+    assert metrics["best/val_loss/dataloader_idx_0"] <= metrics["val_loss/dataloader_idx_0"]
+    assert metrics["test/loss"] >= 0
+    assert (directory / "checkpoints" / "best.ckpt").is_file()
+
+
+def test_ascii_terminals_and_a_metric_that_is_not_logged(
+    tmp_path: Path, run_train: RunTrain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options(tmp_path, f"{BORING}Model", f"{BORING}DataModule")
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    done = run_train("--config-dir", str(tmp_path / "conf"), "experiment=foreign", cwd=tmp_path)
+    assert "1 ? cpu" in done.stdout
+    assert done.returncode == 1
+    assert "monitor.metric=val/acc: no such metric was logged" in done.stderr
+    assert "Traceback" not in done.stderr
