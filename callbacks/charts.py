@@ -13,6 +13,8 @@ Layout = dict[str, dict[str, list[Any]]]
 class Charts(Callback):
     """Draws training and validation in one chart, and groups what else a run logs."""
 
+    follows_chunks = True
+
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.ckpt_path is None and isinstance(pl_module, AccountedModule):
             for logger in tensorboard_loggers(trainer):

@@ -18,6 +18,8 @@ class EvaluationCallback(Callback):
     For a procedure whose steps return outputs (N, num_classes), on batches of inputs and labels (N,).
     """
 
+    follows_chunks = True
+
     is_last_alone: ClassVar[bool] = False
     """Whether it shows of the validations the last one alone."""
 

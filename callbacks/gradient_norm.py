@@ -14,9 +14,11 @@ from engine.training.step_counter import StepCounter
 class GradientNorm(Callback):
     """Logs `train/grad_norm` where callbacks/step_curves.py logs its points: that of the step's gradients, as a whole.
 
-    It is the norm before any clipping. Where the weights are shared out over processes (fsdp) no process has all
-    gradients, and there is no curve.
+    It is the norm before any clipping. There is no curve where no process has all gradients (fsdp), nor for several
+    optimizers.
     """
+
+    follows_chunks = True
 
     def __init__(self) -> None:
         self._norm: Tensor | None = None
@@ -33,9 +35,10 @@ class GradientNorm(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
-        if not self._steps.passes(trainer, every) or isinstance(trainer.strategy, FSDPStrategy):
+        shared_out = isinstance(trainer.strategy, FSDPStrategy) or len(trainer.optimizers) != 1
+        if not self._steps.passes(trainer, every) or shared_out:
             return
-        if not pl_module.automatic_optimization:
+        if getattr(pl_module, "takes_chunks", False):
             # The last step's gradients are still there, and nobody clipped them.
             self._norm = gradient_norm(trainer.optimizers[0])
         if self._norm is not None:

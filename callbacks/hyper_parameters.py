@@ -33,6 +33,8 @@ class HyperParameters(Callback):
     as well. What a sweep varies, `swept`, has a column under its own key, whatever it is; else the keys SHOWN have one.
     """
 
+    follows_chunks = True
+
     def __init__(self, *, metric: str, mode: Literal["max", "min"], swept: Mapping[str, Any]) -> None:
         self.metric = metric
         self.swept = swept

@@ -23,6 +23,7 @@ class ImageGrids(PredictionCallback):
     The photos shown are spread evenly over the split, the same ones each time.
     """
 
+    follows_chunks = True
     needs = ("classes", "labels", "images")
 
     def __init__(self, *, max_images: Annotated[int, Ge(1)]) -> None:

@@ -5,6 +5,8 @@ from annotated_types import Ge, Le
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from engine.errors import UserError
+
 
 class Lookahead(Callback):
     """Pulls the weights back to a moving average of themselves every few optimizer steps, ever more strongly.
@@ -26,6 +28,8 @@ class Lookahead(Callback):
         power: exponent of its growth over the training.
     """
 
+    follows_chunks = True
+
     def __init__(
         self,
         *,
@@ -42,13 +46,16 @@ class Lookahead(Callback):
         self._weights: dict[str, Tensor] = {}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        (optimizer,) = trainer.optimizers
-        self._last_step: Any = self.total_steps or pl_module.total_steps
+        if len(trainer.optimizers) != 1:
+            raise UserError(f"callback.lookahead: it is for one optimizer, and there are {len(trainer.optimizers)}.")
+        known: Any = getattr(pl_module, "total_steps", None)
+        spanned = self.total_steps or (known() if callable(known) else trainer.estimated_stepping_batches)
+        self._last_step: float = spanned
         state = pl_module.state_dict()  # its tensors share the module's memory
         self._weights = {name: tensor for name, tensor in state.items() if tensor.is_floating_point()}
         start = self.average or {name: tensor.clone() for name, tensor in self._weights.items()}
         self.average = {name: start[name].to(tensor.device) for name, tensor in self._weights.items()}
-        optimizer.register_step_post_hook(self._after_step)
+        trainer.optimizers[0].register_step_post_hook(self._after_step)
 
     @torch.no_grad()
     def _after_step(self, *_: Any) -> None:

@@ -25,6 +25,8 @@ class NetworkGraph(Callback):
     weights are shared out over processes (fsdp), which cannot run in one alone.
     """
 
+    follows_chunks = True
+
     drawn: ClassVar[dict[str, bytes]] = {}  # in this process: the runs of a sweep have few networks
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -13,6 +13,8 @@ from callbacks.loggers import tensorboard_loggers
 class RunText(Callback):
     """Writes the resolved config, how to repeat the run, and what it lacks (real data, the wanted weights)."""
 
+    follows_chunks = True
+
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.ckpt_path is not None:  # they are there already
             return

@@ -14,6 +14,8 @@ class Whitening(Callback):
     Source: Jordan 2024, arXiv 2404.00498, section 3.2 (there 5,000 images and 3 epochs).
     """
 
+    follows_chunks = True
+
     def __init__(self, *, max_images: Annotated[int, Ge(1)], bias_epochs: Annotated[int, Ge(0)]) -> None:
         self.max_images = max_images
         self.bias_epochs = bias_epochs

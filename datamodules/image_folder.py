@@ -124,7 +124,9 @@ class ImageFolder(LightningDataModule):
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         images, labels = batch
-        return normalize(images, self.mean, self.std), labels
+        normalized = normalize(images, self.mean, self.std)
+        module: Any = self.trainer and self.trainer.lightning_module
+        return (normalized.to(module.dtype) if module else normalized), labels  # trainer.precision may be bf16-true
 
     has_test = False
 

@@ -9,6 +9,7 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from engine.data.chunk import takes_chunks
 from engine.data.tensor_loader import TensorDataLoader, Transform
 from engine.errors import DataError
 from functional.image_transform import ImageTransform
@@ -111,7 +112,7 @@ class InMemory(LightningDataModule):
             batch_size=self.batch_size,
             shuffle=self._shuffle,
             drop_last=self.drop_last,
-            chunk=self.chunk,
+            chunk=self.chunk if takes_chunks(self.trainer) else 1,
         )
 
     @property

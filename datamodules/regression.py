@@ -7,6 +7,7 @@ from annotated_types import Ge
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
 
+from engine.data.chunk import takes_chunks
 from engine.data.keyed import keyed_generator
 from engine.data.tensor_loader import TensorDataLoader
 
@@ -49,7 +50,7 @@ class Regression(LightningDataModule):
         self.chunk = chunk
 
     def train_dataloader(self) -> TensorDataLoader:
-        return self._loader(self.steps_per_epoch, self.chunk)
+        return self._loader(self.steps_per_epoch, self.chunk if takes_chunks(self.trainer) else 1)
 
     def val_dataloader(self) -> TensorDataLoader:
         return self._loader(1, 1)

@@ -10,6 +10,7 @@ from torchmetrics import MetricCollection
 
 from engine.features.fold_accuracy import FoldAccuracy
 from engine.training.accounted_module import Outcome
+from engine.training.initialization import initialize
 from lightning_modules.feature_extractor import FeatureExtractor
 from networks.pretrained import Pretrained
 from networks.stacked_linear import StackedLinear
@@ -29,6 +30,8 @@ class CrossValidator(FeatureExtractor):
     In checkpoints `network.head` is the mean of all heads, so that an exported network answers with their mean logits.
     """
 
+    follows_chunks = True
+
     def __init__(
         self,
         *,
@@ -41,7 +44,10 @@ class CrossValidator(FeatureExtractor):
         super().__init__(network=network, outputs=outputs, **classifier)
         head = network.head
         self.num_heads = num_folds * num_repeats
-        self.heads = StackedLinear([nn.Linear(head.in_features, head.out_features) for _ in range(self.num_heads)])
+        heads = [nn.Linear(head.in_features, head.out_features) for _ in range(self.num_heads)]
+        for new in heads:
+            initialize(new, classifier["init"])
+        self.heads = StackedLinear(heads)
         folds = FoldAccuracy(num_classes=self.num_classes, num_folds=num_folds, num_repeats=num_repeats)
         self.val_metrics = MetricCollection({"folds": folds}, prefix="val/")
 
@@ -58,12 +64,12 @@ class CrossValidator(FeatureExtractor):
         if len(batch) == 2:
             features, labels = batch
             logits, labels = self.heads(features).flatten(0, 1), labels.flatten()
-            return Outcome(self.loss(logits, labels) * self.num_heads, logits, labels)
+            return Outcome(self.compared(logits, labels) * self.num_heads, logits, labels)
         features, labels, held_out = batch
         photos = torch.arange(len(features), device=features.device)
         logits = self.heads(features)[held_out, photos[:, None]].flatten(0, 1)
         labels = labels.repeat_interleave(held_out.shape[1])
-        return Outcome(self.loss(logits, labels), logits, torch.stack([labels, held_out.flatten()], dim=1))
+        return Outcome(self.compared(logits, labels), logits, torch.stack([labels, held_out.flatten()], dim=1))
 
     def validation_step(self, batch: Any, batch_idx: int) -> Tensor:
         logits = super().validation_step(batch, batch_idx)

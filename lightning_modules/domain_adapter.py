@@ -30,6 +30,7 @@ class DomainAdapter(Classifier):
         weight: λ at the end; 0: training on the source alone.
     """
 
+    follows_chunks = True
     network: Any
 
     def __init__(self, *, discrepancy: nn.Module, weight: Annotated[float, Ge(0)], **classifier: Any) -> None:
@@ -46,7 +47,7 @@ class DomainAdapter(Classifier):
         features = self.network.features(torch.cat(inputs.unbind(1)))
         logits = self.network.head(features)
         source = logits[: len(labels)]
-        loss = self.loss(source, labels)
+        loss = self.compared(source, labels)
         if weight := self.current_weight():
             distance = sum(self.discrepancy(*layer.split(len(labels))) for layer in (features, logits))
             loss = loss + weight * distance

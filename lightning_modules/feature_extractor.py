@@ -23,13 +23,11 @@ class FeatureExtractor(Classifier):
 
     network: Pretrained
 
-    def __init__(self, **classifier: Any) -> None:
-        super().__init__(**classifier)
-        if not hasattr(self.network, "backbone"):
-            raise TypeError(
-                f"network: {type(self.network).__name__} has no backbone to freeze (networks/pretrained.py)."
-            )
-        self.network.backbone.requires_grad_(False)
+    def __init__(self, *, network: Pretrained, **classifier: Any) -> None:
+        if not hasattr(network, "backbone"):
+            raise TypeError(f"network: {type(network).__name__} has no backbone to freeze (networks/pretrained.py).")
+        network.backbone.requires_grad_(False)  # before `init` redraws what is trained
+        super().__init__(network=network, **classifier)
 
     def train(self, mode: bool = True) -> "FeatureExtractor":
         super().train(mode)

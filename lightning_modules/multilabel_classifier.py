@@ -18,6 +18,7 @@ class MultilabelClassifier(Classifier):
     """
 
     several = True
+    follows_chunks = True
 
     def __init__(self, *, outputs: Literal["logits"], **classifier: Any) -> None:
         super().__init__(outputs=outputs, **classifier)

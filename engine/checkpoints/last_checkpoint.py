@@ -36,6 +36,8 @@ class LastCheckpoint(Checkpoint):
             first chunk that makes so many); null: not.
     """
 
+    follows_chunks = True
+
     def __init__(
         self,
         *,

@@ -36,3 +36,9 @@ class Chunk:
         for batch in self.batches:
             moved.append(tuple(tensor.to(device, non_blocking=True) for tensor in batch))
         return moved
+
+
+def takes_chunks(trainer: Any) -> bool:
+    """Whether the module that is trained works through chunks; a loader that no Trainer asks for hands them out."""
+    module = getattr(trainer, "lightning_module", None)
+    return module is None or getattr(module, "takes_chunks", False)

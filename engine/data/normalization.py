@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def normalize(images: Tensor, mean: Sequence[float] | None, std: Sequence[float] | None) -> Tensor:
-    """uint8 images (N, C, H, W) as float in [0, 1], less `mean` and divided by `std` per channel if they are given."""
+    """uint8 images (N, C, H, W) as float32 in [0, 1], less `mean` and divided by `std` per channel if given."""
     scaled = images.float().div_(255)
     if mean is None or std is None:
         return scaled

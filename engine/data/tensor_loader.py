@@ -1,4 +1,4 @@
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -57,7 +57,7 @@ class TensorDataLoader:
         self.shuffle, self.seed = shuffle, seed
         self.rank, self.world_size = rank, world_size
         self.epoch = 0
-        self._batch = 0  # mini-batches of the epoch that were handed out
+        self._samples = 0  # of the epoch, that were handed out
         self._resuming = False
 
     @property
@@ -68,15 +68,22 @@ class TensorDataLoader:
     def set_epoch(self, epoch: int) -> None:
         """Iterate over this epoch next: from its first batch, or from a loaded position in this epoch."""
         if epoch != self.epoch:
-            self.epoch, self._batch, self._resuming = epoch, 0, False
+            self.epoch, self._samples, self._resuming = epoch, 0, False
 
     def state_dict(self) -> dict[str, Any]:
-        """The position: the epoch, and how many of its mini-batches were handed out."""
-        return {"epoch": self.epoch, "batch": self._batch}
+        """The position: the epoch, and how many of its samples were handed out, whatever size the batches had."""
+        return {"epoch": self.epoch, "samples": self._samples}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Let the next iteration go on after that position; it is empty if the epoch was over."""
-        self.epoch, self._batch, self._resuming = state_dict["epoch"], state_dict["batch"], True
+        """Starts the next iteration after that position; it is empty if the epoch was over."""
+        self.epoch, self._samples, self._resuming = state_dict["epoch"], samples_done(state_dict, self.batch_size), True
+
+    @property
+    def batches_done(self) -> int:
+        """How many of the epoch's `len()` are behind the position: all but those that are still to come."""
+        samples = self._share_size() - self._samples
+        left = samples // self.batch_size if self.drop_last else -(-samples // self.batch_size)
+        return len(self) - -(-max(0, left) // self.chunk)
 
     @property
     def num_batches(self) -> int:
@@ -90,23 +97,28 @@ class TensorDataLoader:
 
     def __iter__(self) -> Iterator[Batch | Chunk]:
         # A generator, so nothing runs before the first `next`: Lightning calls iter() first and set_epoch() after.
-        self._batch = self._batch if self._resuming else 0
+        self._samples = self._samples if self._resuming else 0
         self._resuming = False
         chunk = Chunk()
-        for batch in self._batches(self.epoch, self._batch):
+        for batch in self._batches(self.epoch, self._samples):
             if self.chunk == 1:
-                self._batch += 1
+                self._samples += self.batch_size
                 yield batch
                 continue
             chunk.append(batch)
-            if len(chunk) == self.chunk or self._batch + len(chunk) == self.num_batches:
-                self._batch += len(chunk)
+            if len(chunk) == self.chunk:
+                self._samples += len(chunk) * self.batch_size
                 yield chunk
                 chunk = Chunk()
+        if len(chunk):
+            self._samples += len(chunk) * self.batch_size
+            yield chunk
 
     def _batches(self, epoch: int, start: int) -> Iterator[Batch]:
-        """The mini-batches of an epoch from number `start` on."""
-        order = self._order(epoch)[start * self.batch_size : self.num_batches * self.batch_size]
+        """The mini-batches of an epoch from sample number `start` on."""
+        order = self._order(epoch)[start:]
+        if self.drop_last:
+            order = order[: len(order) // self.batch_size * self.batch_size]
         block = max(1, BLOCK_BYTES // self._batch_bytes()) * self.batch_size
         for indices in order.split(block) if len(order) else ():
             inputs, *others = (tensor.index_select(0, indices) for tensor in self.tensors)
@@ -132,3 +144,8 @@ class TensorDataLoader:
     def _batch_bytes(self) -> int:
         inputs = self.tensors[0]
         return max(1, inputs[0].numel() * inputs.element_size() * self.batch_size)
+
+
+def samples_done(position: Mapping[str, int], batch_size: int) -> int:
+    """Out of a loader's state: checkpoints before samples were counted hold the number of batches."""
+    return position["samples"] if "samples" in position else position["batch"] * batch_size

@@ -12,6 +12,7 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
+from engine.data.chunk import takes_chunks
 from engine.data.keyed import keyed_generator
 from engine.data.normalization import normalize
 from engine.data.tensor_loader import TensorDataLoader
@@ -125,7 +126,8 @@ class Features(LightningDataModule):
             position += len(pictures)
 
     def train_dataloader(self) -> TensorDataLoader:
-        return self._loader("train", self.photos.batch_size, shuffle=True, chunk=self.chunk)
+        chunk = self.chunk if takes_chunks(self.trainer) else 1
+        return self._loader("train", self.photos.batch_size, shuffle=True, chunk=chunk)
 
     def val_dataloader(self) -> TensorDataLoader:
         return self._loader("val", EVAL_BATCH_SIZE, shuffle=False, chunk=1)

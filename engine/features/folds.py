@@ -8,7 +8,7 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
-from engine.data.chunk import Batch
+from engine.data.chunk import Batch, takes_chunks
 from engine.data.keyed import keyed_generator
 from engine.data.stratified_folds import stratified_folds
 from engine.data.tensor_loader import TensorDataLoader
@@ -57,7 +57,7 @@ class Folds(Features):
             # Where the Trainer is to overfit some batches, the same ones come over and over.
             shuffle=self.trainer is None or not self.trainer.overfit_batches,  # type: ignore[attr-defined]
             seed=photos.seed,
-            chunk=self.chunk,
+            chunk=self.chunk if takes_chunks(self.trainer) else 1,
         )
 
     def val_dataloader(self) -> TensorDataLoader:
@@ -119,7 +119,7 @@ class FoldLoader(TensorDataLoader):
         features, labels = self.tensors
         views = features.shape[1]
         flat = features.flatten(0, 1)  # (photo, view)
-        for rows in self._order(epoch).split(self.batch_size)[start:]:
+        for rows in self._order(epoch)[start:].split(self.batch_size):
             indices = rows.T
             looks = flat.index_select(0, (indices * views + epoch % views).flatten())
             yield looks.view(*indices.shape, -1), labels[indices]

@@ -6,36 +6,46 @@ from typing import Any
 from torch.utils.data import DataLoader, Dataset
 
 from engine.data.keyed_sampler import KeyedSampler
+from engine.data.tensor_loader import samples_done
 
 
 class PhotoLoader(DataLoader[Any]):
     """A DataLoader over a KeyedSampler that knows its position, so that a resumed training goes on amid an epoch.
 
-    The position counts the batches that were handed out, not those that workers fetched ahead: it does not depend on
-    the number of workers.
+    The position counts the samples that were handed out, not those that workers fetched ahead: it depends neither on
+    the number of workers nor on the size of the batches.
     """
 
     def __init__(self, dataset: Dataset[Any], sampler: KeyedSampler, *, batch_size: int, **settings: Any) -> None:
         super().__init__(dataset, batch_size, sampler=sampler, **settings)
         self.keyed_sampler = sampler
-        self._position = {"epoch": 0, "batch": 0}
+        self._position = {"epoch": 0, "samples": 0}
         self._resuming = False
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         # A generator, so nothing is fetched before the first `next`: Lightning calls iter() first, set_epoch() after.
         epoch = self.keyed_sampler.epoch
-        start = self._position["batch"] if self._resuming and self._position["epoch"] == epoch else 0
-        self._position, self._resuming = {"epoch": epoch, "batch": start}, False
+        start = self._position["samples"] if self._resuming and self._position["epoch"] == epoch else 0
+        self._position, self._resuming = {"epoch": epoch, "samples": start}, False
         assert self.batch_size is not None
-        self.keyed_sampler.skip = start * self.batch_size
+        self.keyed_sampler.skip = start
         for batch in super().__iter__():
-            self._position["batch"] += 1
+            self._position["samples"] += self.batch_size
             yield batch
 
     def state_dict(self) -> dict[str, int]:
-        """The position: the epoch, and how many of its batches were handed out."""
+        """The position: the epoch, and how many of its samples were handed out."""
         return dict(self._position)
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Let the next iteration go on after that position, if it is of the same epoch."""
-        self._position, self._resuming = dict(state_dict), True
+        """Starts the next iteration after that position, if it is of the same epoch."""
+        assert self.batch_size is not None
+        samples = samples_done(state_dict, self.batch_size)
+        self._position, self._resuming = {"epoch": state_dict["epoch"], "samples": samples}, True
+
+    @property
+    def batches_done(self) -> int:
+        """How many of the epoch's batches are behind the position: all but those that are still to come."""
+        assert self.batch_size is not None
+        samples = max(0, len(self.keyed_sampler) - self._position["samples"])
+        return len(self) - (samples // self.batch_size if self.drop_last else -(-samples // self.batch_size))

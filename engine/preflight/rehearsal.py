@@ -15,10 +15,12 @@ from hydra.utils import instantiate
 from torch import nn
 from torch.nn.modules.loss import _Loss
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.overrides import TorchFunctionMode
 
 from engine.build import READ_HERE
 from engine.checkpoints.architecture import differences, saved_shapes
+from engine.errors import UserError
 from engine.preflight.findings import Findings, is_known, select
 from engine.preflight.monitors import check_monitors
 from engine.preflight.targets import find_target
@@ -26,6 +28,7 @@ from engine.run.failure import MEMORY
 from engine.training.accounted_module import AccountedModule
 from engine.training.parameter_groups import parameter_groups
 from engine.training.procedure import Procedure
+from engine.training.schedule import lr_scheduler_config
 from engine.wording import nearest
 
 Settings = Mapping[str, Any]
@@ -59,6 +62,8 @@ def rehearse(findings: Findings) -> None:
         if all(made is not None or findings.values.get(part) is None for part, made in given.items()):
             module = _make(findings, "lightning_module", lambda node: _procedure(node, network, loss))
         _try_optimizer(findings, module)
+        if module is not None and network is not None:
+            _check_initialization(findings, network)
         if isinstance(module, AccountedModule):  # any other says only in training what it logs
             check_monitors(findings, module)
         if network is not None and findings.values.get("resume"):
@@ -184,7 +189,7 @@ def _try_optimizer(findings: Findings, module: Any) -> None:
     groups: list[dict[str, Any]] = [{}]
     if module is not None:
         try:
-            groups = parameter_groups(module.trainable(), module.param_groups)
+            groups = parameter_groups(module.trained_parameters(), module.param_groups)
         except (ValueError, KeyError, re.error) as error:
             findings.add("lightning_module.param_groups", str(error))
 
@@ -196,11 +201,15 @@ def _try_optimizer(findings: Findings, module: Any) -> None:
 
     def make_scheduler(node: Settings) -> Any:
         optimizer = make(findings.values["optimizer"])
-        span = {"total_steps": STEPS} if node.get("total_steps", 0) is None else {}
-        scheduler = instantiate(node)(optimizer, **span)
+        schedule: Any = {**findings.values["scheduler"], "scheduler": instantiate(node)}
+        try:
+            scheduler = lr_scheduler_config(schedule, optimizer, lambda: STEPS)["scheduler"]
+        except UserError as error:
+            key, _, text = str(error).partition(": ")
+            return findings.add(key.partition("=")[0], text)
         for _ in range(2):
             optimizer.step()
-            scheduler.step()
+            scheduler.step(*([0.0] if isinstance(scheduler, ReduceLROnPlateau) else []))
         return scheduler
 
     optimizer = _make(findings, "optimizer", make)
@@ -211,6 +220,14 @@ def _try_optimizer(findings: Findings, module: Any) -> None:
             path = f"lightning_module.param_groups[{index}].{key}"
             findings.add(path, f"{type(optimizer).__name__} takes no {key}; {nearest(key, optimizer.defaults)}")
     _make(findings, "scheduler.scheduler", make_scheduler)
+
+
+def _check_initialization(findings: Findings, network: nn.Module) -> None:
+    """Whether `init` would redraw pretrained weights that are trained; frozen ones it leaves alone."""
+    init, pretrained = (select(findings.values, path) for path in ("lightning_module.init", "network.pretrained"))
+    backbone = getattr(network, "backbone", network)
+    if init is not None and pretrained is True and any(weight.requires_grad for weight in backbone.parameters()):
+        findings.add("lightning_module.init", "would redraw the pretrained weights: null, or network.pretrained=false")
 
 
 def _check_checkpoint(findings: Findings, network: nn.Module) -> None:

@@ -32,6 +32,8 @@ class Pruning(Callback):
         pruner: what decides; None: nothing is stopped.
     """
 
+    follows_chunks = True
+
     def __init__(
         self, *, metric: str, study: str, study_name: str, trial: int | None, pruner: BasePruner | None
     ) -> None:

@@ -18,6 +18,7 @@ from engine.run.allowlist import ALLOW, targets, unlisted
 from engine.run.data_facts import data_name, notices
 from engine.run.record import Record, best_checkpoint
 from engine.training.accounted_module import AccountedModule
+from engine.training.chunks import single_steps_because
 from engine.wording import class_metric, class_metrics, figure
 
 MARGIN = 18  # columns of a panel that a command cannot have
@@ -44,6 +45,8 @@ def print_start(record: Record, datamodule: Any, module: Any, trainer: Any) -> N
     }
     if missing := "; ".join(not_guaranteed(record, datamodule, module, trainer)):
         rows["limits"] = f"not guaranteed: {missing}"
+    if reason := single_steps_because(trainer, module, datamodule):
+        rows["steps"] = f"one at a time, not {datamodule.chunk}: {reason}"
     commands = {"look": f"tensorboard --logdir {typed(record.directory)}"}
     _print_panel(cfg.name, [], rows | _noticed(cfg, data_name(datamodule)["source"]), commands)
 

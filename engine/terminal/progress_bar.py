@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Column
 
+from engine.errors import UserError
+
 logger = logging.getLogger(__name__)
 
 
@@ -26,6 +28,8 @@ class ProgressBar(callbacks.ProgressBar):
         refresh_seconds: shortest time between two looks at a terminal.
         line_seconds: time between two lines in a log.
     """
+
+    follows_chunks = True
 
     def __init__(self, *, refresh_seconds: Annotated[float, Gt(0)], line_seconds: Annotated[float, Gt(0)]) -> None:
         super().__init__()
@@ -134,7 +138,11 @@ class ProgressBar(callbacks.ProgressBar):
 
 def total_steps(trainer: Trainer, pl_module: Any) -> int | None:
     """Optimizer steps of the whole training; None if it has no end."""
-    endless = trainer.max_epochs in (None, -1) and trainer.max_steps == -1
-    known = hasattr(pl_module, "total_steps")
-    steps = None if endless else pl_module.total_steps if known else trainer.estimated_stepping_batches
-    return int(steps) if steps and steps > 0 and math.isfinite(steps) else None
+    if trainer.max_epochs in (None, -1) and trainer.max_steps == -1:
+        return None
+    known = getattr(pl_module, "total_steps", None)
+    try:
+        steps: float = known() if callable(known) else trainer.estimated_stepping_batches
+    except UserError:
+        return None
+    return int(steps) if steps > 0 and math.isfinite(steps) else None

@@ -10,7 +10,7 @@ from torch import Tensor
 from torchmetrics import MetricCollection
 
 from engine.errors import DivergenceError
-from engine.training.exact_resume import load_metric_states, metric_states
+from engine.training.lightning_internals import load_metric_states, metric_states
 
 
 class Outcome(NamedTuple):
@@ -23,6 +23,8 @@ class Outcome(NamedTuple):
 
 class AccountedModule(LightningModule):
     """A LightningModule that keeps the account of its batches: mean loss, metrics, and the losses of single steps."""
+
+    follows_chunks = True  # engine/training/chunks.py
 
     def __init__(self) -> None:
         super().__init__()

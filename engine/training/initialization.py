@@ -14,10 +14,10 @@ INITIALIZERS: dict[str, Callable[..., Any]] = {
 
 
 def initialize(network: nn.Module, name: str | None) -> None:
-    """Draw the weights of every linear layer and convolution anew, in place, and set their biases to zero.
+    """Redraws the weights of every linear layer and convolution in place, and sets their biases to zero.
 
-    Other layers (normalisation, embeddings) keep theirs, and with None every layer does. Draws come from torch's global
-    generator. ValueError for an unknown name.
+    Other layers (normalisation, embeddings) and frozen ones keep theirs, and with None every layer does. Draws come
+    from torch's global generator. ValueError for an unknown name.
     """
     if name is None:
         return
@@ -26,7 +26,7 @@ def initialize(network: nn.Module, name: str | None) -> None:
     initializer = INITIALIZERS[name]
 
     def initialize_layer(module: nn.Module) -> None:
-        if isinstance(module, nn.Linear | nn.modules.conv._ConvNd):
+        if isinstance(module, nn.Linear | nn.modules.conv._ConvNd) and module.weight.requires_grad:
             initializer(module.weight)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)

@@ -7,15 +7,20 @@ from typing import Any
 from torch import nn
 
 
-def parameter_groups(module: nn.Module, groups: Sequence[Mapping[str, Any]] | None) -> list[dict[str, Any]]:
+def parameter_groups(
+    parameters: nn.Module | Mapping[str, nn.Parameter], groups: Sequence[Mapping[str, Any]] | None
+) -> list[dict[str, Any]]:
     """What an optimizer takes: one group of all trainable parameters, or one for each `{pattern, **settings}`.
+
+    `parameters` is a module, or its parameters by name; those that need no gradient are left out.
 
     A pattern is a regular expression that is searched in the parameter's name (`^head`, `norm.*bias$`). Parameters that
     no pattern matches form a last group with the optimizer's own settings.
 
     Raises ValueError for a pattern that matches nothing and for a parameter that two patterns match.
     """
-    named = {name: parameter for name, parameter in module.named_parameters() if parameter.requires_grad}
+    given = dict(parameters.named_parameters()) if isinstance(parameters, nn.Module) else parameters
+    named = {name: parameter for name, parameter in given.items() if parameter.requires_grad}
     taken: dict[str, str] = {}
     result: list[dict[str, Any]] = []
     for group in groups or ():

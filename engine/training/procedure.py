@@ -1,42 +1,54 @@
-"""What every training procedure shares: one training step, plain or in chunks, and its exact continuation."""
+"""What every training procedure shares: one training step, plain or in chunks, and exact resumption."""
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from typing import Any, Literal, TypedDict
+from functools import partial
+from typing import Any
 
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.overrides import TorchFunctionMode
 from typing_extensions import Self
 
 from engine.data.keyed import mix
+from engine.errors import UserError
 from engine.speed.depthwise import FastDepthwiseGradients
 from engine.speed.folded_batchnorm import FoldedBatchNorm
 from engine.speed.threads import one_thread_an_operation
 from engine.training.accounted_module import AccountedModule, Outcome
-from engine.training.exact_resume import go_on, settle, validation_is_due
+from engine.training.chunks import single_steps_because
+from engine.training.first_loss import first_loss, small_batch
 from engine.training.initialization import initialize
+from engine.training.lightning_internals import (
+    add_steps,
+    allow_clipping,
+    gradients_are_unfinished,
+    resume_exactly,
+    settle,
+    validation_is_due,
+)
 from engine.training.parameter_groups import parameter_groups
+from engine.training.schedule import Schedule, lr_scheduler_config, step_at_epoch_end
 
-
-class Schedule(TypedDict):
-    """How the learning rate goes: `scheduler(optimizer)`, stepped after each `interval`; None: it stays as it is."""
-
-    interval: Literal["epoch", "step"]
-    scheduler: Callable[..., LRScheduler] | None
+logger = logging.getLogger(__name__)
 
 
 class Procedure(AccountedModule):
     """Trains `network` with `loss`; a subclass says what one batch gives (`compute`) and which metrics are kept.
 
-    A datamodule whose `chunk` is above 1 hands over lists of mini-batches. Each mini-batch is then one optimizer
-    step as always, but Lightning's own cost, about a millisecond, is paid once a chunk. `global_step` counts optimizer
-    steps in both cases, and all curves are drawn over it.
+    A datamodule whose `chunk` is above 1 hands over several of them at once where nothing could notice (chunks.py).
+    Each mini-batch is still one optimizer step, but Lightning's own cost, about a millisecond, is paid once per chunk.
+    `global_step` counts optimizer steps in both cases, and all curves are drawn over it.
+
+    `single_steps_because` is set in `setup`: why such a datamodule hands out single mini-batches; None if it does not.
     """
+
+    follows_chunks = True
 
     def __init__(
         self,
@@ -70,9 +82,11 @@ class Procedure(AccountedModule):
             network.to(memory_format=torch.channels_last)
         if compile:
             network.compile(**({} if compile is True else compile))
+        self.takes_chunks = False
+        self.single_steps_because: str | None = None
         self._folded: FoldedBatchNorm | None = None
         self._gradients: dict[str, Tensor] = {}  # that were accumulated before a restart
-        self._validated = False
+        self._validated = self._steps_are_over = self._loss_fits = False
 
     def forward(self, inputs: Tensor) -> Tensor:
         with ExitStack() as modes:
@@ -110,35 +124,34 @@ class Procedure(AccountedModule):
         """One mini-batch's loss; here of `(inputs, targets)`."""
         inputs, targets = batch
         predictions = self(inputs)
-        return Outcome(self.loss(predictions, targets), predictions, targets)
+        return Outcome(self.compared(predictions, targets), predictions, targets)
+
+    def compared(self, predictions: Tensor, targets: Tensor) -> Tensor:
+        """The loss of predictions and targets, both (N, ...), a scalar. UserError where they do not fit the loss."""
+        if self._loss_fits:
+            loss: Tensor = self.loss(predictions, targets)
+            return loss
+        loss = first_loss(self.loss, predictions, targets)
+        self._loss_fits = True
+        return loss
 
     # The training step -----------------------------------------------------------------------------------------------
 
     def setup(self, stage: str) -> None:
         datamodule = getattr(self.trainer, "datamodule", None)
-        if getattr(datamodule, "chunk", 1) > 1 and not self._may_work_in_chunks():
-            datamodule.chunk = 1  # type: ignore[union-attr]
-        self.automatic_optimization = getattr(datamodule, "chunk", 1) == 1
-
-    def _may_work_in_chunks(self) -> bool:
-        """False for what Lightning must do around each mini-batch: accumulate, clip, convert, scale, synchronise."""
-        trainer = self.trainer
-        return (
-            trainer.accumulate_grad_batches == 1
-            and not trainer.gradient_clip_val
-            and trainer.precision in ("32-true", "bf16-mixed")
-            and trainer.world_size == 1
-            and not isinstance(trainer.limit_train_batches, int)
-        )
+        self.single_steps_because = single_steps_because(self.trainer, self, datamodule)
+        self.takes_chunks = getattr(datamodule, "chunk", 1) > 1 and self.single_steps_because is None
+        self.automatic_optimization = not self.takes_chunks
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor | None:
-        if not self.automatic_optimization:
-            # Chunks are for steps so short that threads would only wait for each other.
-            with one_thread_an_operation():
-                self._train_on_chunk(batch)
-            return None
-        self._key_random_layers(self.global_step)
-        outcome = self.compute(batch)
+        with small_batch(self.trainer):
+            if self.takes_chunks:
+                # Chunks are for steps so short that threads would only wait for each other.
+                with one_thread_an_operation():
+                    self._train_on_chunk(batch)
+                return None
+            self._key_random_layers(self.global_step)
+            outcome = self.compute(batch)
         self._account("train", [outcome])
         return outcome.loss
 
@@ -163,10 +176,7 @@ class Procedure(AccountedModule):
             for scheduler in stepped:
                 scheduler.step()
             outcomes.append(Outcome(outcome.loss.detach(), outcome.predictions.detach(), outcome.targets))
-        # Lightning counts the steps of its own optimizer wrapper; the mini-batches went past it.
-        progress = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
-        progress.total.ready += len(outcomes)
-        progress.total.completed += len(outcomes)
+        add_steps(self.trainer, len(outcomes))
         self._account("train", outcomes)
 
     def _key_random_layers(self, step: int) -> None:
@@ -178,21 +188,32 @@ class Procedure(AccountedModule):
 
     def on_train_start(self) -> None:
         self.train()  # Lightning takes the modes as it finds them
-        go_on(self.trainer)
+        for optimizer in self.trainer.optimizers if self.trainer.gradient_clip_val else ():
+            allow_clipping(optimizer)
+        resume_exactly(self.trainer)
         self.move_account_state()
         for name, gradient in self._gradients.items():
             self.get_parameter(name).grad = gradient.to(self.device)
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        if 0 <= self.trainer.max_steps <= self.global_step:
-            self.trainer.should_stop = True  # without it, an epoch that max_steps cuts short is not validated
+        if 0 <= self.trainer.max_steps <= self.global_step and not self.trainer.should_stop:
+            # Without it, Lightning would not validate an epoch that max_steps cuts short.
+            self.trainer.should_stop = self._steps_are_over = True
 
     def on_train_epoch_end(self) -> None:
         self._log_epoch("train")
-        if not self.automatic_optimization:
-            for config in self.trainer.lr_scheduler_configs:
-                if config.interval == "epoch":
-                    config.scheduler.step()  # type: ignore[call-arg]
+        values = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
+        # Those that look at a metric in both cases: Lightning would step them after the checkpoint is saved.
+        metrics = self.logged_before | values
+        step_at_epoch_end(self.trainer, metrics, all_kinds=self.takes_chunks, validated=self._validated)
+
+    def on_train_end(self) -> None:
+        if self._steps_are_over:  # of a tuner's trial, say, after which the training itself starts
+            self.trainer.should_stop = self._steps_are_over = False
+
+    def lr_scheduler_step(self, scheduler: Any, metric: Any | None) -> None:
+        if not isinstance(scheduler, ReduceLROnPlateau):  # that on_train_epoch_end steps
+            super().lr_scheduler_step(scheduler, metric)
 
     # Evaluation ------------------------------------------------------------------------------------------------------
 
@@ -221,7 +242,7 @@ class Procedure(AccountedModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         settle(checkpoint["loops"]["fit_loop"], validation_due=validation_is_due(self.trainer, self._validated))
-        unfinished = self.trainer.fit_loop._should_accumulate()
+        unfinished = gradients_are_unfinished(self.trainer)
         gradients = {n: p.grad for n, p in self.named_parameters() if p.grad is not None} if unfinished else {}
         checkpoint["procedure"] = {"gradients": gradients, **self.account_state()}
 
@@ -232,29 +253,49 @@ class Procedure(AccountedModule):
     # Optimization ----------------------------------------------------------------------------------------------------
 
     def trainable(self) -> nn.Module:
-        """The module whose parameters are trained; here the whole network."""
+        """The part of the network that is trained; here all of it. Parameters outside the network always are."""
         return self.network
 
-    def configure_optimizers(self) -> OptimizerLRScheduler:
-        optimizer = self.optimizer(parameter_groups(self.trainable(), self.param_groups))
-        factory = self.scheduler["scheduler"]
-        if factory is None:
-            return optimizer
-        spans_training = getattr(factory, "keywords", {}).get("total_steps", 0) is None
-        scheduler = factory(optimizer, total_steps=self.total_steps) if spans_training else factory(optimizer)
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": scheduler, "interval": self.scheduler["interval"]},
-        }
+    def trained_parameters(self) -> dict[str, nn.Parameter]:
+        """By name: those of `trainable()` under its own names, and those of the loss as `loss.…`."""
+        named = dict(self.trainable().named_parameters())
+        apart = {*self.network.parameters(), *named.values()}
+        return named | {name: parameter for name, parameter in self.named_parameters() if parameter not in apart}
 
     @property
+    def lr(self) -> float:
+        """The optimizer's learning rate, where Lightning's LearningRateFinder looks for it and sets it."""
+        rate: float = self.optimizer.keywords["lr"]  # type: ignore[attr-defined]
+        return rate
+
+    @lr.setter
+    def lr(self, rate: float) -> None:
+        logger.warning("The learning rate is %g from here on, instead of the config's optimizer.lr=%g.", rate, self.lr)
+        self.optimizer = partial(self.optimizer, lr=rate)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        optimizer = self.optimizer(parameter_groups(self.trained_parameters(), self.param_groups))
+        if self.scheduler["scheduler"] is None:
+            return optimizer
+        config = lr_scheduler_config(self.scheduler, optimizer, self.total_steps)
+        return {"optimizer": optimizer, "lr_scheduler": config}  # type: ignore[return-value]
+
+    # A method: what a property of an nn.Module raises may turn into "has no attribute".
     def total_steps(self) -> int:
-        """Optimizer steps of the whole training: those of the Trainer's max_epochs. ValueError if it has no end."""
+        """Optimizer steps of the whole training. UserError where neither max_epochs nor max_steps says how many."""
         trainer = self.trainer
-        steps = trainer.estimated_stepping_batches
-        if steps == float("inf"):
-            raise ValueError("the number of steps of a training without an end was asked for: give trainer.max_epochs")
-        if self.automatic_optimization:
+        steps: float = trainer.max_steps
+        if trainer.max_epochs != -1 or trainer.max_steps == -1:
+            steps = trainer.estimated_stepping_batches
+        if steps in (-1, float("inf")):
+            given = f"trainer.max_epochs={trainer.max_epochs}"
+            wanted = (
+                "trainer.max_epochs" if trainer.max_epochs == -1 else "trainer.max_steps, as the data has no length"
+            )
+            raise UserError(
+                f"{given} gives no number of steps, which the scheduler or a callback needs: give {wanted}."
+            )
+        if not self.takes_chunks or trainer.max_epochs == -1:
             return int(steps)
         loader: Any = trainer.train_dataloader
         in_epoch = min(loader.num_batches, int(trainer.num_training_batches) * loader.chunk)

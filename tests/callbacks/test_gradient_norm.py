@@ -40,7 +40,7 @@ def run(chunk: int, every: int, steps: int = 12) -> list[tuple[int, float]]:
     trainer: Any = SimpleNamespace(
         global_step=0, log_every_n_steps=every, optimizers=[optimizer], loggers=[logger], strategy=None
     )
-    module: Any = SimpleNamespace(automatic_optimization=chunk == 1)
+    module: Any = SimpleNamespace(takes_chunks=chunk > 1)
     callback = GradientNorm()
     callback.on_train_start(trainer, module)
     while trainer.global_step < steps:

@@ -110,7 +110,7 @@ def test_without_a_number_of_steps_it_takes_the_procedures(tmp_path):
     callback = instantiate(config.lookahead)
     assert (callback.total_steps, callback.period, callback.decay, callback.power) == (None, 5, 0.95, 3)
     module = Module()
-    module.total_steps = STEPS
+    module.total_steps = lambda: STEPS
     torch.testing.assert_close(fit(module, tmp_path, callback=callback), by_hand())
 
 

@@ -42,7 +42,7 @@ def training(max_epochs: int = 10) -> tuple[Any, Any]:
         progress_bar_metrics={},
         optimizers=[optimizer],
     )
-    return trainer, SimpleNamespace(losses=[], total_steps=1000)
+    return trainer, SimpleNamespace(losses=[], total_steps=lambda: 1000)
 
 
 def callback() -> ProgressBar:

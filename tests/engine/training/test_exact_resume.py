@@ -10,7 +10,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from engine.checkpoints.last_checkpoint import LastCheckpoint
-from engine.training.exact_resume import settle
+from engine.training.lightning_internals import settle
 from tests.noise import classifier, noise, trainer
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 
+from engine.errors import UserError
 from lightning_modules.classifier import Classifier
 from tests.noise import classifier, fit, noise, same, trainer
 
@@ -63,7 +64,7 @@ def test_a_schedule_over_the_whole_training_knows_its_steps(chunk, settings, ste
 
 def test_a_schedule_over_a_training_without_an_end_is_refused():
     whole = {"scheduler": partial(step_halving, total_steps=None), "interval": "step"}
-    with pytest.raises(ValueError, match=r"give trainer\.max_epochs"):
+    with pytest.raises(UserError, match=r"give trainer\.max_epochs"):
         fit(1, classifier(scheduler=whole), max_epochs=-1)
 
 

@@ -1,0 +1,65 @@
+"""Learning rate schedules: what the config says about one, made into what Lightning takes."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, TypedDict
+
+from pytorch_lightning import Trainer
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, ReduceLROnPlateau
+from typing_extensions import NotRequired
+
+from engine.errors import UserError
+
+
+class Schedule(TypedDict):
+    """The learning rate is set by `scheduler(optimizer)`, stepped after each `interval`; None: it stays constant.
+
+    `monitor` names the metric that ReduceLROnPlateau, and no other scheduler, is given at the end of each epoch.
+    """
+
+    interval: Literal["epoch", "step"]
+    scheduler: Callable[..., LRScheduler] | None
+    monitor: NotRequired[str | None]
+
+
+def lr_scheduler_config(schedule: Schedule, optimizer: Optimizer, total_steps: Callable[[], int]) -> dict[str, Any]:
+    """Lightning's `lr_scheduler` dictionary; UserError where the parts of the schedule do not fit each other.
+
+    `total_steps` returns the optimizer steps of the whole training. Only a scheduler with `total_steps: null` asks it.
+    """
+    factory, interval, monitor = schedule["scheduler"], schedule["interval"], schedule.get("monitor")
+    assert factory is not None
+    spans_training = getattr(factory, "keywords", {}).get("total_steps", 0) is None
+    scheduler = factory(optimizer, total_steps=total_steps()) if spans_training else factory(optimizer)
+    name = type(scheduler).__name__
+    if isinstance(scheduler, ReduceLROnPlateau):
+        if monitor is None:
+            raise UserError(f"scheduler.monitor: {name} needs a metric to look at: scheduler.monitor=val/loss, say.")
+        if interval != "epoch":
+            raise UserError(f"scheduler.interval={interval}: {name} looks at a metric of an epoch: give epoch.")
+        return {"scheduler": scheduler, "interval": interval, "monitor": monitor}
+    if monitor is not None:
+        raise UserError(f"scheduler.monitor={monitor}: {name} looks at no metric: give scheduler.monitor=null.")
+    if isinstance(scheduler, CosineAnnealingLR) and scheduler.T_max < 1:
+        raise UserError(
+            f"scheduler.scheduler.T_max={scheduler.T_max}: the cosine needs a length: give trainer.max_epochs, or "
+            "scheduler.interval=step and the number of steps as scheduler.scheduler.T_max."
+        )
+    return {"scheduler": scheduler, "interval": interval}
+
+
+def step_at_epoch_end(trainer: Trainer, metrics: Mapping[str, float], *, all_kinds: bool, validated: bool) -> None:
+    """Steps the schedulers that look at a metric, and with `all_kinds` every other one whose interval is the epoch.
+
+    A validation's metric that is not there yet, since no validation has run, leaves the rate as it is.
+    """
+    for config in trainer.lr_scheduler_configs:
+        if isinstance(config.scheduler, ReduceLROnPlateau):
+            monitor = str(config.monitor)
+            if monitor in metrics:
+                config.scheduler.step(metrics[monitor])
+            elif validated or not monitor.startswith("val/"):
+                there = ", ".join(sorted(metrics))
+                raise UserError(f"scheduler.monitor={monitor}: no such metric was logged; there are {there}.")
+        elif all_kinds and config.interval == "epoch":
+            config.scheduler.step()
