@@ -1,6 +1,7 @@
 """Trains what the config says: `python train.py experiment=NAME`; `python train.py --help` lists the names."""
 
 from contextlib import suppress
+from pathlib import Path
 
 import hydra
 from omegaconf import DictConfig
@@ -10,7 +11,7 @@ from engine.config.resolvers import register_resolvers
 from engine.config.start import start
 from engine.config.sweep_job import in_sweep
 from engine.paths import CONF
-from engine.run.config_file import has_features, save_config
+from engine.run.config_file import has_features, refuse_used_directory, resolved, save_config
 from engine.startup import quick_imports
 
 register_resolvers()  # here, as another program may call `main`
@@ -19,7 +20,8 @@ register_resolvers()  # here, as another program may call `main`
 def train(cfg: DictConfig) -> float | None:
     """One run, from its config to its run directory. Returns the best value of the monitored metric, if any."""
     cfg.monitor = cfg.get("monitor") or {"metric": None, "mode": "min"}
-    if not cfg.get("resume"):  # that has one, which a mistake must not replace
+    if not cfg.get("resume"):  # whose config stays as it is until the changed run has saved
+        refuse_used_directory(Path(cfg.run_dir))
         with suppress(OmegaConfBaseException):  # at once, for a run that is killed early; preflight tells what is wrong
             save_config(cfg)
     with quick_imports():  # and all others only here: --help, --cfg and tab completion need none of them
@@ -28,6 +30,7 @@ def train(cfg: DictConfig) -> float | None:
 
         from engine.build import build_callbacks, build_features, build_module, build_network, in_trainer
         from engine.checkpoints.checkpoint_io import AtomicCheckpointIO
+        from engine.checkpoints.warm_start import start_from, weights_of
         from engine.preflight.preflight import preflight
         from engine.run.data_facts import KeepConfig, data_facts, data_name, has_test, set_up_ahead
         from engine.run.quiet import silence_idle_messages
@@ -40,28 +43,35 @@ def train(cfg: DictConfig) -> float | None:
         keep_freed_memory()
         preflight(cfg)
     with interruptible(cfg), Record(cfg) as record:
-        checkpoint = record.find_checkpoint()
         datamodule = instantiate(cfg.datamodule)
         set_up_ahead(datamodule)
         record.name_data(**data_name(datamodule))
+        if record.resume:
+            record.resume.check_classes(getattr(datamodule, "classes", ()))
 
         seed_everything(cfg.seed, verbose=False)
-        network = build_network(cfg, checkpoint and checkpoint.parent)
-        config = save_config(cfg)
+        network = build_network(cfg, weights_of(cfg, record.checkpoint))
+        config = resolved(cfg) if record.resume else save_config(cfg)
         module = build_module(cfg, network)
+        if cfg.get("init_from") and record.checkpoint is None:
+            start_from(module, Path(cfg.init_from))
         keep_config = KeepConfig(module, config | data_facts(cfg, datamodule))
         if has_features(cfg):
             datamodule = build_features(cfg, datamodule, network)
 
+        resumed = [record.resume] if record.resume else []
         trainer = instantiate(
             cfg.trainer,
             logger=[*map(instantiate, (cfg.get("logger") or {}).values()), *in_trainer(cfg, "logger")],
-            callbacks=[*build_callbacks(cfg), keep_config],
-            plugins=[AtomicCheckpointIO(), *in_trainer(cfg, "plugins")],
+            callbacks=[*resumed, *build_callbacks(cfg), keep_config],
+            plugins=[
+                AtomicCheckpointIO(saved=record.resume.saved if record.resume else None),
+                *in_trainer(cfg, "plugins"),
+            ],
         )
         record.trainer = trainer
         print_start(record, datamodule, module, trainer)
-        trainer.fit(module, datamodule, ckpt_path=checkpoint, weights_only=True)
+        trainer.fit(module, datamodule, ckpt_path=record.checkpoint, weights_only=True)
         recall_training(trainer, module)
         record.metrics = collect_metrics(trainer, module) | restore_best(trainer, module, cfg.monitor)
         if has_test(datamodule, module) and not record.pruned:

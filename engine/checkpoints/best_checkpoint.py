@@ -1,26 +1,60 @@
-"""Which checkpoints are kept."""
+"""Which checkpoints are kept, and the one name under which the best of them is found."""
 
 from pathlib import Path
 from typing import Any
 
 from pytorch_lightning.callbacks import ModelCheckpoint
+from torch import Tensor
+
+from engine.checkpoints.checkpoint_io import name_also
+
+BEST = "best.ckpt"
 
 
 class Checkpoint(ModelCheckpoint):
-    """A ModelCheckpoint that still knows its best after the run directory was moved.
+    """A ModelCheckpoint whose best is always `<dirpath>/best.ckpt`, also after the run directory was moved.
 
-    Lightning's forgets it where `dirpath` is not what it was, and overwrites the best file with the next one.
+    With another `filename`, or more than one checkpoint kept, best.ckpt is a second name of the best one's file. Of
+    several Checkpoints the first has that name. Lightning's own class forgets its best where `dirpath` has changed,
+    and with one fixed file name keeps the last of `save_top_k` under the name of the best.
     """
 
+    def __init__(self, *, filename: str | None = "best", save_top_k: int = 1, **settings: Any) -> None:
+        if filename == "best" and save_top_k not in (0, 1):  # each needs a name of its own
+            filename, settings["auto_insert_metric_name"] = "epoch_{epoch:03d}", False
+        super().__init__(filename=filename, save_top_k=save_top_k, **settings)
+
+    def _update_best_and_save(self, current: Tensor, trainer: Any, monitor_candidates: dict[str, Tensor]) -> None:
+        best = str(Path(str(self.dirpath), BEST))
+        is_first = next(c for c in trainer.callbacks if isinstance(c, Checkpoint)) is self
+        if is_first and self.filename != "best" and best in self.best_k_models:  # from before save_top_k was changed
+            self._rename(best, str(Path(str(self.dirpath), "earlier_best.ckpt")), trainer)
+        super()._update_best_and_save(current, trainer, monitor_candidates)
+        if is_first and self.best_model_path != best and trainer.is_global_zero:
+            name_also(Path(self.best_model_path), Path(best), copied=True)
+
+    def _rename(self, path: str, name: str, trainer: Any) -> None:
+        if trainer.is_global_zero:
+            name_also(Path(path), Path(name), copied=True)
+        self.best_k_models[name] = self.best_k_models.pop(path)
+        self.best_model_path = name if self.best_model_path == path else self.best_model_path
+        self.kth_best_model_path = name if self.kth_best_model_path == path else self.kth_best_model_path
+
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        kept = {self._here(path): score for path, score in state_dict["best_k_models"].items()}
+        ranked = sorted(kept, key=lambda path: float(kept[path]), reverse=self.mode == "max")
+        if 0 < self.save_top_k < len(ranked):  # fewer are kept than were
+            ranked = ranked[: self.save_top_k]
+        full = len(ranked) == self.save_top_k
         super().load_state_dict(
             {
                 **state_dict,
                 "dirpath": self.dirpath,
                 "best_model_path": self._here(state_dict["best_model_path"]),
-                "kth_best_model_path": self._here(state_dict["kth_best_model_path"]),
+                "kth_best_model_path": ranked[-1] if full else "",
+                "kth_value": kept[ranked[-1]] if full else self.kth_value,
                 "last_model_path": self._here(state_dict["last_model_path"]),
-                "best_k_models": {self._here(path): score for path, score in state_dict["best_k_models"].items()},
+                "best_k_models": {path: kept[path] for path in kept if path in ranked},
             }
         )
         self.current_score = state_dict["current_score"]  # Lightning leaves it out

@@ -4,6 +4,8 @@ import hashlib
 import io
 import logging
 import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,14 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     replaces is kept as `<name>.prev`. Behind torch.save's archive, whose readers pass over it, stands its SHA-256.
     Loading checks it, falls back to `.prev` where it does not fit, reads nothing but tensors and plain containers
     (weights_only), and takes local files alone.
+
+    Args:
+        saved: called with the path of each checkpoint that has been saved.
     """
+
+    def __init__(self, saved: Callable[[Path], None] | None = None) -> None:
+        super().__init__()
+        self.saved = saved
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         if storage_options is not None:
@@ -49,6 +58,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             raise
         finally:
             aside.unlink(missing_ok=True)
+        if self.saved is not None:
+            self.saved(target)
 
     def load_checkpoint(self, path: Any, map_location: Any = "cpu", weights_only: bool | None = True) -> dict[str, Any]:
         """The checkpoint at `path`, or the one before it. UserError if neither is whole; weights_only is always on."""
@@ -62,7 +73,7 @@ def load_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
         archive, trailer = memoryview(content)[:-TRAILER], content[-TRAILER:]
         if trailer == MARK + hashlib.sha256(archive).digest():
             if candidate != path:
-                logger.warning("%s is damaged or missing: going on from %s.", path, candidate.name)
+                logger.warning("%s is damaged or missing: continuing from %s.", path, candidate.name)
             return _read(io.BytesIO(archive), candidate, map_location)
     raise UserError(f"{path} is damaged or missing, and so is {previous(path).name}: there is no checkpoint to load.")
 
@@ -87,11 +98,22 @@ def previous(path: Path) -> Path:
 
 def _keep(target: Path) -> None:
     """Gives the file a second name, so that there is no moment without a checkpoint under the first."""
-    linked = target.with_name(f".{target.name}.{os.getpid()}.prev")
-    linked.unlink(missing_ok=True)
-    try:
-        os.link(target, linked)
-    except OSError:  # a file system without hard links
+    if not name_also(target, previous(target)):
         target.replace(previous(target))
-    else:
-        linked.replace(previous(target))
+
+
+def name_also(path: Path, name: Path, *, copied: bool = False) -> bool:
+    """Gives the file at `path` a second name, which may have been another file's until now.
+
+    False where the file system has no hard links, unless it may be `copied` there.
+    """
+    aside = name.with_name(f".{name.name}.{os.getpid()}")
+    aside.unlink(missing_ok=True)
+    try:
+        os.link(path, aside)
+    except OSError:
+        if not copied:
+            return False
+        shutil.copyfile(path, aside)
+    aside.replace(name)
+    return True

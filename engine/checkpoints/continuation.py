@@ -1,37 +1,55 @@
-"""Where a run that was stopped goes on from."""
+"""The curves of a run that continues: cut back to its checkpoint, or restored if it fails before its first save."""
 
-import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
-from engine.checkpoints.checkpoint_io import load_checkpoint, previous
-
-logger = logging.getLogger(__name__)
+PATTERNS = ("events.out.tfevents.*", "metrics.csv")
 
 
-def continue_from(directory: Path) -> Path | None:
-    """The checkpoint from which the run in `directory` goes on; None where it had saved none, and so starts anew.
+def curve_files(directory: Path) -> Iterator[Path]:
+    """TensorBoard's event files and metrics.csv, wherever in the run directory its loggers write them."""
+    for pattern in PATTERNS:
+        yield from (path for path in directory.rglob(pattern) if path.is_file())
 
-    What the run left behind that checkpoint is removed: cut-off writes, and points of its curves. UserError where
-    neither it nor the one before it is whole.
+
+def curve_sizes(directory: Path) -> dict[str, int]:
+    """Their sizes in bytes, by their paths from the run directory: of all loggers that the run has had."""
+    return {path.relative_to(directory).as_posix(): path.stat().st_size for path in curve_files(directory)}
+
+
+class Curves:
+    """Cuts the curve files to `sizes` (bytes), and removes those that have none; `undo` takes that back.
+
+    The parts cut off are kept in memory: they hold the points since the last checkpoint.
     """
-    checkpoints = directory / "checkpoints"
-    for cut_off in checkpoints.glob(".*.ckpt.*"):
-        cut_off.unlink()
-    last = checkpoints / "last.ckpt"
-    if not last.exists() and not previous(last).exists():
-        logger.warning("%s has no checkpoint yet: the run starts anew.", directory)
-        cut_curves(directory, {})
-        return None
-    cut_curves(directory, load_checkpoint(last)["curves"])
-    return last
+
+    def __init__(self, directory: Path, sizes: dict[str, int]) -> None:
+        self.directory = directory
+        self._sizes = curve_sizes(directory)
+        self._tails: dict[str, tuple[int, bytes]] = {}
+        for name, size in self._sizes.items():
+            kept = sizes.get(name, 0)
+            if kept < size:
+                path = directory / name
+                with path.open("rb") as file:
+                    file.seek(kept)
+                    self._tails[name] = kept, file.read()
+                os.truncate(path, kept) if kept else path.unlink()
+
+    def undo(self) -> None:
+        for path in list(curve_files(self.directory)):
+            if path.relative_to(self.directory).as_posix() not in self._sizes:
+                path.unlink()
+        for name, size in self._sizes.items():
+            kept, tail = self._tails.get(name, (size, b""))
+            with (self.directory / name).open("r+b" if kept else "wb") as file:
+                file.truncate(kept)
+                file.seek(kept)
+                file.write(tail)
 
 
-def cut_curves(directory: Path, sizes: dict[str, int]) -> None:
-    """Cuts TensorBoard's event files and metrics.csv to `sizes` (bytes), and removes those that have none."""
-    for file in [*directory.glob("events.out.tfevents.*"), *directory.glob("metrics.csv")]:
-        size = sizes.get(file.name, 0)
-        if not size:
-            file.unlink()
-        elif file.stat().st_size > size:
-            os.truncate(file, size)
+def remove_cut_off_writes(directory: Path) -> None:
+    """What a kill left of a checkpoint that was being saved."""
+    for path in (directory / "checkpoints").glob(".*.ckpt.*"):
+        path.unlink()

@@ -12,6 +12,7 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.loggers import TensorBoardLogger
 
+from engine.checkpoints.continuation import curve_sizes
 from engine.loggers.csv_logger import CSVLogger
 from engine.stop import Interrupted
 from engine.training.step_counter import StepCounter
@@ -98,16 +99,12 @@ class LastCheckpoint(Checkpoint):
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Notes how far the curves are written, so that a resumed run neither repeats nor leaves out a point."""
-        sizes: dict[str, int] = {}
         for logger in trainer.loggers if trainer.is_global_zero else ():
             if isinstance(logger, TensorBoardLogger):
                 logger.experiment.flush()
-                files = Path(logger.log_dir).glob("events.out.tfevents.*")
-                sizes |= {file.name: file.stat().st_size for file in files}
             elif isinstance(logger, CSVLogger):
                 logger.save()
-                sizes |= {file.name: file.stat().st_size for file in (logger.file,) if file.exists()}
-        checkpoint["curves"] = sizes
+        checkpoint["curves"] = curve_sizes(self.path.parents[1]) if trainer.is_global_zero else {}
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int

@@ -1,12 +1,12 @@
 """The resolvers that conf/ uses: `${name:argument}`. Nothing here imports torch."""
 
-import os
 from pathlib import Path
 
 from omegaconf import OmegaConf
 
 from engine.config.sweep_job import job_name, sweep_name, swept_settings
 from engine.paths import new_run_directory
+from engine.run.config_file import usable_cores
 
 
 def register_resolvers() -> None:
@@ -21,11 +21,6 @@ def register_resolvers() -> None:
 
 def count_classes(data_dir: str) -> int:
     """How many visible folders lie in `data_dir/train`, or in `data_dir` if it has no such folder."""
-    root = Path(data_dir)
+    root = Path(data_dir).expanduser()
     root = root / "train" if (root / "train").is_dir() else root
     return sum(1 for child in root.glob("[!.]*") if child.is_dir())
-
-
-def usable_cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -12,7 +12,6 @@ from rich.progress import track
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from engine.config.resolvers import usable_cores
 from engine.data.normalization import normalize
 from engine.errors import UserError
 from engine.features.frozen import FrozenBackbone
@@ -20,6 +19,7 @@ from engine.photos.unlabelled_photos import PhotoBatch, UnlabelledPhotos, find_p
 from engine.results.contact_sheet import ContactSheet
 from engine.results.prediction_files import prediction_file
 from engine.results.preprocessing import normalization, photo_transform
+from engine.run.config_file import usable_cores
 from engine.run.quiet import silence_idle_messages
 from engine.run.trained import Trained, load_trained
 from engine.speed.memory import keep_freed_memory

@@ -1,7 +1,8 @@
 """No code from data: what a config that came with a run may say, checked before Hydra, or what it names, sees it.
 
-A run directory may be a stranger's. Its config.yaml is what this project wrote, or it is refused: plain values, no
-resolver, nothing that Hydra would act upon, and `_target_`s that only make what an experiment is made of.
+A run directory may come from a stranger. Its config.yaml is what this project wrote, or it is refused: plain values,
+links between keys, no resolver, nothing that Hydra would act upon, and `_target_`s that only make the parts of an
+experiment.
 """
 
 import importlib
@@ -22,6 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from engine.errors import UserError
 from engine.paths import CONF
+from engine.run.config_file import CORES, LINK, NO_RUNS, is_linked
 from engine.run.gate import require_plain
 from engine.run.renamed import with_todays_names
 from engine.startup import defer_imports
@@ -49,11 +51,11 @@ KINDS = {
 }
 """What a `_target_` may make, by the class that all of a kind descend from: an allowed package has other things too."""
 
-PLACES = ("data_dir", "cache_dir", "study", "resume")
+PLACES = ("data_dir", "cache_dir", "study", "resume", "init_from")
 """Keys whose values may lie outside the run directory: a run reads there, or keeps what is written under a hash."""
 
-SELECTED = re.compile(r"\$\{(?!run_dir\})")
-"""The start of any interpolation but `${run_dir}`."""
+MAX_LINKS = 10
+"""From a key to the value that it links to."""
 
 
 def read_run_config(directory: Path, given: str) -> DictConfig:
@@ -65,7 +67,7 @@ def read_run_config(directory: Path, given: str) -> DictConfig:
     require_plain(directory, given)
     file = directory / "config.yaml"
     if not file.is_file():
-        raise UserError(f"{given}: there is no config.yaml; give the directory of a run, logs/<experiment>/<time>.")
+        raise UserError(f"{given}: {_no_run(directory)}; give the directory of a run, logs/<experiment>/<time>.")
     config = _parse(file)
     container = with_todays_names(OmegaConf.to_container(config, resolve=False))
     named = list(targets(container))
@@ -73,7 +75,7 @@ def read_run_config(directory: Path, given: str) -> DictConfig:
     for path, target in named:
         if refusal := unlisted(target):
             raise UserError(f"{file}: {path}={shown(target)} {refusal}")
-    for refusal in _refusals(container, ""):
+    for refusal in _refusals(container, "", container):
         raise UserError(f"{file}: {refusal}")
     for path, target in named:
         if refusal := unfit(target):
@@ -89,9 +91,9 @@ def check_arguments(arguments: Sequence[str], file: Path) -> None:
         is_hydras = re.match(r"hydra\b", key) and not re.fullmatch(r"[\d.]+|true|false", value)
         is_group = "." not in group and (CONF / group).is_dir()
         if "/" in group or is_group:  # whose choice is a file
-            refused = not re.fullmatch(r"[\w,\[\] -]*", value)
+            refused = not re.fullmatch(r"([\w,\[\] -]|(?<=\w)/(?=\w))*", value)
         else:
-            refused = bool(is_hydras) or "_target_" in argument or any(_refused_text(value.strip("\"'"), key))
+            refused = bool(is_hydras) or "_target_" in argument or any(_refused_text(value.strip("\"'"), key, {}))
         if refused:
             raise UserError(f"{file}: {shown(argument)} could name code or places: give it on the command line.")
 
@@ -113,7 +115,13 @@ def _parse(file: Path) -> DictConfig:
     return config
 
 
-def _refusals(node: Any, path: str) -> Iterator[str]:
+def _no_run(directory: Path) -> str:
+    if not directory.is_dir():
+        return "it is a file" if directory.exists() else "there is no such folder"
+    return "this is a sweep, whose folders are its runs" if (directory / "sweep.json").is_file() else "no config.yaml"
+
+
+def _refusals(node: Any, path: str, root: dict[str, Any]) -> Iterator[str]:
     """What a run's config never holds, each with its key's full path."""
     if isinstance(node, dict):
         for key, value in node.items():
@@ -123,27 +131,50 @@ def _refusals(node: Any, path: str) -> Iterator[str]:
             elif key == "options" and path.endswith("compile"):
                 yield f"{inner} could name programs that the compiler starts: give it on the command line."
             else:
-                yield from _refusals(value, inner)
+                yield from _refusals(value, inner, root)
     elif isinstance(node, list):
         for index, value in enumerate(node):
-            yield from _refusals(value, f"{path}[{index}]")
+            yield from _refusals(value, f"{path}[{index}]", root)
     elif isinstance(node, str):
-        yield from _refused_text(node, path)
+        yield from _refused_text(node, path, root)
 
 
-def _refused_text(text: str, path: str) -> Iterator[str]:
+def _refused_text(text: str, path: str, root: dict[str, Any]) -> Iterator[str]:
     if path == "run_dir":
-        if text != "${hydra:runtime.output_dir}":
+        if text != NO_RUNS["run_dir"]:
             yield f"run_dir={shown(text)} is not this directory's own."
         return
-    if SELECTED.search(text):
-        yield f"{path}={shown(text)} is not resolved, as a run's config is: only ${{run_dir}} may stand in it."
+    if text == CORES:
+        return
+    try:
+        value = _followed(text, root)
+    except LookupError as error:
+        yield f"{path}={shown(text)} {error.args[0]}"
+        return
     if path.rpartition(".")[2] in PLACES:
         return
-    if re.match(r"[/~]|[A-Za-z]:[\\/]", text) or ".." in re.split(r"[\\/]", text):
+    if re.match(r"[/~]|[A-Za-z]:[\\/]", value) or ".." in re.split(r"[\\/]", value):
         yield f"{path}={shown(text)} leads out of the run directory: give it on the command line."
-    elif re.search(r"(dir|dirpath)$", path) and text and not text.startswith("${run_dir}"):
+    elif re.search(r"(dir|dirpath)$", path) and value and not re.match(r"\$\{run_dir\}(/|$)", value):
         yield f"{path}={shown(text)} is not in the run directory: give it on the command line."
+
+
+def _followed(text: str, root: dict[str, Any]) -> str:
+    """The text with the values of the keys that it links to, `${run_dir}` left as it is. LookupError if it may not."""
+    for _ in range(MAX_LINKS):
+        links = [link for link in LINK.findall(text) if link != "run_dir"]
+        if "${" in text and not is_linked(text):
+            break
+        if not links:
+            return text
+        for link in links:
+            value: Any = root
+            for part in link.split("."):
+                value = value.get(part, root) if isinstance(value, dict) else root
+            if isinstance(value, dict | list):
+                raise LookupError(f"links to {link}, which is no plain value of this config.")
+            text = text.replace(f"${{{link}}}", "null" if value is None else str(value))
+    raise LookupError("is not resolved, as a run's config is: it may only link to other keys, as ${optimizer.lr}.")
 
 
 def targets(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:

@@ -1,16 +1,35 @@
 """A run's config, and its config.yaml, from which it is resumed, evaluated and exported. Nothing here imports torch."""
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from engine.errors import UserError
 from engine.files import replace_text
+from engine.run.outcome import outcome
 
 RANKS = ("LOCAL_RANK", "NODE_RANK", "RANK", "SLURM_PROCID")
 """Where Lightning, torchrun and SLURM write which of several processes this one is; the first is 0 in all of them."""
+
+LINK = re.compile(r"\$\{([A-Za-z_]\w*(?:\.\w+)*)\}")
+"""A value that is another key's: `${trainer.max_epochs}`. No resolver, no relative key, nothing nested."""
+
+CORES = "${usable_cores:}"
+"""Stored as it stands: the machine that resumes a run has another number."""
+
+NO_RUNS = {"resume": None, "run_dir": "${hydra:runtime.output_dir}"}
+"""Keys whose values are not stored: they say where the run is, not what it is."""
+
+
+def usable_cores() -> int:
+    """The cores that this process may use: its affinity and its container's quota count."""
+    from joblib.externals.loky import cpu_count
+
+    return int(cpu_count())
 
 
 def is_first_process() -> bool:
@@ -18,17 +37,56 @@ def is_first_process() -> bool:
 
 
 def save_config(cfg: DictConfig) -> dict[str, Any]:
-    """Writes config.yaml, all interpolations resolved but the run directory's own path, and returns it."""
+    """Writes config.yaml and returns the config with every interpolation resolved."""
+    config = resolved(cfg)
+    if is_first_process():
+        replace_text(Path(cfg.run_dir, "config.yaml"), stored(cfg))
+    return config
+
+
+def resolved(cfg: DictConfig) -> dict[str, Any]:
+    """The config in plain containers; `datamodule.data_dir` becomes absolute in `cfg` too."""
     with open_dict(cfg):
-        if "data_dir" in (cfg.get("datamodule") or ()):
-            cfg.datamodule.data_dir = str(Path(cfg.datamodule.data_dir).absolute())
+        for part, key in (("datamodule", "data_dir"), ("features", "cache_dir")):
+            path = OmegaConf.select(cfg, f"{part}.{key}")
+            if isinstance(path, str) and (key == "data_dir" or path.startswith("~")):
+                cfg[part][key] = str(Path(path).expanduser().absolute())
     config = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(config, dict)
-    if is_first_process():
-        movable = _replaced(config, str(config["run_dir"]), "${run_dir}")
-        movable |= {"resume": None, "run_dir": "${hydra:runtime.output_dir}"}
-        replace_text(Path(cfg.run_dir, "config.yaml"), OmegaConf.to_yaml(OmegaConf.create(movable)))
     return {str(key): value for key, value in config.items()}
+
+
+def stored(cfg: DictConfig) -> str:
+    """The text of config.yaml: links between keys stay, resolvers' values and the run directory's path do not."""
+    config = resolved(cfg)
+    kept = _kept(OmegaConf.to_container(cfg, resolve=False), config, str(config["run_dir"]))
+    return OmegaConf.to_yaml(OmegaConf.create(kept | NO_RUNS))
+
+
+def is_linked(text: str) -> bool:
+    """Whether all interpolations in a text are links to other keys."""
+    return "${" in text and "${" not in LINK.sub("", text) and "\\$" not in text
+
+
+def _kept(raw: Any, value: Any, run_dir: str) -> Any:
+    if isinstance(raw, dict):
+        return {key: _kept(child, value[key], run_dir) for key, child in raw.items()}
+    if isinstance(raw, list):
+        return [_kept(child, value[index], run_dir) for index, child in enumerate(raw)]
+    if isinstance(raw, str) and (is_linked(raw) or raw == CORES):
+        return raw
+    return movable(value, run_dir)
+
+
+def movable(node: Any, run_dir: str) -> Any:
+    """A config's containers, `${run_dir}` standing for the run directory in paths to it or into it."""
+    if isinstance(node, dict):
+        return {key: movable(value, run_dir) for key, value in node.items()}
+    if isinstance(node, list):
+        return [movable(value, run_dir) for value in node]
+    if not isinstance(node, str):
+        return node
+    return re.sub(rf"^(\w+://)?{re.escape(run_dir)}(?=/|$)", r"\g<1>${run_dir}", node)
 
 
 def has_features(cfg: Mapping[Any, Any]) -> bool:
@@ -36,10 +94,18 @@ def has_features(cfg: Mapping[Any, Any]) -> bool:
     return bool(cfg.get("cache")) and "features" in cfg
 
 
-def _replaced(node: Any, old: str, new: str) -> Any:
-    """A config's containers with `new` for `old` in each of their texts."""
-    if isinstance(node, dict):
-        return {key: _replaced(value, old, new) for key, value in node.items()}
-    if isinstance(node, list):
-        return [_replaced(value, old, new) for value in node]
-    return node.replace(old, new) if isinstance(node, str) else node
+def holds_run(directory: Path) -> bool:
+    """Whether a run has been there; one that failed before it trained anything left nothing to protect."""
+    patterns = ("checkpoints/*.ckpt", "events.out.tfevents.*", "metrics.csv")
+    if any(next(directory.glob(pattern), None) for pattern in patterns):
+        return True
+    return (directory / "config.yaml").is_file() and outcome(directory).get("status") != "failed"
+
+
+def refuse_used_directory(directory: Path) -> None:
+    """UserError where another run has been in `directory`."""
+    if is_first_process() and holds_run(directory):
+        raise UserError(
+            f"{directory} already holds a run: continue it with `python train.py resume={directory}`, or give another "
+            "hydra.run.dir."
+        )

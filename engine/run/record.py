@@ -11,11 +11,12 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, open_dict, read_write
 
 from engine.build import network_name
-from engine.checkpoints.continuation import continue_from
 from engine.errors import UserError
 from engine.run.config_file import is_first_process
 from engine.run.failure import sentence
+from engine.run.outcome import outcome as outcome_of
 from engine.run.outcome import write_outcome
+from engine.run.resume import resume_of
 
 
 class Record:
@@ -26,16 +27,11 @@ class Record:
         self.directory = Path(cfg.run_dir)
         self.metrics: dict[str, Any] = {}
         self.data: dict[str, str] = {}
-        self.checkpoint: Path | None = None
+        self.resume = resume_of(cfg)
+        self.checkpoint = self.resume.checkpoint if self.resume else None
+        self.seconds_before = outcome_of(self.directory).get("seconds", 0) if self.resume else 0
         self.trainer: Any = None
         self.is_first_process = is_first_process()
-
-    def find_checkpoint(self) -> Path | None:
-        """The checkpoint that this run goes on from, if it is one that goes on and had saved one."""
-        if self.cfg.resume:
-            last = self.directory / "checkpoints" / "last.ckpt"
-            self.checkpoint = continue_from(self.directory) if self.is_first_process else last
-        return self.checkpoint
 
     @property
     def pruned(self) -> bool:
@@ -73,6 +69,9 @@ class Record:
     ) -> None:
         if not self.is_first_process:
             return
+        if error is not None and self.resume and not self.resume.committed:
+            self.resume.undo()
+            return
         if error is None:
             outcome: dict[str, Any] = {"status": "pruned" if self.pruned else "completed"}
         else:
@@ -93,7 +92,7 @@ class Record:
         node = self.cfg.get("network") or {}
         network = {"name": network_name(node), "substitute_for": node.get("substitute_for")}
         return {
-            "seconds": round(time.monotonic() - self.started, 3),
+            "seconds": round(self.seconds_before + time.monotonic() - self.started, 3),
             "data": self.data,
             "network": network,
             "seed": self.cfg.seed,

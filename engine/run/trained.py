@@ -12,7 +12,7 @@ from engine.build import build_module, build_network
 from engine.checkpoints.checkpoint_io import load_checkpoint
 from engine.errors import UserError
 from engine.run.allowlist import read_run_config
-from engine.run.config_file import has_features
+from engine.run.config_file import has_features, usable_cores
 
 PREFIX = "network."
 CHECKPOINTS = ("best", "last")
@@ -48,21 +48,32 @@ class Trained:
         network: nn.Module = build_network(self.config, self.directory / "checkpoints")
         state = self.content["state_dict"]
         weights = {name.removeprefix(PREFIX): value for name, value in state.items() if name.startswith(PREFIX)}
-        _load_weights(network, weights, "backbone.")
+        _load_weights(network, weights, "backbone.", self.directory)
         return network.eval()
 
     def load_module(self) -> Any:
         """The lightning_module, on the CPU and in eval mode, with the checkpoint's weights."""
         network = build_network(self.config, self.directory / "checkpoints")
         module = build_module(self.config, network, init=None)  # which would undo the frozen backbone's weights
-        _load_weights(module, self.content["state_dict"], f"{PREFIX}backbone.")
+        _load_weights(module, self.content["state_dict"], f"{PREFIX}backbone.", self.directory)
         return module.eval()
 
 
-def _load_weights(module: nn.Module, weights: dict[str, Tensor], backbone: str) -> None:
-    """All of a module's weights; a frozen backbone is in none of a run's checkpoints, and in the module already."""
-    frozen = {name: value for name, value in module.state_dict().items() if name.startswith(backbone)}
-    module.load_state_dict(frozen | weights)
+def _load_weights(module: nn.Module, weights: dict[str, Tensor], backbone: str, directory: Path) -> None:
+    """All of a module's weights. Those of a frozen backbone lie in a file of their own, and are in the module already.
+
+    UserError, which names them, where weights are neither here nor there: nothing random takes their place.
+    """
+    own = module.state_dict()
+    missing = [name for name in own if name not in weights]
+    file = directory / "checkpoints" / "backbone.ckpt"
+    if file.is_file():
+        missing = [name for name in missing if not name.startswith(backbone)]
+    elif missing and all(name.startswith(backbone) for name in missing):
+        raise UserError(f"{file} is missing: without it the run's frozen backbone has no weights.")
+    if missing:
+        raise UserError(f"The checkpoint in {directory} lacks {', '.join(missing[:4])}{', …' * (len(missing) > 4)}.")
+    module.load_state_dict({name: own[name] for name in own if name not in weights} | weights)
 
 
 def load_trained(directory: Path, checkpoint: str, overrides: Sequence[str] = ()) -> Trained:
@@ -83,6 +94,7 @@ def load_trained(directory: Path, checkpoint: str, overrides: Sequence[str] = ()
 def load_config(directory: Path) -> DictConfig:
     """The run's config, with the directory where it lies now. UserError where the directory holds no run."""
     config = read_run_config(directory, f"run={directory}")
+    OmegaConf.register_new_resolver("usable_cores", usable_cores, replace=True)
     config.run_dir = str(directory.absolute())
     return config
 
@@ -96,5 +108,6 @@ def _override(config: DictConfig, override: str) -> None:
         raise UserError(f"{override}: the run's config.yaml has no {key}.")
     if isinstance(before, DictConfig):
         raise UserError(f"{override}: {key} is a group of values; change one, such as {key}.{next(iter(before))!s}.")
-    is_text = isinstance(before, str) and text != "null"  # a folder called 123
-    OmegaConf.update(config, key, text if is_text else OmegaConf.select(OmegaConf.from_dotlist([override]), key))
+    # A text stays one: a folder may be called 123 or null.
+    value = text if isinstance(before, str) else OmegaConf.select(OmegaConf.from_dotlist([override]), key)
+    OmegaConf.update(config, key, value)

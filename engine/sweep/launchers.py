@@ -27,10 +27,9 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from engine.config.resolvers import usable_cores
 from engine.config.sweep_job import one_of_each_kind
 from engine.paths import ROOT
-from engine.run.config_file import has_features
+from engine.run.config_file import has_features, usable_cores
 
 logger = logging.getLogger(__name__)
 

@@ -47,6 +47,8 @@ def print_start(record: Record, datamodule: Any, module: Any, trainer: Any) -> N
         rows["limits"] = f"not guaranteed: {missing}"
     if reason := single_steps_because(trainer, module, datamodule):
         rows["steps"] = f"one at a time, not {datamodule.chunk}: {reason}"
+    if record.resume is not None:
+        rows |= record.resume.rows()
     commands = {"look": f"tensorboard --logdir {typed(record.directory)}"}
     _print_panel(cfg.name, [], rows | _noticed(cfg, data_name(datamodule)["source"]), commands)
 

@@ -282,7 +282,10 @@ class Procedure(AccountedModule):
 
     # A method: what a property of an nn.Module raises may turn into "has no attribute".
     def total_steps(self) -> int:
-        """Optimizer steps of the whole training. UserError where neither max_epochs nor max_steps says how many."""
+        """Optimizer steps of the whole training: those done, and those of the remaining epochs.
+
+        UserError where neither max_epochs nor max_steps says how many.
+        """
         trainer = self.trainer
         steps: float = trainer.max_steps
         if trainer.max_epochs != -1 or trainer.max_steps == -1:
@@ -295,9 +298,15 @@ class Procedure(AccountedModule):
             raise UserError(
                 f"{given} gives no number of steps, which the scheduler or a callback needs: give {wanted}."
             )
-        if not self.takes_chunks or trainer.max_epochs == -1:
+        if trainer.max_epochs == -1 or trainer.num_training_batches == float("inf"):
             return int(steps)
-        loader: Any = trainer.train_dataloader
-        in_epoch = min(loader.num_batches, int(trainer.num_training_batches) * loader.chunk)
-        in_all = in_epoch * (trainer.max_epochs or 1)
+        batches, chunk = int(trainer.num_training_batches), 1
+        if not self.automatic_optimization:
+            loader: Any = trainer.train_dataloader
+            batches, chunk = min(loader.num_batches, batches * loader.chunk), loader.chunk
+        in_epoch = -(-batches // trainer.accumulate_grad_batches)
+        # Before a restart, epochs may have had another number of steps.
+        done = min(batches, trainer.fit_loop.epoch_loop.batch_progress.current.completed * chunk)
+        in_all = trainer.global_step + in_epoch * ((trainer.max_epochs or 1) - trainer.current_epoch)
+        in_all -= done // trainer.accumulate_grad_batches
         return in_all if trainer.max_steps == -1 else min(in_all, trainer.max_steps)

@@ -1,0 +1,43 @@
+"""A new run from another run's weights: `init_from=RUN_DIR`. Nothing else of that run is taken."""
+
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from engine.checkpoints.architecture import NETWORK, differences
+from engine.checkpoints.checkpoint_io import load_checkpoint
+from engine.errors import UserError
+
+
+def weights_of(cfg: DictConfig, checkpoint: Path | None) -> Path | None:
+    """The folder of checkpoints that hold the run's weights, so that no pretrained ones are looked for."""
+    if checkpoint is not None:
+        return checkpoint.parent
+    return checkpoints_of(Path(cfg.init_from)) if cfg.get("init_from") else None
+
+
+def checkpoints_of(run: Path) -> Path:
+    if not any((run / "checkpoints" / name).is_file() for name in ("best.ckpt", "last.ckpt")):
+        raise UserError(f"init_from={run}: there is no checkpoints/best.ckpt; give the directory of a trained run.")
+    return run / "checkpoints"
+
+
+def start_from(module: Any, run: Path) -> None:
+    """Loads the weights of the run's best epoch (else its last) into a module whose network has the same layers.
+
+    Of a module with a `network` that alone is compared and loaded, otherwise all of the module. UserError names the
+    layers that differ.
+    """
+    checkpoints = checkpoints_of(run)
+    file = next(path for name in ("best.ckpt", "last.ckpt") if (path := checkpoints / name).is_file())
+    state = load_checkpoint(file)["state_dict"]
+    target, prefix = module, ""
+    if hasattr(module, "network"):
+        target, prefix = module.network, NETWORK
+        state = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+    if (backbone := checkpoints / "backbone.ckpt").is_file():
+        state = {f"backbone.{name}": value for name, value in load_checkpoint(backbone).items()} | state
+    if differ := differences(target, state):
+        raise UserError(f"init_from={run}: its network is of another architecture: {differ}.")
+    target.load_state_dict(state)

@@ -1,0 +1,310 @@
+"""Resuming is a plan: the settings that were given against what the checkpoint holds, before anything is written."""
+
+import sys
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.core.optimizer import _init_optimizers_and_lr_schedulers
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from engine.checkpoints.checkpoint_io import load_checkpoint, previous
+from engine.checkpoints.continuation import Curves, remove_cut_off_writes
+from engine.errors import UserError
+from engine.files import replace_text
+from engine.paths import typed
+from engine.run.allowlist import read_run_config
+from engine.run.config_file import is_first_process, resolved, stored
+from engine.run.outcome import outcome
+from engine.wording import shown
+
+ABOUT_THE_PROCESS = ("resume", "run_dir", "sweep", "name")
+"""Root keys that say nothing about the training."""
+
+FIXED = {
+    "optimizer._target_": "its state is of no use to another one",
+    "optimizer.amsgrad": "its state lacks or holds the maxima",
+    "lightning_module._target_": "another procedure has another state",
+    "init_from": "its weights are the checkpoint's",
+}
+"""Settings that a resumed run keeps, with the reason."""
+
+MAY_CHANGE_IN_AN_EPOCH = ("data_dir", "num_workers", "eval_batch_size", "max_pixels", "keep_decoded")
+"""Settings of a datamodule that leave an epoch's batches as they are."""
+
+SHARES = ("devices", "num_nodes", "limit_train_batches", "overfit_batches", "accumulate_grad_batches")
+"""Settings of the Trainer that change which batches or steps an epoch has."""
+
+OF_OPTIMIZATION = ("optimizer", "scheduler", "lightning_module", "trainer", "datamodule", "features")
+"""Groups that the learning rate may depend on: by a setting, or by the number of steps."""
+
+IMPLEMENTATIONS = ("fused", "foreach", "capturable", "differentiable")
+"""Settings of an optimizer that decide where its state must lie, so they are set before it is loaded."""
+
+OF_PLATEAU = ("best", "num_bad_epochs", "cooldown_counter", "last_epoch", "_last_lr")
+"""What ReduceLROnPlateau has seen, as opposed to its settings."""
+
+PENDING = ".config.yaml.next"
+
+
+class Resume(Callback):
+    """Continues a run from its last checkpoint, with whatever settings have changed since.
+
+    Made from a config with `resume`; UserError if it asks for what cannot be. Until the first checkpoint is saved,
+    everything can be undone. As a callback it must come first: it cuts the curves before anything is logged.
+    """
+
+    def __init__(self, cfg: DictConfig) -> None:
+        self.cfg, self.directory = cfg, Path(cfg.run_dir)
+        self.committed = False
+        self.curves: Curves | None = None
+        self._schedules: list[dict[str, Any]] = []
+        self._planned_steps: Any = None
+        complete_pending(self.directory)
+        before = read_run_config(self.directory, f"resume={self.directory}")
+        before.run_dir = cfg.run_dir
+        old, new = flat(resolved(before)), flat(resolved(cfg))
+        keys = [key for key in {**old, **new} if key.partition(".")[0] not in ABOUT_THE_PROCESS]
+        self.changes = {k: (old.get(k), new.get(k)) for k in keys if old.get(k) != new.get(k)}
+        last = self.directory / "checkpoints" / "last.ckpt"
+        self.checkpoint = last if last.is_file() or previous(last).is_file() else None
+        self.epochs = self.steps = 0
+        self.in_epoch = False
+        self._sizes: dict[str, int] = {}
+        if self.checkpoint is not None:
+            self._read(load_checkpoint(self.checkpoint))
+            self._refuse_what_cannot_be()
+
+    def _read(self, state: dict[str, Any]) -> None:
+        loop = state["loops"]["fit_loop"]
+        epochs, batches = loop["epoch_progress"]["current"], loop["epoch_loop.batch_progress"]
+        self.epochs, self.steps = epochs["processed"], state["global_step"]
+        has_begun = epochs["ready"] > epochs["processed"] and batches["current"]["ready"] > 0
+        self.in_epoch = has_begun and not batches["is_last_batch"]
+        self._sizes = state.get("curves", {})
+        data = state.get("hyper_parameters", {}).get("data") or {}
+        self.classes: list[str] | None = data.get("classes")
+
+    # Refusals --------------------------------------------------------------------------------------------------------
+
+    def _refuse_what_cannot_be(self) -> None:
+        trainer = self.cfg.trainer
+        is_done = outcome(self.directory).get("status") in ("completed", "pruned")
+        for key, done in (("max_epochs", self.epochs), ("max_steps", self.steps)):
+            end = trainer.get(key)
+            if end is None or end < 0:
+                continue
+            if end < done or (end == done and self.in_epoch and key == "max_epochs"):
+                raise UserError(
+                    f"trainer.{key}={end}: {self.directory} has trained {done} already: give more, or start a new run."
+                )
+            if end == done and is_done:
+                self._finish(f"all its {done} {key.removeprefix('max_')}")
+        if is_done and not self.changes:
+            self._finish(f"{self.epochs} epochs and stopped early")
+        for key, (old, new) in self.changes.items():
+            if reason := self._reason(key, old, new):
+                raise UserError(f"{key}={shown(new)}: the run in {self.directory} has {shown(old)}, {reason}.")
+
+    def _finish(self, trained: str) -> None:
+        """Ends the process: there is nothing to train."""
+        key = "max_steps" if "steps" in trained else "max_epochs"
+        more = 2 * (self.steps if key == "max_steps" else self.epochs)
+        command = f"python train.py resume={typed(self.directory)} trainer.{key}={more}"
+        if self.changes:
+            given = ", ".join(self.changes)
+            raise UserError(f"{given}: the run has trained {trained}, so this changes nothing; train on: {command}")
+        print(f"The run is finished: it has trained {trained}. Train on: {command}")
+        sys.exit(0)
+
+    def _reason(self, key: str, old: Any, new: Any) -> str | None:
+        """Why a setting cannot change from here on; None if it can."""
+        if key in FIXED and not (key == "init_from" and new is None):
+            more = "a new run may start from its weights" if key != "init_from" else "leave it out"
+            return f"and keeps it, since {FIXED[key]}: {more}" + (
+                f" (init_from={typed(self.directory)})" if key != "init_from" else ""
+            )
+        if key == "lightning_module.param_groups" and _layers(old) != _layers(new):
+            return "and its optimizer's state is of those groups: only their settings can change"
+        group, _, name = key.partition(".")
+        in_order = group == "datamodule" and name not in MAY_CHANGE_IN_AN_EPOCH
+        in_order |= key == "seed" or (group == "features" and name not in ("cache_dir", "precision", "max_epochs"))
+        if self.in_epoch and (in_order or (group == "trainer" and name in SHARES)):
+            return (
+                f"and was stopped in the middle of epoch {self.epochs + 1}, whose batches would be others: finish that "
+                f"epoch first, with trainer.max_epochs={self.epochs + 1}"
+            )
+        return None
+
+    def check_classes(self, classes: Any) -> None:
+        """UserError where the data now has other classes than the run was trained on."""
+        if self.checkpoint and self.classes is not None and list(classes) != list(self.classes):
+            raise UserError(
+                f"resume={self.directory}: the run was trained on the classes {', '.join(self.classes)}, but "
+                f"the data now has {', '.join(classes)}."
+            )
+
+    def rows(self) -> dict[str, str]:
+        """For the panel at the start: where the training continues, and what has changed."""
+        if self.checkpoint is None:
+            return {"resumed": "from the beginning: nothing had been saved"}
+        lines = [f"{key}: {shown(old)} → {shown(new)}" for key, (old, new) in self.changes.items()]
+        within = f", after step {self.steps}" if self.in_epoch else f", step {self.steps + 1}"
+        return {"resumed": f"from epoch {self.epochs + 1}{within}"} | ({"changed": "\n".join(lines)} if lines else {})
+
+    # What is written, and when ---------------------------------------------------------------------------------------
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if stage == "fit" and is_first_process() and self.curves is None:
+            remove_cut_off_writes(self.directory)
+            self.curves = Curves(self.directory, self._sizes)
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        if not self.committed and trainer.is_global_zero:
+            replace_text(self.directory / PENDING, stored(self.cfg))
+
+    def saved(self, path: Path) -> None:
+        """Called after each checkpoint that was saved: from the first `last.ckpt` on, the run is the changed one."""
+        if not self.committed and path.name == "last.ckpt":
+            self.committed = True
+            complete_pending(self.directory)
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not self.committed and trainer.is_global_zero:  # no callback saves a last.ckpt
+            self.committed = True
+            replace_text(self.directory / "config.yaml", stored(self.cfg))
+
+    def undo(self) -> None:
+        """After a failure before the first save: the directory is as it was."""
+        (self.directory / PENDING).unlink(missing_ok=True)
+        if self.curves is not None:
+            self.curves.undo()
+
+    # What is restored ------------------------------------------------------------------------------------------------
+
+    def _changes_in(self, *groups: str) -> list[str]:
+        return [key for key in self.changes if key.partition(".")[0] in groups]
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        self._change_callbacks(trainer, checkpoint["callbacks"])
+        self._schedules = checkpoint["lr_schedulers"]
+        if not self._changes_in(*OF_OPTIMIZATION):
+            return
+        checkpoint["lr_schedulers"] = []
+        new = {n: self.changes[k][1] for n in IMPLEMENTATIONS if (k := f"optimizer.{n}") in self.changes}
+        for state in checkpoint["optimizer_states"]:
+            for group in state["param_groups"]:
+                group |= {name: value for name, value in new.items() if name in group}
+
+    def _change_callbacks(self, trainer: Any, states: dict[str, Any]) -> None:
+        """Changed settings win over those that a callback keeps in its state."""
+        for name in {key.split(".")[1] for key in self._changes_in("callback")} & set(self.cfg.callback):
+            target = self.cfg.callback[name].get("_target_")
+            alike = [other for other in self.cfg.callback if self.cfg.callback[other].get("_target_") == target]
+            class_name = str(target).rpartition(".")[2]
+            callbacks = [c for c in trainer.callbacks if type(c).__name__ == class_name]
+            if len(callbacks) != len(alike):
+                continue
+            state = states.get(callbacks[alike.index(name)].state_key)
+            for key in self._changes_in("callback"):
+                _, member, *setting = key.split(".")
+                if member == name and isinstance(state, dict) and len(setting) == 1 and setting[0] in state:
+                    state[setting[0]] = self.changes[key][1]
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._planned_steps = _total_steps(pl_module)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # An earlier resume may have changed the number of steps in an epoch: what is left then counts, too.
+        is_uneven = self._planned_steps != _total_steps(pl_module)
+        if self.checkpoint is not None and (is_uneven or self._changes_in(*OF_OPTIMIZATION)):
+            self._reschedule(trainer, pl_module)
+
+    def _reschedule(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Settings and learning rate as a training with today's settings would have them after as many steps.
+
+        The optimizers and schedulers are made once more, and the schedulers stepped as often as those of the checkpoint
+        were; they and their settings take the place of the ones in use. ReduceLROnPlateau cannot be repeated without
+        its metric: it keeps what it has seen, and the rate that it has reached unless another rate is given.
+        """
+        optimizers, configs = _init_optimizers_and_lr_schedulers(pl_module)
+        reached: set[int] = set()  # optimizers that keep their rate
+        for index, (config, made) in enumerate(zip(trainer.lr_scheduler_configs, configs, strict=True)):
+            saved = self._schedules[index] if index < len(self._schedules) else {}
+            number = optimizers.index(made.scheduler.optimizer)
+            if isinstance(made.scheduler, ReduceLROnPlateau):
+                seen = {key: saved[key] for key in OF_PLATEAU if key in saved and "num_bad_epochs" in saved}
+                config.scheduler.load_state_dict({**made.scheduler.state_dict(), **seen})
+                if seen and "optimizer.lr" not in self.changes:
+                    reached.add(number)
+                continue
+            _advance(made.scheduler, self._times_stepped(config, saved))
+            config.scheduler = _attached(made.scheduler, trainer.optimizers[number])
+        for number, (optimizer, new) in enumerate(zip(trainer.optimizers, optimizers, strict=True)):
+            for group, settings in zip(optimizer.param_groups, new.param_groups, strict=False):
+                kept = {"params", "lr"} if number in reached else {"params"}
+                group.update({key: value for key, value in settings.items() if key not in kept})
+
+    def _times_stepped(self, config: Any, saved: Mapping[str, Any]) -> int:
+        if saved and "num_bad_epochs" not in saved and "scheduler.interval" not in self.changes:
+            return int(saved["last_epoch"])
+        return int((self.steps if config.interval == "step" else self.epochs) // config.frequency)
+
+
+def _total_steps(module: Any) -> Any:
+    try:
+        return module.total_steps()
+    except (AttributeError, UserError):  # it has none, or trains without an end
+        return None
+
+
+def _advance(scheduler: Any, times: int) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of steps of the scheduler without any of the optimizer
+        for _ in range(times):
+            scheduler.step()
+
+
+def _attached(scheduler: Any, optimizer: Any) -> Any:
+    """The scheduler, and those that it is made of, on another optimizer with the same groups."""
+    for inner in getattr(scheduler, "_schedulers", ()):
+        _attached(inner, optimizer)
+    scheduler.optimizer = optimizer
+    return scheduler
+
+
+def complete_pending(directory: Path) -> None:
+    """Puts the changed run's config in its place if its checkpoint was saved; a kill may have come in between."""
+    pending, last = directory / PENDING, directory / "checkpoints" / "last.ckpt"
+    if not pending.is_file() or not is_first_process():
+        return
+    if last.is_file() and last.stat().st_mtime_ns >= pending.stat().st_mtime_ns:
+        pending.replace(directory / "config.yaml")
+    else:
+        pending.unlink()
+
+
+def flat(config: Mapping[Any, Any]) -> dict[str, Any]:
+    """Every value by its dotted key; a list is one value, and so is an empty mapping."""
+    return dict(_leaves(config, ""))
+
+
+def _leaves(node: Any, path: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(node, Mapping) and node:
+        for key, value in node.items():
+            yield from _leaves(value, f"{path}.{key}" if path else str(key))
+    else:
+        yield path, node
+
+
+def _layers(groups: Any) -> list[Any]:
+    """Which parameters each group has."""
+    return [group.get("pattern") for group in groups or ()]
+
+
+def resume_of(cfg: DictConfig) -> Resume | None:
+    """The plan of a config with `resume`; None for a new run."""
+    return Resume(cfg) if OmegaConf.select(cfg, "resume") else None
