@@ -57,6 +57,8 @@ class Resume(Callback):
     everything can be undone. As a callback it must come first: it cuts the curves before anything is logged.
     """
 
+    follows_chunks = True  # engine/training/chunks.py
+
     def __init__(self, cfg: DictConfig) -> None:
         self.cfg, self.directory = cfg, Path(cfg.run_dir)
         self.committed = False

@@ -91,6 +91,14 @@ def _set(counts: dict[str, int], value: int) -> None:
     counts.update(dict.fromkeys(counts, value))
 
 
+def count_steps_alike(loop: dict[str, Any], steps: int) -> None:
+    """Sets the saved number of optimizer steps for both ways to optimize, of which a resumed run may take the other."""
+    manual = loop["epoch_loop.manual_optimization.optim_step_progress"]["total"]
+    automatic = loop["epoch_loop.automatic_optimization.optim_progress"]["optimizer"]["step"]["total"]
+    for counts in (manual, automatic):
+        counts |= {"ready": steps, "completed": steps}
+
+
 def validation_is_due(trainer: Trainer, validated: bool) -> bool:
     """Whether a validation follows the last training batch and is not over; `validated`: the running one is."""
     if trainer.validating:

@@ -27,6 +27,7 @@ from engine.training.initialization import initialize
 from engine.training.lightning_internals import (
     add_steps,
     allow_clipping,
+    count_steps_alike,
     gradients_are_unfinished,
     resume_exactly,
     settle,
@@ -247,6 +248,7 @@ class Procedure(AccountedModule):
         checkpoint["procedure"] = {"gradients": gradients, **self.account_state()}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        count_steps_alike(checkpoint["loops"]["fit_loop"], checkpoint["global_step"])
         self._gradients = checkpoint["procedure"]["gradients"]
         self.load_account_state(checkpoint["procedure"])
 

@@ -2,55 +2,48 @@ from pathlib import Path
 
 import pytest
 
-from engine.checkpoints.checkpoint_io import AtomicCheckpointIO, previous
-from engine.checkpoints.continuation import continue_from
-from engine.errors import UserError
+from engine.checkpoints.continuation import Curves, curve_sizes, remove_cut_off_writes
+
+SIZES = {"events.out.tfevents.0": 100, "events.out.tfevents.1": 150, "csv/metrics.csv": 10}
+"""How far the checkpoint says the curves were written; the last file was opened after it."""
 
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
-    """Of a run with two sessions' curves, of which a third was opened and nothing was saved after."""
-    for number, size in enumerate((100, 200, 300)):
-        (tmp_path / f"events.out.tfevents.{number}").write_bytes(bytes(size))
-    sizes = {"events.out.tfevents.0": 100, "events.out.tfevents.1": 150}
-    last = tmp_path / "checkpoints" / "last.ckpt"
-    for step in (1, 2):
-        AtomicCheckpointIO().save_checkpoint({"curves": sizes if step == 2 else {}}, last)
-    last.with_name(".last.ckpt.123").write_bytes(b"cut off")
-    last.with_name(".last.ckpt.123.prev").write_bytes(b"cut off")
+    (tmp_path / "csv").mkdir()
+    for name, size in (*SIZES.items(), ("events.out.tfevents.2", 300)):
+        (tmp_path / name).write_bytes(bytes(range(10)) * (size // 10 + 5))
     return tmp_path
 
 
-def sizes(directory: Path) -> list[int]:
-    return [file.stat().st_size for file in sorted(directory.glob("events.*"))]
+def contents(directory: Path) -> dict[str, bytes]:
+    return {name: (directory / name).read_bytes() for name in curve_sizes(directory)}
 
 
 def test_curves_end_where_the_checkpoint_has_them(directory: Path) -> None:
-    assert continue_from(directory) == directory / "checkpoints" / "last.ckpt"
-    assert sizes(directory) == [100, 150]
-    assert sorted(file.name for file in (directory / "checkpoints").iterdir()) == ["last.ckpt", "last.ckpt.prev"]
+    Curves(directory, SIZES)
+    assert curve_sizes(directory) == SIZES
 
 
-def test_so_they_do_where_the_one_before_takes_the_place_of_a_damaged_one(directory: Path) -> None:
-    last = directory / "checkpoints" / "last.ckpt"
-    last.write_bytes(last.read_bytes()[:-1])
-    assert continue_from(directory) == last
-    assert sizes(directory) == []
+def test_a_run_without_a_checkpoint_has_no_curves(directory: Path) -> None:
+    Curves(directory, {})
+    assert curve_sizes(directory) == {}
 
 
-def test_a_run_without_a_checkpoint_starts_anew(directory: Path, caplog: pytest.LogCaptureFixture) -> None:
-    last = directory / "checkpoints" / "last.ckpt"
-    last.unlink()
-    previous(last).unlink()
-    assert continue_from(directory) is None
-    assert sizes(directory) == []
-    assert "has no checkpoint yet" in caplog.text
+def test_undone_they_are_as_they_were(directory: Path) -> None:
+    before = contents(directory)
+    curves = Curves(directory, SIZES)
+    with (directory / "events.out.tfevents.0").open("ab") as file:
+        file.write(b"of a run that failed before it saved")
+    (directory / "events.out.tfevents.9").write_bytes(b"likewise")
+    curves.undo()
+    assert contents(directory) == before
 
 
-def test_damaged_ones_are_an_error_and_nothing_is_cut(directory: Path) -> None:
-    last = directory / "checkpoints" / "last.ckpt"
-    for file in (last, previous(last)):
-        file.write_bytes(b"rubbish")
-    with pytest.raises(UserError, match="there is no checkpoint to load"):
-        continue_from(directory)
-    assert sizes(directory) == [100, 200, 300]
+def test_cut_off_writes_are_removed(tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    for name in ("last.ckpt", "last.ckpt.prev", ".last.ckpt.123", ".last.ckpt.123.prev"):
+        (folder / name).write_bytes(b"x")
+    remove_cut_off_writes(tmp_path)
+    assert sorted(path.name for path in folder.iterdir()) == ["last.ckpt", "last.ckpt.prev"]

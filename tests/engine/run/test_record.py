@@ -87,22 +87,22 @@ def test_stand_in_run_is_renamed_and_hydra_knows(cfg: DictConfig, tmp_path: Path
 
 
 def test_resumed_run_does_not_go_over_to_stand_in_data(cfg: DictConfig) -> None:
+    save_config(cfg)
     cfg.resume = cfg.run_dir
     last = Path(cfg.run_dir, "checkpoints", "last.ckpt")
-    AtomicCheckpointIO().save_checkpoint({"curves": {}}, last)
     record = Record(cfg)
-    assert record.find_checkpoint() == last
+    record.checkpoint = last
     with pytest.raises(
         UserError, match=r"resume=.*: the run was not on stand-in data, .* give datamodule.data_dir=DIR"
     ):
         record.name_data("hymenoptera", "stand-in")
 
 
-def test_only_a_resumed_run_with_a_checkpoint_goes_on_from_one(cfg: DictConfig) -> None:
-    assert Record(cfg).find_checkpoint() is None
+def test_a_run_that_saved_nothing_may_go_over_to_stand_in_data(cfg: DictConfig) -> None:
+    save_config(cfg)
     cfg.resume = cfg.run_dir
     record = Record(cfg)
-    assert record.find_checkpoint() is None
+    assert record.checkpoint is None
     record.name_data("hymenoptera", "stand-in")
     assert record.directory.name == "2030_stand-in"
 
