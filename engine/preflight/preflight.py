@@ -189,6 +189,7 @@ def _check_hint(findings: Findings, path: str, value: Any, hint: Any) -> None:
 def _check_scheduler(findings: Findings) -> None:
     """The group that is handed over as it is: a mapping whose keys the procedure's annotation names."""
     module, scheduler = (findings.values.get(name) for name in ("lightning_module", "scheduler"))
+    hint: Any
     if not isinstance(module, Mapping) or not isinstance(scheduler, Mapping):
         return
     try:
