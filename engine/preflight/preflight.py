@@ -7,11 +7,12 @@ in what their constructors say (rehearsal.py), and for the root's keys in conf/t
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, is_typeddict
+from typing import Any, get_args, get_origin
 
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import LightningModule
 from pytorch_lightning.utilities.model_helpers import is_overridden
+from typing_extensions import NotRequired, is_typeddict
 
 from engine.build import FOR_MODULE, READ_HERE, follows_monitor, takes
 from engine.errors import UserError
@@ -188,21 +189,22 @@ def _check_hint(findings: Findings, path: str, value: Any, hint: Any) -> None:
 def _check_scheduler(findings: Findings) -> None:
     """The group that is handed over as it is: a mapping whose keys the procedure's annotation names."""
     module, scheduler = (findings.values.get(name) for name in ("lightning_module", "scheduler"))
+    hint: Any
     if not isinstance(module, Mapping) or not isinstance(scheduler, Mapping):
         return
     try:
         hint = signature_of(find_target(module.get("_target_"))).hints.get("scheduler")
     except LookupError:
         return
-    hints = type_hints(hint) if is_typeddict(hint) else None
-    if hints is None:
+    if not is_typeddict(hint):
         return
+    hints = {key: get_args(h)[0] if get_origin(h) is NotRequired else h for key, h in type_hints(hint).items()}
     for key, value in scheduler.items():
         if key not in hints:
             findings.add(f"scheduler.{key}", f"there is no such key; {nearest(key, hints)}")
         else:
             _check_hint(findings, f"scheduler.{key}", value, hints[key])
-    for key in hints.keys() - scheduler.keys():
+    for key in hint.__required_keys__ - scheduler.keys():
         findings.add(f"scheduler.{key}", f"is missing: must be {described(hints[key])}")
 
 

@@ -1,12 +1,12 @@
 """Learning rate schedules: what the config says about one, made into what Lightning takes."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal
 
 from pytorch_lightning import Trainer
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, ReduceLROnPlateau
-from typing_extensions import NotRequired
+from typing_extensions import NotRequired, TypedDict
 
 from engine.errors import UserError
 

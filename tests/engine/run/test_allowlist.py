@@ -68,11 +68,11 @@ def test_a_package_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     listed = OmegaConf.load(allowlist.ALLOWED)
     OmegaConf.save([*listed, "mine"], tmp_path / "allow_targets.yaml")
     monkeypatch.setattr(allowlist, "ALLOWED", tmp_path / "allow_targets.yaml")
-    allowlist._allowed.cache_clear()
+    allowlist._listed.cache_clear()
     try:
         assert read_run_config(tmp_path, "resume=x").network == {"_target_": "mine.Net"}
     finally:
-        allowlist._allowed.cache_clear()
+        allowlist._listed.cache_clear()
 
 
 @pytest.mark.parametrize(
