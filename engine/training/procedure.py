@@ -16,7 +16,6 @@ from torch.overrides import TorchFunctionMode
 from typing_extensions import Self
 
 from engine.data.keyed import mix
-from engine.errors import UserError
 from engine.speed.depthwise import FastDepthwiseGradients
 from engine.speed.folded_batchnorm import FoldedBatchNorm
 from engine.speed.threads import one_thread_an_operation
@@ -33,7 +32,7 @@ from engine.training.lightning_internals import (
     validation_is_due,
 )
 from engine.training.parameter_groups import parameter_groups
-from engine.training.schedule import Schedule, lr_scheduler_config, step_at_epoch_end
+from engine.training.schedule import Schedule, lr_scheduler_config, step_at_epoch_end, training_steps
 
 logger = logging.getLogger(__name__)
 
@@ -84,6 +83,7 @@ class Procedure(AccountedModule):
             network.compile(**({} if compile is True else compile))
         self.takes_chunks = False
         self.single_steps_because: str | None = None
+        self._threads = ExitStack()
         self._folded: FoldedBatchNorm | None = None
         self._gradients: dict[str, Tensor] = {}  # that were accumulated before a restart
         self._validated = self._steps_are_over = self._loss_fits = False
@@ -195,7 +195,15 @@ class Procedure(AccountedModule):
         for name, gradient in self._gradients.items():
             self.get_parameter(name).grad = gradient.to(self.device)
 
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        if self.single_steps_because:  # the bits of a step depend on the number of threads
+            self._threads.enter_context(one_thread_an_operation())
+
+    def teardown(self, stage: str) -> None:
+        self._threads.close()
+
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        self._threads.close()
         if 0 <= self.trainer.max_steps <= self.global_step and not self.trainer.should_stop:
             # Without it, Lightning would not validate an epoch that max_steps cuts short.
             self.trainer.should_stop = self._steps_are_over = True
@@ -283,21 +291,4 @@ class Procedure(AccountedModule):
     # A method: what a property of an nn.Module raises may turn into "has no attribute".
     def total_steps(self) -> int:
         """Optimizer steps of the whole training. UserError where neither max_epochs nor max_steps says how many."""
-        trainer = self.trainer
-        steps: float = trainer.max_steps
-        if trainer.max_epochs != -1 or trainer.max_steps == -1:
-            steps = trainer.estimated_stepping_batches
-        if steps in (-1, float("inf")):
-            given = f"trainer.max_epochs={trainer.max_epochs}"
-            wanted = (
-                "trainer.max_epochs" if trainer.max_epochs == -1 else "trainer.max_steps, as the data has no length"
-            )
-            raise UserError(
-                f"{given} gives no number of steps, which the scheduler or a callback needs: give {wanted}."
-            )
-        if not self.takes_chunks or trainer.max_epochs == -1:
-            return int(steps)
-        loader: Any = trainer.train_dataloader
-        in_epoch = min(loader.num_batches, int(trainer.num_training_batches) * loader.chunk)
-        in_all = in_epoch * (trainer.max_epochs or 1)
-        return in_all if trainer.max_steps == -1 else min(in_all, trainer.max_steps)
+        return training_steps(self.trainer, in_chunks=self.takes_chunks)

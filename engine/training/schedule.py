@@ -63,3 +63,22 @@ def step_at_epoch_end(trainer: Trainer, metrics: Mapping[str, float], *, all_kin
                 raise UserError(f"scheduler.monitor={monitor}: no such metric was logged; there are {there}.")
         elif all_kinds and config.interval == "epoch":
             config.scheduler.step()
+
+
+def training_steps(trainer: Trainer, *, in_chunks: bool) -> int:
+    """Optimizer steps of the whole training. UserError where the Trainer and the data do not say how many."""
+    steps: float = trainer.max_steps
+    if trainer.max_epochs != -1 or steps == -1:  # otherwise Lightning may have no data yet, and needs none
+        steps = trainer.estimated_stepping_batches
+    if steps in (-1, float("inf")):
+        wanted = "trainer.max_epochs" if trainer.max_epochs == -1 else "trainer.max_steps, as the data has no length"
+        raise UserError(
+            f"trainer.max_epochs={trainer.max_epochs}, trainer.max_steps={trainer.max_steps}: a schedule over "
+            f"the whole training needs its number of steps: give {wanted}."
+        )
+    if not in_chunks or trainer.max_epochs == -1:
+        return int(steps)
+    loader: Any = trainer.train_dataloader
+    in_epoch = min(loader.num_batches, int(trainer.num_training_batches) * loader.chunk)
+    in_all = in_epoch * (trainer.max_epochs or 1)
+    return in_all if trainer.max_steps == -1 else min(in_all, trainer.max_steps)
