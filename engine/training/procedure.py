@@ -11,7 +11,6 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.overrides import TorchFunctionMode
 from typing_extensions import Self
 
@@ -211,17 +210,12 @@ class Procedure(AccountedModule):
     def on_train_epoch_end(self) -> None:
         self._log_epoch("train")
         values = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
-        # Those that look at a metric in both cases: Lightning would step them after the checkpoint is saved.
-        metrics = self.logged_before | values
-        step_at_epoch_end(self.trainer, metrics, all_kinds=self.takes_chunks, validated=self._validated)
+        monitor, metrics = self.scheduler.get("monitor"), self.logged_before | values
+        step_at_epoch_end(self.trainer, monitor, metrics, in_chunks=self.takes_chunks, validated=self._validated)
 
     def on_train_end(self) -> None:
         if self._steps_are_over:  # of a tuner's trial, say, after which the training itself starts
             self.trainer.should_stop = self._steps_are_over = False
-
-    def lr_scheduler_step(self, scheduler: Any, metric: Any | None) -> None:
-        if not isinstance(scheduler, ReduceLROnPlateau):  # that on_train_epoch_end steps
-            super().lr_scheduler_step(scheduler, metric)
 
     # Evaluation ------------------------------------------------------------------------------------------------------
 
@@ -286,6 +280,8 @@ class Procedure(AccountedModule):
         if self.scheduler["scheduler"] is None:
             return optimizer
         config = lr_scheduler_config(self.scheduler, optimizer, self.total_steps)
+        if self.takes_chunks:  # Lightning steps none then, and says of these keys that it ignores them
+            config = {key: config[key] for key in ("scheduler", "interval")}
         return {"optimizer": optimizer, "lr_scheduler": config}  # type: ignore[return-value]
 
     # A method: what a property of an nn.Module raises may turn into "has no attribute".
