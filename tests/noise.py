@@ -58,7 +58,7 @@ def noise(chunk: int) -> Noise:
     )
 
 
-def classifier(**settings: Any) -> Classifier:
+def classifier(cls: type[Classifier] = Classifier, **settings: Any) -> Classifier:
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Dropout(0.3))
     network.append(nn.Linear(4 * 36, 3))
@@ -69,7 +69,7 @@ def classifier(**settings: Any) -> Classifier:
         **PLAIN,
         "num_classes": 3,
     }
-    return Classifier(**{**defaults, **settings})
+    return cls(**{**defaults, **settings})
 
 
 def trainer(folder: Path | None = None, **settings: Any) -> Trainer:

@@ -118,7 +118,11 @@ def _parse(file: Path) -> DictConfig:
 def _no_run(directory: Path) -> str:
     if not directory.is_dir():
         return "it is a file" if directory.exists() else "there is no such folder"
-    return "this is a sweep, whose folders are its runs" if (directory / "sweep.json").is_file() else "there is no config.yaml"
+    return (
+        "this is a sweep, whose folders are its runs"
+        if (directory / "sweep.json").is_file()
+        else "there is no config.yaml"
+    )
 
 
 def _refusals(node: Any, path: str, root: dict[str, Any]) -> Iterator[str]:

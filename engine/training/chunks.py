@@ -72,8 +72,8 @@ def _settings(trainer: Any) -> Iterator[str]:
         "accumulate_grad_batches": (1,),
         "gradient_clip_val": (None, 0),
         "val_check_interval": (None, 1.0),
-        "limit_train_batches": (None, 1.0),
         "overfit_batches": (0,),
+        "limit_train_batches": (None, 1.0),
         "min_steps": (None,),
     }
     for name, values in plain.items():

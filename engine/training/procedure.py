@@ -11,12 +11,10 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.overrides import TorchFunctionMode
 from typing_extensions import Self
 
 from engine.data.keyed import mix
-from engine.errors import UserError
 from engine.speed.depthwise import FastDepthwiseGradients
 from engine.speed.folded_batchnorm import FoldedBatchNorm
 from engine.speed.threads import one_thread_an_operation
@@ -34,7 +32,7 @@ from engine.training.lightning_internals import (
     validation_is_due,
 )
 from engine.training.parameter_groups import parameter_groups
-from engine.training.schedule import Schedule, lr_scheduler_config, step_at_epoch_end
+from engine.training.schedule import Schedule, lr_scheduler_config, step_at_epoch_end, training_steps
 
 logger = logging.getLogger(__name__)
 
@@ -85,6 +83,7 @@ class Procedure(AccountedModule):
             network.compile(**({} if compile is True else compile))
         self.takes_chunks = False
         self.single_steps_because: str | None = None
+        self._threads = ExitStack()
         self._folded: FoldedBatchNorm | None = None
         self._gradients: dict[str, Tensor] = {}  # that were accumulated before a restart
         self._validated = self._steps_are_over = self._loss_fits = False
@@ -196,7 +195,15 @@ class Procedure(AccountedModule):
         for name, gradient in self._gradients.items():
             self.get_parameter(name).grad = gradient.to(self.device)
 
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        if self.single_steps_because:  # the bits of a step depend on the number of threads
+            self._threads.enter_context(one_thread_an_operation())
+
+    def teardown(self, stage: str) -> None:
+        self._threads.close()
+
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        self._threads.close()
         if 0 <= self.trainer.max_steps <= self.global_step and not self.trainer.should_stop:
             # Without it, Lightning would not validate an epoch that max_steps cuts short.
             self.trainer.should_stop = self._steps_are_over = True
@@ -204,17 +211,12 @@ class Procedure(AccountedModule):
     def on_train_epoch_end(self) -> None:
         self._log_epoch("train")
         values = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
-        # Those that look at a metric in both cases: Lightning would step them after the checkpoint is saved.
-        metrics = self.logged_before | values
-        step_at_epoch_end(self.trainer, metrics, all_kinds=self.takes_chunks, validated=self._validated)
+        monitor, metrics = self.scheduler.get("monitor"), self.logged_before | values
+        step_at_epoch_end(self.trainer, monitor, metrics, in_chunks=self.takes_chunks, validated=self._validated)
 
     def on_train_end(self) -> None:
         if self._steps_are_over:  # of a tuner's trial, say, after which the training itself starts
             self.trainer.should_stop = self._steps_are_over = False
-
-    def lr_scheduler_step(self, scheduler: Any, metric: Any | None) -> None:
-        if not isinstance(scheduler, ReduceLROnPlateau):  # that on_train_epoch_end steps
-            super().lr_scheduler_step(scheduler, metric)
 
     # Evaluation ------------------------------------------------------------------------------------------------------
 
@@ -280,35 +282,11 @@ class Procedure(AccountedModule):
         if self.scheduler["scheduler"] is None:
             return optimizer
         config = lr_scheduler_config(self.scheduler, optimizer, self.total_steps)
+        if self.takes_chunks:  # Lightning steps none then, and says of these keys that it ignores them
+            config = {key: config[key] for key in ("scheduler", "interval")}
         return {"optimizer": optimizer, "lr_scheduler": config}  # type: ignore[return-value]
 
     # A method: what a property of an nn.Module raises may turn into "has no attribute".
     def total_steps(self) -> int:
-        """Optimizer steps of the whole training: those done, and those of the remaining epochs.
-
-        UserError where neither max_epochs nor max_steps says how many.
-        """
-        trainer = self.trainer
-        steps: float = trainer.max_steps
-        if trainer.max_epochs != -1 or trainer.max_steps == -1:
-            steps = trainer.estimated_stepping_batches
-        if steps in (-1, float("inf")):
-            given = f"trainer.max_epochs={trainer.max_epochs}"
-            wanted = (
-                "trainer.max_epochs" if trainer.max_epochs == -1 else "trainer.max_steps, as the data has no length"
-            )
-            raise UserError(
-                f"{given} gives no number of steps, which the scheduler or a callback needs: give {wanted}."
-            )
-        if trainer.max_epochs == -1 or trainer.num_training_batches == float("inf"):
-            return int(steps)
-        batches, chunk = int(trainer.num_training_batches), 1
-        if not self.automatic_optimization:
-            loader: Any = trainer.train_dataloader
-            batches, chunk = min(loader.num_batches, batches * loader.chunk), loader.chunk
-        in_epoch = -(-batches // trainer.accumulate_grad_batches)
-        # Before a restart, epochs may have had another number of steps.
-        done = min(batches, trainer.fit_loop.epoch_loop.batch_progress.current.completed * chunk)
-        in_all = trainer.global_step + in_epoch * ((trainer.max_epochs or 1) - trainer.current_epoch)
-        in_all -= done // trainer.accumulate_grad_batches
-        return in_all if trainer.max_steps == -1 else min(in_all, trainer.max_steps)
+        """Optimizer steps of the whole training. UserError where neither max_epochs nor max_steps says how many."""
+        return training_steps(self.trainer, in_chunks=self.takes_chunks)

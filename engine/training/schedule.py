@@ -1,5 +1,6 @@
 """Learning rate schedules: what the config says about one, made into what Lightning takes."""
 
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
@@ -37,7 +38,8 @@ def lr_scheduler_config(schedule: Schedule, optimizer: Optimizer, total_steps: C
             raise UserError(f"scheduler.monitor: {name} needs a metric to look at: scheduler.monitor=val/loss, say.")
         if interval != "epoch":
             raise UserError(f"scheduler.interval={interval}: {name} looks at a metric of an epoch: give epoch.")
-        return {"scheduler": scheduler, "interval": interval, "monitor": monitor}
+        # Lightning would step it after the epoch's checkpoint is saved: `step_at_epoch_end` does it before.
+        return {"scheduler": scheduler, "interval": interval, "monitor": monitor, "frequency": sys.maxsize}
     if monitor is not None:
         raise UserError(f"scheduler.monitor={monitor}: {name} looks at no metric: give scheduler.monitor=null.")
     if isinstance(scheduler, CosineAnnealingLR) and scheduler.T_max < 1:
@@ -48,18 +50,38 @@ def lr_scheduler_config(schedule: Schedule, optimizer: Optimizer, total_steps: C
     return {"scheduler": scheduler, "interval": interval}
 
 
-def step_at_epoch_end(trainer: Trainer, metrics: Mapping[str, float], *, all_kinds: bool, validated: bool) -> None:
-    """Steps the schedulers that look at a metric, and with `all_kinds` every other one whose interval is the epoch.
+def step_at_epoch_end(
+    trainer: Trainer, monitor: str | None, metrics: Mapping[str, float], *, in_chunks: bool, validated: bool
+) -> None:
+    """Steps a scheduler that looks at `monitor`, and in chunks any other whose interval is the epoch.
 
-    A validation's metric that is not there yet, since no validation has run, leaves the rate as it is.
+    Where a validation's metric is missing because none has run yet, the rate stays as it is.
     """
     for config in trainer.lr_scheduler_configs:
-        if isinstance(config.scheduler, ReduceLROnPlateau):
-            monitor = str(config.monitor)
+        if isinstance(config.scheduler, ReduceLROnPlateau) and monitor is not None:
             if monitor in metrics:
                 config.scheduler.step(metrics[monitor])
             elif validated or not monitor.startswith("val/"):
                 there = ", ".join(sorted(metrics))
                 raise UserError(f"scheduler.monitor={monitor}: no such metric was logged; there are {there}.")
-        elif all_kinds and config.interval == "epoch":
-            config.scheduler.step()
+        elif in_chunks and config.interval == "epoch":
+            config.scheduler.step()  # type: ignore[call-arg]
+
+
+def training_steps(trainer: Trainer, *, in_chunks: bool) -> int:
+    """Optimizer steps of the whole training. UserError where the Trainer and the data do not say how many."""
+    steps: float = trainer.max_steps
+    if trainer.max_epochs != -1 or steps == -1:  # otherwise Lightning may have no data yet, and needs none
+        steps = trainer.estimated_stepping_batches
+    if steps in (-1, float("inf")):
+        wanted = "trainer.max_epochs" if trainer.max_epochs == -1 else "trainer.max_steps, as the data has no length"
+        raise UserError(
+            f"trainer.max_epochs={trainer.max_epochs}, trainer.max_steps={trainer.max_steps}: a schedule over "
+            f"the whole training needs its number of steps: give {wanted}."
+        )
+    if not in_chunks or trainer.max_epochs == -1:
+        return int(steps)
+    loader: Any = trainer.train_dataloader
+    in_epoch = min(loader.num_batches, int(trainer.num_training_batches) * loader.chunk)
+    in_all = in_epoch * (trainer.max_epochs or 1)
+    return in_all if trainer.max_steps == -1 else min(in_all, trainer.max_steps)

@@ -64,6 +64,15 @@ def same(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
     return first.keys() == second.keys() and all(torch.equal(tensor, second[name]) for name, tensor in first.items())
 
 
+def test_init_redraws_the_head_alone() -> None:
+    torch.manual_seed(1)
+    plain = extractor()
+    torch.manual_seed(1)
+    drawn = extractor(init="normal")
+    assert same(copied(plain.network.backbone), copied(drawn.network.backbone))
+    assert not same(copied(plain.network.head), copied(drawn.network.head))
+
+
 def test_training_changes_the_head_alone(images: Tensor, tmp_path: Path) -> None:
     module = extractor()
     backbone, head = copied(module.network.backbone), copied(module.network.head)

@@ -61,9 +61,8 @@ def test_rewriting_twice_changes_nothing(run_dir: Path) -> None:
 
 @pytest.mark.parametrize("name", ["nothing", ""])
 def test_directory_without_a_run(name: str, tmp_path: Path) -> None:
-    with pytest.raises(
-        UserError, match=rf"^resume={tmp_path / name}: there is no {'such folder' if name else 'config.yaml'}; give the directory of a run"
-    ):
+    lacking = "such folder" if name else "config.yaml"
+    with pytest.raises(UserError, match=rf"^resume={tmp_path / name}: there is no {lacking}; give the directory of a"):
         compose_resumed_run_from_its_config([f"resume={tmp_path / name}"])
 
 

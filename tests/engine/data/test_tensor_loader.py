@@ -208,3 +208,26 @@ def test_a_run_that_was_killed_sees_what_one_run_sees(tmp_path, stop_at):
     assert killed.seen + resumed.seen == [
         (epoch, index) for epoch in range(3) for index in seen(batches(build(), epoch))
     ]
+
+
+@pytest.mark.parametrize(("size", "drop_last"), [(2, False), (3, False), (5, True), (7, False)])
+def test_the_rest_of_an_epoch_may_come_in_batches_of_another_size(size: int, drop_last: bool) -> None:
+    expected = seen(batches(build(), 1))
+    loader = build()
+    loader.set_epoch(1)
+    iterator = iter(loader)
+    for _ in range(3):
+        next(iterator)
+    other = build(batch_size=size, drop_last=drop_last)
+    other.load_state_dict(loader.state_dict())
+    other.set_epoch(1)
+    done, rest = other.batches_done, list(other)
+    assert done + len(rest) == len(other)
+    left = expected[12:]
+    assert seen(rest) == (left[: len(left) // size * size] if drop_last else left)
+
+
+def test_a_position_in_batches_is_still_understood() -> None:
+    loader = build()
+    loader.load_state_dict({"epoch": 1, "batch": 2})
+    assert loader.state_dict() == {"epoch": 1, "samples": 8}

@@ -47,7 +47,7 @@ def test_the_position_counts_what_was_handed_out_and_not_what_was_fetched_ahead(
     some = loader(num_workers=2)
     iterator = iter(some)
     next(iterator)
-    assert some.state_dict() == {"epoch": 0, "batch": 1}
+    assert some.state_dict() == {"epoch": 0, "samples": 3}
 
 
 def test_a_position_of_an_epoch_that_is_over_is_forgotten() -> None:

@@ -58,6 +58,22 @@ MISTAKES: list[tuple[str, str]] = [
     ("monitor.mode=maxx", "monitor.mode=maxx: must be one of max | min; did you mean max?"),
     (f"{DIGITS} datamodule.flip=left", "datamodule.flip=left: must be one of none | random | alternating"),
     ("network=lenet network.activation=ReLu", "network.activation=ReLu: unknown activation 'ReLu'; choose from"),
+    (
+        "experiment=transfer_finetune lightning_module.init=orthogonal",
+        "lightning_module.init=orthogonal: would redraw the pretrained weights: null, or network.pretrained=false",
+    ),
+    (
+        "scheduler=plateau scheduler.monitor=null",
+        "scheduler.monitor: ReduceLROnPlateau needs a metric to look at: scheduler.monitor=val/loss, say.",
+    ),
+    (
+        "scheduler.monitor=val/loss",
+        "scheduler.monitor=val/loss: StepLR looks at no metric: give scheduler.monitor=null.",
+    ),
+    (
+        "scheduler=cosine trainer.max_epochs=-1 trainer.max_steps=9 cache=false",
+        "trainer.max_epochs=-1: the cosine needs a length: give trainer.max_epochs, or scheduler.interval=step",
+    ),
     ("lightning_module.init=foo", "lightning_module.init=foo: unknown initialization 'foo'; choose from"),
     # Names
     ("+optimizer.lrr=1", "optimizer.lrr=1: torch.optim.SGD takes no lrr; did you mean lr?"),
@@ -137,6 +153,7 @@ def test_every_experiment_passes(experiment: str, compose: Compose, tmp_path: Pa
     "overrides",
     [
         "optimizer=adamw scheduler=one_cycle",
+        "scheduler=plateau",
         "scheduler=cosine +trainer.min_epochs=1",
         "callback=[default,early_stopping,lookahead] logger=[]",
         "network=timm network.name=test_vit",

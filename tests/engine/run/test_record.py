@@ -10,7 +10,6 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from engine.checkpoints.checkpoint_io import AtomicCheckpointIO
 from engine.errors import UserError
 from engine.run import record as module
 from engine.run.config_file import save_config

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from engine.checkpoints.last_checkpoint import LastCheckpoint
 from engine.training.lightning_internals import settle
-from tests.noise import classifier, noise, trainer
+from tests.noise import SIZE, classifier, noise, trainer
 
 
 class Keep(LastCheckpoint):
@@ -83,6 +83,18 @@ def test_from_every_checkpoint(tmp_path: Path, chunk: int, settings: dict[str, A
         assert done in (points, [point for point in points if point[0] > begun]), checkpoint.name
         for name, value in resumed.items():
             assert equal(straight[name], value), f"{name} after {checkpoint.name}, of step {begun}"
+
+
+@pytest.mark.parametrize(("chunk", "size"), [(1, 3), (1, 7), (4, 3), (1, 40)])
+def test_the_rest_of_an_epoch_in_batches_of_another_size(tmp_path: Path, chunk: int, size: int) -> None:
+    run(tmp_path / "straight", chunk, None, {})
+    checkpoints = sorted((tmp_path / "straight" / "kept").glob("[0-9]*.ckpt"))
+    for checkpoint in checkpoints[1::3]:
+        module, fitted, data = classifier(), trainer(), noise(chunk)
+        data.batch_size = size
+        fitted.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+        assert module.examples_seen == 2 * SIZE, checkpoint.name
+        assert fitted.current_epoch == 2
 
 
 def counts(ready: int, completed: int) -> dict[str, int]:

@@ -65,3 +65,11 @@ def test_the_seed_decides(network):
 def test_unknown_name_lists_the_valid_ones(network):
     with pytest.raises(ValueError, match=r"unknown initialization 'kaiming'.*" + ".*".join(INITIALIZERS)):
         initialize(network, "kaiming")
+
+
+def test_frozen_layers_keep_their_weights(network):
+    network[0].requires_grad_(False)
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    initialize(network, "normal")
+    assert torch.equal(network[0].weight, before["0.weight"])
+    assert not torch.equal(network[3].weight, before["3.weight"])
