@@ -32,8 +32,8 @@ def train(cfg: DictConfig) -> float | None:
         from engine.checkpoints.checkpoint_io import AtomicCheckpointIO
         from engine.checkpoints.warm_start import start_from, weights_of
         from engine.preflight.preflight import preflight
+        from engine.quiet import silence_idle_messages
         from engine.run.data_facts import KeepConfig, data_facts, data_name, has_test, set_up_ahead
-        from engine.run.quiet import silence_idle_messages
         from engine.run.record import Record, collect_metrics, recall_training, restore_best
         from engine.speed.memory import keep_freed_memory
         from engine.stop import interruptible

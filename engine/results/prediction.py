@@ -16,11 +16,11 @@ from engine.data.normalization import normalize
 from engine.errors import UserError
 from engine.features.frozen import FrozenBackbone
 from engine.photos.unlabelled_photos import PhotoBatch, UnlabelledPhotos, find_photos
+from engine.quiet import silence_idle_messages
 from engine.results.contact_sheet import ContactSheet
 from engine.results.prediction_files import prediction_file
 from engine.results.preprocessing import normalization, photo_transform
 from engine.run.config_file import usable_cores
-from engine.run.quiet import silence_idle_messages
 from engine.run.trained import Trained, load_trained
 from engine.speed.memory import keep_freed_memory
 

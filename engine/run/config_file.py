@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -109,3 +109,16 @@ def refuse_used_directory(directory: Path) -> None:
             f"{directory} already holds a run: continue it with `python train.py resume={directory}`, or give another "
             "hydra.run.dir."
         )
+
+
+def flat(config: Mapping[Any, Any]) -> dict[str, Any]:
+    """Every value by its dotted key; a list is one value, and so is an empty mapping."""
+    return dict(_leaves(config, ""))
+
+
+def _leaves(node: Any, path: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(node, Mapping) and node:
+        for key, value in node.items():
+            yield from _leaves(value, f"{path}.{key}" if path else str(key))
+    else:
+        yield path, node

@@ -2,7 +2,7 @@
 
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from engine.errors import UserError
 from engine.files import replace_text
 from engine.paths import typed
 from engine.run.allowlist import read_run_config
-from engine.run.config_file import is_first_process, resolved, stored
+from engine.run.config_file import flat, is_first_process, resolved, stored
 from engine.run.outcome import outcome
 from engine.wording import shown
 
@@ -287,19 +287,6 @@ def complete_pending(directory: Path) -> None:
         pending.replace(directory / "config.yaml")
     else:
         pending.unlink()
-
-
-def flat(config: Mapping[Any, Any]) -> dict[str, Any]:
-    """Every value by its dotted key; a list is one value, and so is an empty mapping."""
-    return dict(_leaves(config, ""))
-
-
-def _leaves(node: Any, path: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(node, Mapping) and node:
-        for key, value in node.items():
-            yield from _leaves(value, f"{path}.{key}" if path else str(key))
-    else:
-        yield path, node
 
 
 def _layers(groups: Any) -> list[Any]:
