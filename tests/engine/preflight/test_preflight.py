@@ -64,7 +64,7 @@ MISTAKES: list[tuple[str, str]] = [
     ),
     (
         "scheduler=plateau scheduler.monitor=null",
-        "scheduler.monitor: ReduceLROnPlateau needs a metric to look at: scheduler.monitor=val/loss, say.",
+        "scheduler.monitor=null: ReduceLROnPlateau needs a metric to look at: scheduler.monitor=val/loss, say.",
     ),
     (
         "scheduler.monitor=val/loss",

@@ -53,6 +53,7 @@ def record(directory: Path, classes: tuple[str, ...] = ("ants", "bees"), **netwo
         metrics=dict(METRICS),
         data={"name": "hymenoptera", "source": "official"},
         is_first_process=True,
+        resume=None,
         trainer=trainer,
         started=time.monotonic() - 75,
     )
