@@ -200,6 +200,8 @@ def _try_optimizer(findings: Findings, module: Any) -> None:
         return optimizer
 
     def make_scheduler(node: Settings) -> Any:
+        if findings.any_below("scheduler"):
+            return None
         optimizer = make(findings.values["optimizer"])
         schedule: Any = {**findings.values["scheduler"], "scheduler": instantiate(node)}
         try:
@@ -219,8 +221,7 @@ def _try_optimizer(findings: Findings, module: Any) -> None:
         for key in group.keys() - optimizer.defaults.keys() - {"params"}:
             path = f"lightning_module.param_groups[{index}].{key}"
             findings.add(path, f"{type(optimizer).__name__} takes no {key}; {nearest(key, optimizer.defaults)}")
-    if not findings.any_below("scheduler"):
-        _make(findings, "scheduler.scheduler", make_scheduler)
+    _make(findings, "scheduler.scheduler", make_scheduler)
 
 
 def _check_initialization(findings: Findings, network: nn.Module) -> None:

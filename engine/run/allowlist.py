@@ -58,11 +58,11 @@ MAX_LINKS = 10
 """From a key to the value that it links to."""
 
 
-def read_run_config(directory: Path, given: str) -> DictConfig:
+def read_run_config(directory: Path, given: str, *, to_compare: bool = False) -> DictConfig:
     """The config.yaml of the run in `directory`, which was `given` as `resume=DIR`, say.
 
     UserError where there is none, and where it names or holds what no run's config does; then nothing that it names has
-    been imported, nothing resolved.
+    been imported, nothing resolved. With `to_compare` its targets may be any: nothing will be made of them.
     """
     require_plain(directory, given)
     file = directory / "config.yaml"
@@ -70,7 +70,7 @@ def read_run_config(directory: Path, given: str) -> DictConfig:
         raise UserError(f"{given}: {_no_run(directory)}; give the directory of a run, logs/<experiment>/<time>.")
     config = _parse(file)
     container = with_todays_names(OmegaConf.to_container(config, resolve=False))
-    named = list(targets(container))
+    named = [] if to_compare else list(targets(container))
     # All names, and all else that stands there, before any import.
     for path, target in named:
         if refusal := unlisted(target):

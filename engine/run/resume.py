@@ -66,7 +66,7 @@ class Resume(Callback):
         self._schedules: list[dict[str, Any]] = []
         self._planned_steps: Any = None
         complete_pending(self.directory)
-        before = read_run_config(self.directory, f"resume={self.directory}")
+        before = read_run_config(self.directory, f"resume={self.directory}", to_compare=True)
         before.run_dir = cfg.run_dir
         old, new = flat(resolved(before)), flat(resolved(cfg))
         keys = [key for key in {**old, **new} if key.partition(".")[0] not in ABOUT_THE_PROCESS]
