@@ -200,10 +200,8 @@ def _try_optimizer(findings: Findings, module: Any) -> None:
         return optimizer
 
     def make_scheduler(node: Settings) -> Any:
-        if findings.any_below("scheduler"):
-            return None
         optimizer = make(findings.values["optimizer"])
-        schedule: Any = {**findings.values["scheduler"], "scheduler": instantiate(node)}
+        schedule: Any = {"interval": "epoch", **findings.values["scheduler"], "scheduler": instantiate(node)}
         try:
             scheduler = lr_scheduler_config(schedule, optimizer, lambda: STEPS)["scheduler"]
         except UserError as error:
