@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from engine.config.resolvers import register_resolvers
-from engine.config.start import start
+from engine.config.start import mistakes_end_it, start
 from engine.config.sweep_job import in_sweep
 from engine.paths import CONF
 from engine.run.config_file import has_features, refuse_used_directory, resolved, save_config
@@ -87,10 +87,7 @@ def main(cfg: DictConfig) -> float | None:
         from engine.sweep.worker import run_apart  # in a process that the job alone can end; this one is free of torch
 
         return run_apart(cfg, task="train.train")
-    with quick_imports():
-        from engine.run.failure import for_the_user
-
-    with for_the_user(cfg):
+    with mistakes_end_it(cfg):
         return train(cfg)
 
 

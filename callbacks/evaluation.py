@@ -15,7 +15,8 @@ class EvaluationCallback(Callback):
     Of several validations in one epoch that is the epoch's last one. Which are shown follows from the epoch alone, so
     that a resumed run shows the same.
 
-    For a procedure whose steps return outputs (N, num_classes), on batches of inputs and labels (N,).
+    For a procedure whose steps return outputs (N, num_classes), on batches of inputs, labels (N,) and whatever
+    else.
     """
 
     follows_chunks = True
@@ -62,10 +63,10 @@ class EvaluationCallback(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         datamodule = getattr(trainer, "datamodule", None)
-        is_pair = isinstance(batch, list | tuple) and len(batch) == 2
+        is_labelled = isinstance(batch, list | tuple) and len(batch) > 1
         if dataloader_idx:  # the first loader alone has the split's examples
             return
-        if is_pair and all(hasattr(datamodule, name) for name in self.needs) and self.takes(outputs, batch[1]):
+        if is_labelled and all(hasattr(datamodule, name) for name in self.needs) and self.takes(outputs, batch[1]):
             self.collect(self.read(pl_module, outputs, batch[1]), batch[1])
         else:
             self._is_unfit = True

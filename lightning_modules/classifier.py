@@ -1,49 +1,42 @@
 """Supervised classification."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
 from engine.training.procedure import Procedure
 from engine.wording import class_metric
+from losses.one_hot_mse import OneHotMSELoss
 
-Outputs = Literal["logits", "log_probabilities", "one_hot"]
-MEANINGS: dict[str, str] = {
-    "logits": "logits (a softmax gives the classes' probabilities)",
-    "log_probabilities": "log-probabilities (their exponentials are the classes' probabilities)",
-    "one_hot": "estimates of a one-hot vector (clamped to [0, 1] and divided by their sum: the classes' probabilities)",
-}
+LOGITS = "logits (a softmax gives the classes' probabilities)"
+LOG_PROBABILITIES = "log-probabilities (their exponentials are the classes' probabilities)"
+ONE_HOT = "estimates of a one-hot vector (clamped to [0, 1] and divided by their sum: the classes' probabilities)"
 
 
 class Classifier(Procedure):
     """One label per example: the network's outputs are (N, num_classes), targets are indices (N,).
-
-    Logs `split/acc`, the share of right answers, and on validation and test data `split/acc_<class>`, each class's own.
-
-    Args:
-        outputs: what the loss makes of the network's outputs, a key of MEANINGS. It changes no training, only the
-            probabilities that are shown, predicted and described in exports.
+    What the outputs mean follows from the loss: a one-hot vector for OneHotMSELoss, log-probabilities for NLLLoss,
+    logits for any other. Logs `split/acc`, the share of right answers, and on validation and test data
+    `split/acc_<class>`, each class's own.
     """
 
     several = False
 
-    def __init__(self, *, num_classes: int, outputs: Outputs, **procedure: Any) -> None:
-        super().__init__(outputs=MEANINGS[outputs], **procedure)
+    def __init__(self, *, num_classes: int, **procedure: Any) -> None:
+        super().__init__(**procedure)
         self.num_classes = num_classes
-        self.kind_of_outputs = outputs
+        self.outputs = _meaning(self.loss)
         self.train_metrics = MetricCollection(self.overall_metrics(), prefix="train/")
         self.val_metrics = MetricCollection(self.overall_metrics() | self.detailed_metrics(), prefix="val/")
         self.test_metrics = MetricCollection(self.overall_metrics() | self.detailed_metrics(), prefix="test/")
 
     def probabilities(self, outputs: Tensor) -> Tensor:
         """The network's outputs (N, num_classes) as probabilities in [0, 1], each row's sum 1."""
-        if self.kind_of_outputs == "log_probabilities":
-            return outputs.exp()
-        if self.kind_of_outputs == "logits":
-            return outputs.softmax(1)
+        if self.outputs != ONE_HOT:
+            return outputs.softmax(1)  # of log-probabilities these are the exponentials
         # The small term keeps the order of what the clamp makes equal, and the sum above 0.
         shares = outputs.clamp(0, 1) + 1e-6 * outputs.softmax(1)
         return shares / shares.sum(1, keepdim=True)
@@ -74,3 +67,9 @@ class Classifier(Procedure):
         """The datamodule's class names, in the order of the labels."""
         names: list[str] = self.trainer.datamodule.classes  # type: ignore[attr-defined]
         return names
+
+
+def _meaning(loss: nn.Module | None) -> str:
+    if isinstance(loss, OneHotMSELoss):
+        return ONE_HOT
+    return LOG_PROBABILITIES if isinstance(loss, nn.NLLLoss) else LOGITS

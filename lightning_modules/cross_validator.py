@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -38,10 +38,9 @@ class CrossValidator(FeatureExtractor):
         network: Pretrained,
         num_folds: int,
         num_repeats: int,
-        outputs: Literal["logits"],
         **classifier: Any,
     ) -> None:
-        super().__init__(network=network, outputs=outputs, **classifier)
+        super().__init__(network=network, **classifier)
         head = network.head
         self.num_heads = num_folds * num_repeats
         heads = [nn.Linear(head.in_features, head.out_features) for _ in range(self.num_heads)]

@@ -1,6 +1,6 @@
 """Several labels an example."""
 
-from typing import Any, Literal
+from typing import Any
 
 from torch import Tensor
 from torchmetrics.classification import MultilabelAccuracy, MultilabelAveragePrecision, MultilabelF1Score
@@ -20,8 +20,8 @@ class MultilabelClassifier(Classifier):
     several = True
     follows_chunks = True
 
-    def __init__(self, *, outputs: Literal["logits"], **classifier: Any) -> None:
-        super().__init__(outputs=outputs, **classifier)
+    def __init__(self, **classifier: Any) -> None:
+        super().__init__(**classifier)
         self.outputs = "logits (a sigmoid gives each class's probability)"
 
     def probabilities(self, outputs: Tensor) -> Tensor:

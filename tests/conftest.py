@@ -110,7 +110,10 @@ def train_here() -> Train:
             if "--config-path" not in sys.argv:
                 sys.argv += config
             register_resolvers()
-            main()
+            try:
+                main()
+            except SystemExit as exit:
+                raise exit.__cause__ or exit from None
         resumed = [Path(o.removeprefix("resume=")) for o in overrides if o.startswith("resume=")]
         (directory,) = resumed or set(folder.glob("logs/*/*")) - before
         return folder / directory

@@ -24,7 +24,6 @@ PLAIN: dict[str, Any] = {
     "freeze_batchnorm": False,
     "compile": False,
     "seed": 0,
-    "outputs": "logits",
 }
 
 

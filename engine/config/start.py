@@ -11,11 +11,13 @@ from types import TracebackType
 from typing import Any
 
 from hydra.errors import CompactHydraException
+from omegaconf import DictConfig
 
 from engine.config.command_line import rewrite_arguments
 from engine.config.help import train_help
 from engine.config.resolvers import register_resolvers
 from engine.errors import UserError
+from engine.startup import quick_imports
 
 TRACE = ("debug=trace", "+debug=trace")
 
@@ -53,6 +55,21 @@ def clear_errors(config_name: str) -> Iterator[None]:
         sys.exit(message or str(error))
     finally:
         gc.freeze()  # what lives until now lives to the end: searching it for garbage there took another second
+
+
+@contextmanager
+def mistakes_end_it(cfg: DictConfig) -> Iterator[None]:
+    """Around a run: what the user can mend ends the process here, before Hydra puts a line of its own above it."""
+    with quick_imports():
+        from engine.run.failure import for_the_user
+
+    try:
+        with for_the_user(cfg):
+            yield
+    except UserError as error:
+        if not set(TRACE).isdisjoint(sys.argv):
+            raise
+        raise SystemExit(str(error)) from error
 
 
 def _in_job(trace: TracebackType | None) -> TracebackType | None:

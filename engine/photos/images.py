@@ -2,6 +2,7 @@
 
 import io
 import stat
+import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -95,7 +96,7 @@ def _opened(path: Path, max_pixels: int) -> Iterator[tuple[Image.Image, io.Bytes
     """An image and its file's bytes, of which the header has been read; DataError for all that goes wrong with it."""
     stream = io.BytesIO(_read(path, max_pixels))
     try:
-        with _without_pillows_limit(), Image.open(stream, formats=FORMATS) as image:
+        with _open(stream) as image:
             width, height = image.size
             if width * height <= max_pixels:
                 if image.mode == "F":
@@ -137,14 +138,20 @@ def _read(path: Path, max_pixels: int) -> bytes:
         ) from error
 
 
-@contextmanager
-def _without_pillows_limit() -> Iterator[None]:
-    """Pillow itself warns of more than 89 million pixels and refuses twice as many, whatever max_pixels allows."""
-    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-    try:
-        yield
-    finally:
-        Image.MAX_IMAGE_PIXELS = limit
+def _open(stream: io.BytesIO) -> Image.Image:
+    """As Image.open, which also has a limit of its own on pixels: one setting of the process, for all its threads."""
+    prefix = stream.getvalue()[:16]
+    for name in FORMATS:
+        if name not in Image.OPEN:
+            Image.init()  # it registers the formats
+        factory, accept = Image.OPEN[name]
+        if accept is None or accept(prefix) is True:
+            stream.seek(0)
+            try:
+                return factory(stream, "")
+            except (SyntaxError, IndexError, TypeError, struct.error):  # so its plug-ins say: not mine
+                continue
+    raise UnidentifiedImageError
 
 
 def _is_cut(image: Image.Image, stream: io.BytesIO) -> bool:

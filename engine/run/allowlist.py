@@ -62,7 +62,7 @@ def read_run_config(directory: Path, given: str, *, to_compare: bool = False) ->
     """The config.yaml of the run in `directory`, which was `given` as `resume=DIR`, say.
 
     UserError where there is none, and where it names or holds what no run's config does; then nothing that it names has
-    been imported, nothing resolved. With `to_compare` its targets may be any: nothing will be made of them.
+    been imported, nothing resolved. With `to_compare` its targets and places may be any: nothing will be made of them.
     """
     require_plain(directory, given)
     file = directory / "config.yaml"
@@ -75,7 +75,7 @@ def read_run_config(directory: Path, given: str, *, to_compare: bool = False) ->
     for path, target in named:
         if refusal := unlisted(target):
             raise UserError(f"{file}: {path}={shown(target)} {refusal}")
-    for refusal in _refusals(container, "", container):
+    for refusal in _refusals(container, "", container, are_used=not to_compare):
         raise UserError(f"{file}: {refusal}")
     for path, target in named:
         if refusal := unfit(target):
@@ -125,7 +125,7 @@ def _no_run(directory: Path) -> str:
     )
 
 
-def _refusals(node: Any, path: str, root: dict[str, Any]) -> Iterator[str]:
+def _refusals(node: Any, path: str, root: dict[str, Any], *, are_used: bool) -> Iterator[str]:
     """What a run's config never holds, each with its key's full path."""
     if isinstance(node, dict):
         for key, value in node.items():
@@ -135,15 +135,15 @@ def _refusals(node: Any, path: str, root: dict[str, Any]) -> Iterator[str]:
             elif key == "options" and path.endswith("compile"):
                 yield f"{inner} could name programs that the compiler starts: give it on the command line."
             else:
-                yield from _refusals(value, inner, root)
+                yield from _refusals(value, inner, root, are_used=are_used)
     elif isinstance(node, list):
         for index, value in enumerate(node):
-            yield from _refusals(value, f"{path}[{index}]", root)
+            yield from _refusals(value, f"{path}[{index}]", root, are_used=are_used)
     elif isinstance(node, str):
-        yield from _refused_text(node, path, root)
+        yield from _refused_text(node, path, root, is_used=are_used)
 
 
-def _refused_text(text: str, path: str, root: dict[str, Any]) -> Iterator[str]:
+def _refused_text(text: str, path: str, root: dict[str, Any], *, is_used: bool = True) -> Iterator[str]:
     if path == "run_dir":
         if text != NO_RUNS["run_dir"]:
             yield f"run_dir={shown(text)} is not this directory's own."
@@ -155,7 +155,7 @@ def _refused_text(text: str, path: str, root: dict[str, Any]) -> Iterator[str]:
     except LookupError as error:
         yield f"{path}={shown(text)} {error.args[0]}"
         return
-    if path.rpartition(".")[2] in PLACES:
+    if not is_used or path.rpartition(".")[2] in PLACES:
         return
     if re.match(r"[/~]|[A-Za-z]:[\\/]", value) or ".." in re.split(r"[\\/]", value):
         yield f"{path}={shown(text)} leads out of the run directory: give it on the command line."

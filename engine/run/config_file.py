@@ -1,8 +1,10 @@
 """A run's config, and its config.yaml, from which it is resumed, evaluated and exported. Nothing here imports torch."""
 
+import math
 import os
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +23,20 @@ LINK = re.compile(r"\$\{([A-Za-z_]\w*(?:\.\w+)*)\}")
 CORES = "${usable_cores:}"
 """Stored as it stands: the machine that resumes a run has another number."""
 
+CGROUP = Path("/sys/fs/cgroup")
+
 NO_RUNS = {"resume": None, "run_dir": "${hydra:runtime.output_dir}"}
 """Keys whose values are not stored: they say where the run is, not what it is."""
 
 
 def usable_cores() -> int:
-    """The cores that this process may use: its affinity and its container's quota count."""
-    from joblib.externals.loky import cpu_count
-
-    return int(cpu_count())
+    """The cores that this process may use: its affinity and its container's quota (cgroup v2, then v1) count."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    for names in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
+        with suppress(OSError, ValueError):  # no such file, or no limit: `max`, -1
+            quota, period = (int(number) for name in names for number in (CGROUP / name).read_text().split())
+            cores = min(cores, max(1, math.ceil(quota / period))) if quota > 0 else cores
+    return cores
 
 
 def is_first_process() -> bool:

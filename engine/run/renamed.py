@@ -14,20 +14,14 @@ RENAMED = {
     "lightning_modules.schedules": "functional.schedules",
 }
 
-PROCEDURE = "freeze_batchnorm"
-"""A key of every procedure's settings (conf/lightning_module/procedure.yaml) and of nothing else's."""
-
 
 def with_todays_names(node: Any) -> Any:
-    """A config's containers, each `_target_` by its current name; an old procedure gets the `outputs` that it had."""
+    """A config's containers, each `_target_` by its current name."""
     if isinstance(node, list):
         return [with_todays_names(value) for value in node]
     if not isinstance(node, dict):
         return node
-    kept = {key: _renamed(value) if key == "_target_" else with_todays_names(value) for key, value in node.items()}
-    if PROCEDURE in kept and "outputs" not in kept:
-        kept["outputs"] = "numbers" if str(kept.get("_target_")).endswith("Regressor") else "logits"
-    return kept
+    return {key: _renamed(value) if key == "_target_" else with_todays_names(value) for key, value in node.items()}
 
 
 def _renamed(target: Any) -> Any:

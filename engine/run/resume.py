@@ -47,6 +47,9 @@ IMPLEMENTATIONS = ("fused", "foreach", "capturable", "differentiable")
 OF_PLATEAU = ("best", "num_bad_epochs", "cooldown_counter", "last_epoch", "_last_lr")
 """What ReduceLROnPlateau has seen, as opposed to its settings."""
 
+OF_THE_MACHINE = ("accelerator", "devices", "num_nodes", "strategy", "enable_progress_bar", "enable_model_summary")
+"""Settings of the Trainer that say where and with what display it trains."""
+
 PENDING = ".config.yaml.next"
 
 
@@ -116,8 +119,7 @@ class Resume(Callback):
         key = "max_steps" if "steps" in trained else "max_epochs"
         more = 2 * (self.steps if key == "max_steps" else self.epochs)
         command = f"python train.py resume={typed(self.directory)} trainer.{key}={more}"
-        if self.changes:
-            given = ", ".join(self.changes)
+        if given := ", ".join(key for key in self.changes if not is_of_the_machine(key)):
             raise UserError(f"{given}: the run has trained {trained}, so this changes nothing; train on: {command}")
         print(f"The run is finished: it has trained {trained}. Train on: {command}")
         sys.exit(0)
@@ -287,6 +289,13 @@ def complete_pending(directory: Path) -> None:
         pending.replace(directory / "config.yaml")
     else:
         pending.unlink()
+
+
+def is_of_the_machine(key: str) -> bool:
+    """Whether a setting says only where the data lies or what trains: to a finished run it makes no difference."""
+    group, _, name = key.partition(".")
+    of_group = {"datamodule": MAY_CHANGE_IN_AN_EPOCH, "trainer": OF_THE_MACHINE, "features": ("cache_dir",)}
+    return name in of_group.get(group, ())
 
 
 def _layers(groups: Any) -> list[Any]:

@@ -49,6 +49,9 @@ class Procedure(AccountedModule):
 
     follows_chunks = True
 
+    outputs = "numbers"
+    """What the network's outputs are, as an export describes them."""
+
     def __init__(
         self,
         *,
@@ -62,7 +65,6 @@ class Procedure(AccountedModule):
         channels_last: bool,
         compile: bool | Mapping[str, Any],
         seed: int,
-        outputs: str,
     ) -> None:
         super().__init__()
         self.network = network
@@ -74,7 +76,6 @@ class Procedure(AccountedModule):
         self.channels_last = channels_last
         self.compiled = bool(compile)
         self.seed = seed
-        self.outputs = outputs  # what the network's outputs are, in words
         if init is not None:
             initialize(network, init)
         if channels_last:

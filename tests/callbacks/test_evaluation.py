@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from callbacks.evaluation import EvaluationCallback, PredictionCallback
+from losses.one_hot_mse import OneHotMSELoss
 from tests.noise import classifier
 
 
@@ -76,18 +78,18 @@ def test_which_validations_are_shown(
 
 
 @pytest.mark.parametrize(
-    ("kind", "outputs", "expected"),
+    ("loss", "outputs", "expected"),
     [
-        ("logits", [0.0, 1.0, -math.inf], [0.2689414, 0.7310586, 0.0]),
-        ("log_probabilities", [math.log(0.2), math.log(0.8), -math.inf], [0.2, 0.8, 0.0]),
-        ("one_hot", [-0.5, 1.5, 0.25], [0.0, 0.8, 0.2]),
-        ("one_hot", [-3.0, -2.0, -3.0], [0.2119416, 0.5761169, 0.2119416]),
+        (nn.CrossEntropyLoss(), [0.0, 1.0, -math.inf], [0.2689414, 0.7310586, 0.0]),
+        (nn.NLLLoss(), [math.log(0.2), math.log(0.8), -math.inf], [0.2, 0.8, 0.0]),
+        (OneHotMSELoss(), [-0.5, 1.5, 0.25], [0.0, 0.8, 0.2]),
+        (OneHotMSELoss(), [-3.0, -2.0, -3.0], [0.2119416, 0.5761169, 0.2119416]),
     ],
 )
 def test_probabilities_are_the_procedures_own_and_of_the_last_validation_alone(
-    kind: str, outputs: list[float], expected: list[float]
+    loss: nn.Module, outputs: list[float], expected: list[float]
 ) -> None:
-    callback, module, batch = PredictionCallback(), classifier(outputs=kind), (None, torch.tensor([0]))
+    callback, module, batch = PredictionCallback(), classifier(loss=loss), (None, torch.tensor([0]))
     labelled = SimpleNamespace(datamodule=SimpleNamespace(classes="abc", labels=lambda split, indices: [0]))
     for values in ([9.0, 0.0, 0.0], outputs):
         callback.on_validation_start(labelled, module)  # type: ignore[arg-type]

@@ -45,7 +45,6 @@ def fitted() -> tuple[MultilabelClassifier, dict[str, Tensor], Points]:
         channels_last=False,
         compile=False,
         seed=0,
-        outputs="logits",
     )
     quiet: dict[str, Any] = {"enable_progress_bar": False, "enable_model_summary": False, "num_sanity_val_steps": 0}
     trainer = Trainer(accelerator="cpu", max_epochs=1, logger=False, enable_checkpointing=False, **quiet)

@@ -53,7 +53,7 @@ def test_every_truncation_and_flipped_bit_is_detected(
         path.write_bytes(damaged)
         caplog.clear()
         assert load_checkpoint(path)["epoch"] == 1
-        assert "going on from last.ckpt.prev" in caplog.text
+        assert "continuing from last.ckpt.prev" in caplog.text
 
 
 def test_no_whole_checkpoint_is_one_sentence(tmp_path: Path) -> None:

@@ -103,7 +103,8 @@ def test_nothing_is_saved_on_a_failure(tmp_path: Path) -> None:
 
 def test_it_notes_how_far_the_curves_are_written(tmp_path: Path) -> None:
     logger = TensorBoardLogger(tmp_path, "", "")
-    fit(1, callbacks=[LastCheckpoint(**settings(tmp_path))], logger=logger, max_epochs=1)
+    folder = tmp_path / "checkpoints"
+    fit(1, callbacks=[LastCheckpoint(**settings(folder))], logger=logger, max_epochs=1)
     (events,) = tmp_path.glob("events.out.tfevents.*")
-    sizes = torch.load(tmp_path / "last.ckpt", weights_only=True)["curves"]
+    sizes = torch.load(folder / "last.ckpt", weights_only=True)["curves"]
     assert sizes == {events.name: events.stat().st_size}

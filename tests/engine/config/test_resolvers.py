@@ -15,13 +15,25 @@ def test_count_classes(inner: str, tmp_path: Path) -> None:
     assert count_classes(str(tmp_path / "nowhere")) == 0
 
 
-def test_usable_cores_counts_those_of_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("quota", "cores"),
+    [
+        ({}, 3),
+        ({"cpu.max": "max 100000\n"}, 3),
+        ({"cpu.max": "150000 100000\n"}, 2),
+        ({"cpu.max": "50000 100000\n"}, 1),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 3),
+        ({"cpu/cpu.cfs_quota_us": "200000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 2),
+    ],
+)
+def test_usable_cores(quota: dict[str, str], cores: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert usable_cores() >= 1
-    monkeypatch.setattr("os.cpu_count", lambda: 8)
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: {0, 3, 5}, raising=False)
-    assert usable_cores() == 3
-    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "2")
-    assert usable_cores() == 2
+    monkeypatch.setattr("engine.run.config_file.CGROUP", tmp_path)
+    for name, text in quota.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert usable_cores() == cores
 
 
 def test_configs_know_them(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torchvision.transforms import v2
 
-import datamodules.image_folder
+import engine.photos.photo_set
 from datamodules.image_folder import ImageFolder
 from engine.photos.images import read_image
 from engine.photos.photo_memory import PhotoMemory
@@ -35,7 +35,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         paths.append(path)
         return read_image(path, max_pixels)
 
-    monkeypatch.setattr(datamodules.image_folder, "read_image", read)
+    monkeypatch.setattr(engine.photos.photo_set, "read_image", read)
     return paths
 
 

@@ -68,7 +68,7 @@ def test_names_that_go_down_three_classes() -> None:
     names = signature_of(CrossValidator).hints
     assert {"num_folds", "num_classes", "seed"} <= names.keys()
     network = ResNet18(num_classes=2, pretrained=False)
-    given = {"num_folds": 2, "num_repeats": 1, "num_classes": 2, "network": network, "outputs": "logits"}
+    given = {"num_folds": 2, "num_repeats": 1, "num_classes": 2, "network": network}
     settings = dict.fromkeys(names) | given
     CrossValidator(**settings)
     with pytest.raises(TypeError, match="unexpected keyword argument 'no_such'"):
