@@ -30,12 +30,13 @@ def train(cfg: DictConfig) -> float | None:
 
         from engine.build import build_callbacks, build_features, build_module, build_network, in_trainer
         from engine.checkpoints.checkpoint_io import AtomicCheckpointIO
+        from engine.checkpoints.random_state import RandomState
         from engine.checkpoints.warm_start import start_from, weights_of
         from engine.preflight.preflight import preflight
-        from engine.quiet import silence_idle_messages
         from engine.run.data_facts import KeepConfig, data_facts, data_name, has_test, set_up_ahead
         from engine.run.record import Record, collect_metrics, recall_training, restore_best
         from engine.speed.memory import keep_freed_memory
+        from engine.startup import silence_idle_messages
         from engine.stop import interruptible
         from engine.terminal.panels import print_end, print_start
 
@@ -63,7 +64,7 @@ def train(cfg: DictConfig) -> float | None:
         trainer = instantiate(
             cfg.trainer,
             logger=[*map(instantiate, (cfg.get("logger") or {}).values()), *in_trainer(cfg, "logger")],
-            callbacks=[*resumed, *build_callbacks(cfg), keep_config],
+            callbacks=[*resumed, RandomState(), *build_callbacks(cfg), keep_config],
             plugins=[
                 AtomicCheckpointIO(saved=record.resume.saved if record.resume else None),
                 *in_trainer(cfg, "plugins"),

@@ -30,7 +30,7 @@ def explained(config_name: str, argv: Sequence[str]) -> str | None:
     if cfg is not None and config_name == "train":
         with quick_imports():
             from engine.preflight.preflight import find_mistakes
-            from engine.quiet import silence_idle_messages
+            from engine.startup import silence_idle_messages
 
         silence_idle_messages()
         findings = find_mistakes(cfg)
