@@ -77,7 +77,7 @@ def train(cfg: DictConfig) -> float | None:
         record.metrics = collect_metrics(trainer, module) | restore_best(trainer, module, cfg.monitor)
         if has_test(datamodule, module) and not record.pruned:
             trainer.test(module, datamodule, verbose=False)
-            record.metrics |= collect_metrics(trainer)
+            record.metrics = collect_metrics(trainer) | record.metrics  # a tuner's trial before the test counts anew
         print_end(record)
     return record.metrics.get(f"best/{cfg.monitor.metric}")
 

@@ -14,7 +14,7 @@ class Flat(nn.Sequential):
 
 
 class GAN(pl.LightningModule):
-    """The one of Lightning's documentation, of small linear layers: two optimizers, and noise from torch's generator."""
+    """As in Lightning's documentation, with small linear layers: two optimizers, noise from torch's generator."""
 
     def __init__(self, latent_dim: int = 16, lr: float = 0.001) -> None:
         super().__init__()

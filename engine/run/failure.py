@@ -28,6 +28,7 @@ MEMORY = re.compile(
 ASKED = re.compile(r"(?:tried|unable) to allocate ([\d.]+ ?\w+)", re.IGNORECASE)
 UNLOGGED = re.compile(r"monitor='(.*?)'\)`? could not find the monitored key in the returned metrics: \[(.*?)\]")
 """Of Lightning's ModelCheckpoint."""
+SINGLE = re.compile(r"Expected more than 1 value per channel when training")  # torch.nn.functional.batch_norm
 GPU = re.compile(r"CUDA|CUBLAS|CUDNN|HIP|MPS|XPU")
 
 
@@ -55,6 +56,11 @@ def sentence(error: BaseException, cfg: DictConfig | None = None) -> str | None:
         return (
             f"monitor.metric={unlogged[1]}: no such metric was logged, but {', '.join(names) or 'nothing'}: "
             "give one of those, or monitor=null to keep no best checkpoint."
+        )
+    if isinstance(error, ValueError) and SINGLE.search(text):
+        return (
+            "A training batch holds a single example, which BatchNorm cannot normalize: give another "
+            "datamodule.batch_size, so that no single example is left over, or datamodule.drop_last=true if it has that."
         )
     if isinstance(error, RuntimeError) and (worker := WORKER.search(text)):
         return _worker_killed(worker[1], text, cfg)
