@@ -20,7 +20,8 @@ class RandomState(Callback):
         self._saved: dict[str, Any] | None = None
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        _, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)
+        numpy_state: Any = np.random.get_state(legacy=True)
+        _, keys, position, has_gauss, gauss = numpy_state
         checkpoint["random"] = {
             "torch": torch.get_rng_state(),
             "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
