@@ -14,6 +14,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
+from pytorch_lightning.callbacks import Checkpoint, ProgressBar
 from pytorch_lightning.plugins import CheckpointIO
 
 from engine.checkpoints.checkpoint_io import load_checkpoint
@@ -115,9 +116,22 @@ def takes(target: Any, name: str) -> bool:
 
 
 def build_callbacks(cfg: DictConfig) -> list[Any]:
-    """The callbacks of `callback`, those that follow a monitored metric only if there is one, and the `trainer`'s."""
+    """The callbacks of `callback`, those that follow a monitored metric only if there is one, and the `trainer`'s.
+
+    Our progress bar gives way to another one; `trainer.enable_progress_bar=false` leaves out every bar, and
+    `trainer.enable_checkpointing=false` everything that saves checkpoints.
+    """
     names = [name for name in cfg.get("callback") or () if cfg.monitor.metric or not follows_monitor(cfg, name)]
-    return [*(instantiate(cfg.callback[name]) for name in names), *in_trainer(cfg, "callbacks")]
+    made = [*(instantiate(cfg.callback[name]) for name in names), *in_trainer(cfg, "callbacks")]
+    unwanted = [
+        kind
+        for key, kind in (("enable_progress_bar", ProgressBar), ("enable_checkpointing", Checkpoint))
+        if cfg.trainer.get(key) is False
+    ]
+    made = [callback for callback in made if not isinstance(callback, tuple(unwanted))]
+    bars = [callback for callback in made if isinstance(callback, ProgressBar)]
+    ours = [bar for bar in bars if type(bar).__module__.startswith("engine.")]
+    return [callback for callback in made if len(bars) < 2 or callback not in ours]
 
 
 def follows_monitor(cfg: DictConfig, name: Any) -> bool:

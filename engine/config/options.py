@@ -17,7 +17,7 @@ LISTS = ("logger", "callback")
 
 NONE = ("null", "none", "None", "false", "False")
 
-ODD = re.compile(r"[\s()=;&!<>@^|*?]")
+ODD = re.compile(r"[^\w./:+\-$%\\*@?|\[\]{},'\"~]", re.ASCII)
 """Characters that Hydra's grammar takes in quotes alone, outside its functions."""
 
 
