@@ -63,6 +63,7 @@ def train(cfg: DictConfig) -> float | None:
         resumed = [record.resume] if record.resume else []
         trainer = instantiate(
             cfg.trainer,
+            _convert_="all",
             logger=[*map(instantiate, (cfg.get("logger") or {}).values()), *in_trainer(cfg, "logger")],
             callbacks=[*resumed, RandomState(), *build_callbacks(cfg), keep_config],
             plugins=[

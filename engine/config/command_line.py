@@ -37,6 +37,8 @@ def compose_resumed_run_from_its_config(argv: list[str]) -> list[str]:
     config = read_run_config(directory, f"resume={directory}")
     rest = with_choices(config, [argument for argument in argv if argument not in given], config_dir(argv))
     ConfigStore.instance().store(RESUMED_RUN, config)
+    if RESUMED_RUN in argv:  # the processes that Lightning starts get the rewritten command line
+        return argv
     own = [f"resume={quoted(directory)}", f"hydra.run.dir={quoted(directory)}", "hydra.output_subdir=null"]
     return ["--config-name", RESUMED_RUN, *rest, *own]
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import OverrideParseException
+from hydra.errors import HydraException
 
 from engine.config.arguments import quoted
 from engine.errors import UserError
@@ -67,7 +67,7 @@ def readable(override: str) -> str:
         return override
     try:
         OverridesParser.create().parse_override(override)
-    except OverrideParseException:
+    except HydraException:
         return f"{key}={quoted(value)}"
     return override
 

@@ -12,6 +12,8 @@ WATCHING = ("monitor", "metric")
 
 def check_monitors(findings: Findings, module: Any) -> None:
     """Adds names of metrics that the procedure does not log, and the lack of a callback that keeps the best epoch."""
+    if others_may_log(findings.values.get("callback"), module):
+        return
     names = set(logged_metrics(module))
     callbacks = findings.values.get("callback")
     watched = [(f"callback.{name}.{key}") for name in callbacks for key in WATCHING] if callbacks else []
@@ -21,8 +23,20 @@ def check_monitors(findings: Findings, module: Any) -> None:
         if isinstance(metric, str) and metric not in names and not metric.startswith(classwise(names)):
             findings.add(path, f"{type(module).__name__} logs no such metric; {nearest(metric, names)}")
     best = findings.values.get("monitor", {}).get("metric")
-    if isinstance(callbacks, Mapping) and best not in [select(callbacks, f"{name}.monitor") for name in callbacks]:
+    if (
+        best is not None
+        and isinstance(callbacks, Mapping)
+        and best not in [select(callbacks, f"{name}.monitor") for name in callbacks]
+    ):
         findings.add("callback", f"none keeps the best epoch by {best}: add best_checkpoint to the list")
+
+
+def others_may_log(callbacks: Any, module: Any) -> bool:
+    """Whether a callback or procedure from elsewhere may log metrics of its own, which shows in training only."""
+    targets = [select(callbacks, f"{name}._target_") for name in callbacks] if isinstance(callbacks, Mapping) else []
+    modules = [*map(str, targets), *(f"{base.__module__}." for base in type(module).__mro__)]
+    known = ("engine.", "callbacks.", "lightning_modules.", "pytorch_lightning.", "lightning_fabric.", "torch.")
+    return not all(name.startswith((*known, "torch", "builtins.", "typing.", "abc.")) for name in modules)
 
 
 def classwise(names: set[str]) -> tuple[str, ...]:

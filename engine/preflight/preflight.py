@@ -14,7 +14,7 @@ from pytorch_lightning import LightningModule
 from pytorch_lightning.utilities.model_helpers import is_overridden
 from typing_extensions import NotRequired, is_typeddict
 
-from engine.build import FOR_MODULE, READ_HERE, follows_monitor, takes
+from engine.build import CLASS_WEIGHTS, FOR_MODULE, READ_HERE, follows_monitor, takes
 from engine.errors import UserError
 from engine.paths import CONF
 from engine.preflight.findings import UNKNOWN, Findings, select
@@ -36,7 +36,7 @@ GIVEN_BY_CODE = {
 }
 """Arguments that train.py gives, with what it made before."""
 
-READ_BY_CODE = {"network": READ_HERE, "features": ("precision",)}
+READ_BY_CODE = {"network": READ_HERE, "loss": CLASS_WEIGHTS, "features": ("precision",)}
 """Keys that engine/build.py takes out before the `_target_` is called."""
 
 INSTRUCTIONS = ("_target_", "_partial_", "_args_", "_convert_", "_recursive_")
@@ -90,6 +90,9 @@ def _check_root(findings: Findings) -> None:
             choices = [path.stem for path in (CONF / group).glob("*.yaml")]
             findings.add(group, f"a run needs one: give {group}=NAME; {nearest('', choices)}")
     # What a group holds, its own check says.
+    seed = findings.values.get("seed")
+    if isinstance(seed, int) and not 0 <= seed < 1 << 32:
+        findings.add("seed", f"must be a whole number from 0 to {(1 << 32) - 1:,}")
     _check_keys(findings, findings.values, own | dict.fromkeys([*groups, "features"]), "")
     if findings.raw.get("run_dir") != own["run_dir"]:
         findings.add("run_dir", "follows hydra.run.dir: give that instead")

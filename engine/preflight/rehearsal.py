@@ -18,10 +18,10 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.overrides import TorchFunctionMode
 
-from engine.build import READ_HERE
+from engine.build import READ_HERE, build_loss
 from engine.checkpoints.architecture import differences, saved_shapes
 from engine.errors import UserError
-from engine.preflight.findings import Findings, is_known, select
+from engine.preflight.findings import UNKNOWN, Findings, is_known, select
 from engine.preflight.monitors import check_monitors
 from engine.preflight.targets import find_target
 from engine.run.failure import MEMORY
@@ -32,6 +32,9 @@ from engine.training.schedule import lr_scheduler_config
 from engine.wording import nearest
 
 Settings = Mapping[str, Any]
+
+HARMLESS = ("callbacks.", "datamodules.", "engine.", "pytorch_lightning.callbacks.")
+"""Modules whose constructors only keep what they are given; any other might open a file or a connection."""
 
 DRAWS = ("normal_", "uniform_", "bernoulli_", "exponential_", "random_", "erfinv_")
 """Methods that give values alone. On the meta device they would import sympy, which takes a second."""
@@ -50,13 +53,12 @@ def rehearse(findings: Findings) -> None:
     """Adds what the constructors refuse, and what only shows when the parts are put together."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they come again
-        _make(findings, "datamodule")
         _make(findings, "trainer", _trainer)
-        for group in ("callback", "logger"):
-            members = findings.values.get(group)
-            for name in members if isinstance(members, Mapping) else ():
-                _make(findings, f"{group}.{name}")
-        loss, network = _make(findings, "loss", _tried_loss), _make(findings, "network", _without_weights)
+        for path in ("datamodule", *_members(findings, "callback")):
+            if str(select(findings.values, f"{path}._target_")).startswith(HARMLESS):
+                _make(findings, path)
+        loss = _make(findings, "loss", lambda node: _tried_loss(node, _num_classes(findings.values)))
+        network = _make(findings, "network", _without_weights)
         module = None
         given = {"network": network, "loss": loss}
         if all(made is not None or findings.values.get(part) is None for part, made in given.items()):
@@ -70,31 +72,33 @@ def rehearse(findings: Findings) -> None:
             _check_checkpoint(findings, network)
 
 
+def _members(findings: Findings, group: str) -> list[str]:
+    members = findings.values.get(group)
+    return [f"{group}.{name}" for name in members] if isinstance(members, Mapping) else []
+
+
 def _make(findings: Findings, path: str, make: Callable[[Settings], Any] = instantiate) -> Any:
-    """What is made of the settings at `path`; None where they have mistakes, which are noted."""
+    """What is made of the settings at `path`; None if they have mistakes, which are noted."""
     settings = select(findings.values, path)
     if not isinstance(settings, Mapping) or not is_known(settings) or findings.any_below(path):
         return None
     try:
-        return make(settings)
+        return make({"_convert_": "all", **settings})
     except Exception as error:
         inner, cause = _cause(error)
         text = " ".join(str(cause).split()) or type(cause).__name__
-        if re.search(r"\bmeta\b", text, re.IGNORECASE):  # it wants values, which are not there ahead of the run
-            return None
-        if MEMORY.search(text):  # no mistake of the config's: the run itself says what to lower
+        # It wants values, which are not there ahead of the run; or memory, and the run itself says what to lower.
+        if re.search(r"\bmeta\b", text, re.IGNORECASE) or MEMORY.search(text):
             return None
         if missing := MISSING.search(text):
             for name in re.findall(r"'(\w+)'", missing[1]):
                 findings.add(f"{path}.{name}", "is missing")
             return None
-        if inner:
+        if inner and select(findings.values, f"{path}.{inner}") is not UNKNOWN:
             path = f"{path}.{inner}"
-            culprit = _culprit(select(findings.values, path), instantiate, text)
-        else:
-            culprit = _culprit(settings, make, text)
-            if culprit is None and (other := re.match(r"(network|loss)\b", text)):  # what it is put together with
-                path = other[1]
+        culprit = _culprit(select(findings.values, path), text)
+        if culprit is None and (other := re.match(r"(network|loss)\b", text)):  # what it is put together with
+            path = other[1]
         findings.add(f"{path}.{culprit}" if culprit else path, text if len(text) <= 300 else f"{text[:299]}…")
         return None
 
@@ -109,26 +113,14 @@ def _cause(error: BaseException) -> tuple[str, BaseException]:
     return inner, error
 
 
-def _culprit(settings: Settings, make: Callable[[Settings], Any], text: str) -> str | None:
-    """Which setting an error is about: one without which it is not raised, or that its text names, by key or value."""
-    keys = [key for key in settings if not key.startswith("_")]
-    cures = [key for key in keys if _can_be_made({k: v for k, v in settings.items() if k != key}, make)]
-    named = [key for key in keys if re.search(rf"\b{key}\b", text)]
+def _culprit(settings: Any, text: str) -> str | None:
+    """The setting that an error is about: its text has `key=value`, the key, or else the value."""
+    keys = [key for key in settings if not str(key).startswith("_")] if isinstance(settings, Mapping) else []
+    named = [key for key in keys if re.search(rf"\b{re.escape(str(key))}\b", text)]
     shown = [key for key in keys if re.search(rf"(?<!\w){re.escape(str(settings[key]))}(?!\w)", text)]
-    if "zero" in text:  # a ZeroDivisionError
-        shown += [key for key in keys if settings[key] == 0]
-    for candidates in ([key for key in cures if key in named], cures, named, shown):
-        if candidates:
-            return candidates[0]
-    return None
-
-
-def _can_be_made(settings: Settings, make: Callable[[Settings], Any]) -> bool:
-    try:
-        make(settings)
-    except Exception:
-        return False
-    return True
+    zeros = [key for key in keys if settings[key] == 0] if "zero" in text else []  # a ZeroDivisionError
+    exact = [key for key in keys if f"{key}={settings[key]}" in text]
+    return next(iter(exact + named + shown + zeros), None)
 
 
 # The parts -----------------------------------------------------------------------------------------------------------
@@ -142,13 +134,18 @@ def _trainer(node: Settings) -> Any:
     return trainer
 
 
-def _tried_loss(node: Settings) -> Any:
+def _num_classes(values: Settings) -> int:
+    found = [select(values, f"{part}.num_classes") for part in ("lightning_module", "datamodule", "network")]
+    return next((size for size in found if isinstance(size, int)), 3)
+
+
+def _tried_loss(node: Settings, num_classes: int) -> Any:
     """The loss, and of torch's own a value of it: they look at their settings only then."""
-    loss = instantiate(node)
+    loss = build_loss(node)
     if not isinstance(loss, _Loss) or not type(loss).__module__.startswith("torch."):
         return loss
-    scores, refused = torch.zeros(2, 3), None
-    for targets in (torch.zeros(2, dtype=torch.long), torch.zeros(2, 3)):
+    scores, refused = torch.zeros(2, num_classes), None
+    for targets in (torch.zeros(2, dtype=torch.long), torch.zeros(2, num_classes)):
         try:
             loss(scores, targets)
         except TypeError:  # of another number of inputs

@@ -1,8 +1,10 @@
 """What a `_target_` takes, from its own signature and annotations: names, types, choices and ranges."""
 
 import inspect
+import json
+import re
 import types
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import Enum
 from typing import (
     Annotated,
@@ -14,6 +16,9 @@ from typing import (
     get_origin,
     get_type_hints,
 )
+
+from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
+from typing_extensions import is_typeddict
 
 BOUNDS = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
 """What annotated_types calls its limits, in words."""
@@ -28,7 +33,7 @@ class Signature(NamedTuple):
 
 
 def signature_of(target: Callable[..., Any]) -> Signature:
-    """A class passes what its constructor has no name for (**kwargs) to its base's, whose names are then taken too.
+    """The names of a constructor, and those of its base's if it hands its **kwargs on to that; else it takes any other.
 
     Required are those of the first constructor alone: it may give the others their values itself.
     """
@@ -40,17 +45,26 @@ def signature_of(target: Callable[..., Any]) -> Signature:
         except (TypeError, ValueError):  # written in C, without a signature
             return Signature(hints, required, True)
         annotations = type_hints(function)
-        others = False
+        others = ""
         for parameter in parameters[1:] if inspect.isclass(target) else parameters:
             if parameter.kind is parameter.VAR_KEYWORD:
-                others = True
+                others = parameter.name
             elif parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
                 hints.setdefault(parameter.name, annotations.get(parameter.name, Any))
                 if level == 0 and parameter.default is parameter.empty:
                     required.append(parameter.name)
-        if not others:
-            return Signature(hints, required, False)
+        if not others or not _hands_on(function, others):
+            return Signature(hints, required, bool(others))
     return Signature(hints, required, True)
+
+
+def _hands_on(function: Any, name: str) -> bool:
+    """Whether a constructor's source calls `super().__init__(…, **name)`."""
+    try:
+        source = inspect.getsource(function)
+    except (OSError, TypeError):
+        return False
+    return re.search(rf"super\(.*?\)\.__init__\([^#]*?\*\*{name}\b", source, re.DOTALL) is not None
 
 
 def _constructors(target: Any) -> Iterator[Callable[..., Any]]:
@@ -76,71 +90,37 @@ def type_hints(function: Any) -> dict[str, Any]:
 # Values --------------------------------------------------------------------------------------------------------------
 
 
-SCALARS: dict[Any, Callable[[Any], bool]] = {
-    bool: lambda value: isinstance(value, bool),
-    int: lambda value: isinstance(value, int) and not isinstance(value, bool),
-    float: lambda value: isinstance(value, int | float) and not isinstance(value, bool),
-    str: lambda value: isinstance(value, str),
-    type(None): lambda value: value is None,
-}
+STRICT = ConfigDict(strict=True, arbitrary_types_allowed=True)
 
 
 def fits(value: Any, hint: Any) -> bool:
     """Whether a config's value (None, bool, number, text, list, mapping) is of the annotated type and in its range.
 
-    A mapping with a `_target_` fits anything, and so does any value where the annotation tells nothing of YAML's types.
+    Values are read as JSON is: a list may be a tuple, text a path, but a number is no text. What has a `_target_` fits
+    anything, and so does any value where the annotation says nothing about such values.
     """
-    origin, arguments = get_origin(hint), get_args(hint)
-    if isinstance(value, Mapping) and "_target_" in value:
+    if _has_target(value) or hint is Any:
         return True
-    if origin is Annotated:
-        return fits(value, arguments[0]) and all(_is_within(value, limit) for limit in arguments[1:])
-    if origin is Literal:
-        return any(value == choice and type(value) is type(choice) for choice in arguments)
-    if origin in (Union, types.UnionType):
-        return any(fits(value, argument) for argument in arguments)
-    if hint in SCALARS:
-        return SCALARS[hint](value)
-    return _fits_class(value, origin or hint, arguments)
-
-
-def _fits_class(value: Any, kind: Any, arguments: tuple[Any, ...]) -> bool:
-    if not inspect.isclass(kind) or kind in (Any, object):
-        return True
-    if issubclass(kind, Mapping):  # a TypedDict is one
+    if is_typeddict(hint):  # pydantic takes typing's only from Python 3.12 on
         return isinstance(value, Mapping)
-    if issubclass(kind, Enum):
+    try:
+        TypeAdapter(hint, config=STRICT).validate_json(json.dumps(value))
+    except ValidationError:
+        return False
+    except (PydanticUserError, TypeError, NameError):  # an annotation that means nothing to it, a value that is unknown
         return True
-    if _is_list(kind):
-        return isinstance(value, list) and _elements_fit(value, kind, arguments)
-    # A path is given as text; anything else (a module, a function) by a _target_.
-    return isinstance(value, str) and hasattr(kind, "__fspath__")
+    return True
+
+
+def _has_target(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return "_target_" in value or any(map(_has_target, value.values()))
+    return isinstance(value, list) and any(map(_has_target, value))
 
 
 def _is_list(kind: type) -> bool:
     """Whether a list in YAML can be one; a tensor, which is iterable too, is none."""
     return issubclass(kind, Iterable) and kind.__module__ in ("builtins", "collections.abc")
-
-
-def _elements_fit(value: list[Any], kind: type, arguments: tuple[Any, ...]) -> bool:
-    if not arguments or not issubclass(kind, Collection):
-        return True
-    if kind is tuple and arguments[-1] is not Ellipsis:
-        return len(value) == len(arguments) and all(map(fits, value, arguments))
-    return all(fits(element, arguments[0]) for element in value)
-
-
-def _is_within(value: Any, limit: Any) -> bool:
-    """Of a number and one of annotated_types' limits; anything else is within."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return True
-    gt, ge, lt, le = (getattr(limit, name, None) for name in BOUNDS)
-    return (
-        (gt is None or value > gt)
-        and (ge is None or value >= ge)
-        and (lt is None or value < lt)
-        and (le is None or value <= le)
-    )
 
 
 # Words ---------------------------------------------------------------------------------------------------------------
