@@ -130,7 +130,11 @@ def _refusals(node: Any, path: str, root: dict[str, Any], *, are_used: bool) -> 
     if isinstance(node, dict):
         for key, value in node.items():
             inner = f"{path}.{shown(key)}" if path else shown(key)
-            if not isinstance(key, str | int) or "$" in str(key) or (not path and key in ("defaults", "hydra")):
+            if (
+                not isinstance(key, str | int)
+                or "$" in str(key)
+                or (not path and (isinstance(key, int) or key in ("defaults", "hydra")))
+            ):
                 yield f"{inner} is no key of a run's config."
             elif key == "options" and path.endswith("compile"):
                 yield f"{inner} could name programs that the compiler starts: give it on the command line."

@@ -29,6 +29,8 @@ ASKED = re.compile(r"(?:tried|unable) to allocate ([\d.]+ ?\w+)", re.IGNORECASE)
 UNLOGGED = re.compile(r"monitor='(.*?)'\)`? could not find the monitored key in the returned metrics: \[(.*?)\]")
 """Of Lightning's ModelCheckpoint."""
 SINGLE = re.compile(r"Expected more than 1 value per channel when training")  # torch.nn.functional.batch_norm
+RESTORING = {"_restore_modules_and_callbacks", "restore_training_state", "_read"}
+"""Functions of Lightning's checkpoint connector and of engine/run/resume.py in which a checkpoint's content is used."""
 GPU = re.compile(r"CUDA|CUBLAS|CUDNN|HIP|MPS|XPU")
 
 
@@ -55,6 +57,12 @@ def sentence(error: BaseException, cfg: DictConfig | None = None) -> str | None:
 
 
 def _of_the_framework(error: BaseException, text: str) -> str | None:
+    frames = {frame.f_code.co_name for frame, _ in traceback.walk_tb(error.__traceback__)}
+    if isinstance(error, KeyError | TypeError | ValueError | AttributeError) and frames & RESTORING:
+        return (
+            f"The checkpoint cannot be restored ({type(error).__name__}: {error}): it was changed, or saved by another "
+            "program; a new run may start from its weights with init_from=RUN."
+        )
     if isinstance(error, ValueError) and SINGLE.search(text):
         return (
             "A training batch holds a single example, which BatchNorm cannot normalize: give another "
