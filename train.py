@@ -12,11 +12,13 @@ from engine.config.start import mistakes_end_it, start
 from engine.config.sweep_job import in_sweep
 from engine.paths import CONF
 from engine.run.config_file import has_features, refuse_used_directory, resolved, save_config
+from engine.run.lock import one_writer
 from engine.startup import quick_imports
 
 register_resolvers()  # here, as another program may call `main`
 
 
+@one_writer
 def train(cfg: DictConfig) -> float | None:
     """One run, from its config to its run directory. Returns the best value of the monitored metric, if any."""
     cfg.monitor = cfg.get("monitor") or {"metric": None, "mode": "min"}

@@ -1,11 +1,11 @@
 """`resume=DIR` on the command line: compose from the run's own config instead of conf/; `sweep.resume=DIR` likewise."""
 
-import json
 import sys
 from pathlib import Path
 
 from hydra._internal.utils import get_args_parser
 from hydra.core.config_store import ConfigStore
+from typing_extensions import TypedDict
 
 from engine.config.arguments import quoted
 from engine.config.choices import with_choices
@@ -15,8 +15,20 @@ from engine.errors import UserError
 from engine.paths import CONF, refuse_unwritable
 from engine.run.allowlist import check_arguments, read_run_config
 from engine.run.gate import require_plain
+from engine.run.outcome import read_json
 
 CONFIG_OPTIONS = ("--config-path", "-cp", "--config-name", "-cn")
+
+MAX_BYTES = 1 << 28
+"""Of a sweep's table."""
+
+
+class Started(TypedDict):
+    """What sweep.json says of how its sweep was started."""
+
+    arguments: list[str]
+    cwd: str
+
 
 RESUMED_RUN = "resumed_run"
 """The name under which Hydra finds the config of the run that is resumed."""
@@ -80,7 +92,7 @@ def compose_resumed_sweep_from_its_arguments(argv: list[str]) -> list[str]:
     require_plain(directory, f"sweep.resume={directory}")
     if not (directory / "sweep.json").is_file():
         raise UserError(f"sweep.resume={directory}: there is no sweep.json; give the directory of a sweep.")
-    sweep = json.loads((directory / "sweep.json").read_text(encoding="utf-8"))
+    sweep = read_json(directory / "sweep.json", MAX_BYTES, Started)
     if Path.cwd() != Path(sweep["cwd"]) and Path(sweep["cwd"]).is_dir():
         raise UserError(f"sweep.resume={directory}: the sweep was started in {sweep['cwd']}: go on with it there.")
     added = [argument for argument in argv if argument not in (*given, "-m", "--multirun")]

@@ -2,20 +2,63 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from engine.files import replace_text
+from typing_extensions import TypedDict
+
+from engine.errors import UserError, printable
+from engine.files import read_plain, replace_text
 
 FILE = "metrics.json"
+MAX_BYTES = 1 << 24
+
+
+class Outcome(TypedDict, total=False):
+    """What others than the run read of it; the metrics stand beside it."""
+
+    status: Literal["completed", "pruned", "interrupted", "failed"]
+    error: str
+    epochs: int | None
+    seconds: float
+    data: dict[str, Any] | None
+    network: dict[str, Any] | None
 
 
 def outcome(directory: Path) -> dict[str, Any]:
-    """The content; empty where the run in `directory` has not ended."""
+    """The content; empty where the run in `directory` has not ended, or the file was cut off.
+
+    UserError where it is no run's.
+    """
+    file = directory / FILE
     try:
-        content: dict[str, Any] = json.loads((directory / FILE).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+        content = json.loads(read_plain(file, MAX_BYTES).decode("utf-8", errors="replace"))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return {}
+    except RecursionError as error:
+        raise UserError(f"{file} is no run's: it is nested too deeply.") from error
+    return checked(Outcome, content, file)
+
+
+def checked(schema: Any, content: Any, file: Path) -> Any:
+    """The content as the file has it. UserError, which says where, if it has another form than the schema."""
+    from pydantic import TypeAdapter, ValidationError  # only here: it takes a while to import
+
+    try:
+        TypeAdapter(schema).validate_python(content)
+    except (ValidationError, RecursionError) as error:
+        place = ".".join(map(str, error.errors()[0]["loc"])) if isinstance(error, ValidationError) else ""
+        where = f"{place[:60]!a} in it" if place else "its content"
+        raise UserError(f"{file} was not written by this project, or was changed: {where} has another form.") from error
     return content
+
+
+def read_json(file: Path, limit: int, schema: Any) -> Any:
+    """What a JSON file of at most `limit` bytes says. UserError where it is damaged, or of another form."""
+    try:
+        content = json.loads(read_plain(file, limit))
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{file} is damaged: {printable(error)}.") from error
+    return checked(schema, content, file)
 
 
 def write_outcome(directory: Path, content: dict[str, Any]) -> None:
