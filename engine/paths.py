@@ -63,7 +63,7 @@ def _is_one_of_several() -> bool:
 def is_place(text: str) -> bool:
     """Whether a text is a path that may lead anywhere, or an address, in whatever spelling."""
     parts = PurePosixPath(text.replace("\\", "/")).parts
-    starts = re.match(r"\s*([/\\~]|[A-Za-z][\w+.-]*:[/\\])", text) or re.search(r"\$[A-Za-z_]|::|://", text)
+    starts = re.match(r"\s*([/~]|\\\\\w|[A-Za-z][\w+.-]*:[/\\])", text) or re.search(r"\$[A-Za-z_]|::|://", text)
     return ".." in parts or starts is not None
 
 

@@ -18,7 +18,7 @@ def shown(value: Any) -> str:
         text = "null" if value is None else str(value).lower()
     else:
         text = str(value)
-    text = printable(text)
+    text = text if text.isprintable() else ascii(text)  # what is shown may be a stranger's
     return text if len(text) <= 60 else f"{text[:59]}…"
 
 

@@ -13,8 +13,9 @@ from engine.config.options import config_dir, misread, options_first, readable
 from engine.config.sweep_job import key_of
 from engine.errors import UserError
 from engine.paths import CONF, refuse_unwritable
-from engine.run.allowlist import check_arguments, read_run_config
+from engine.run.allowlist import read_run_config
 from engine.run.gate import require_plain
+from engine.run.locations import check_arguments
 from engine.run.outcome import read_json
 
 CONFIG_OPTIONS = ("--config-path", "-cp", "--config-name", "-cn")
@@ -46,7 +47,7 @@ def compose_resumed_run_from_its_config(argv: list[str]) -> list[str]:
     if not given:
         return argv
     directory = Path(_unquoted(given[-1].removeprefix("resume="))).absolute()
-    config = read_run_config(directory, f"resume={directory}")
+    config = read_run_config(directory, f"resume={directory}", replaced=[key_of(argument) for argument in argv])
     rest = with_choices(config, [argument for argument in argv if argument not in given], config_dir(argv))
     ConfigStore.instance().store(RESUMED_RUN, config)
     if RESUMED_RUN in argv:  # the processes that Lightning starts get the rewritten command line
@@ -68,7 +69,10 @@ def compose_repeated_run_from_its_config(argv: list[str]) -> list[str]:
     if options.config_name not in ("config", "config.yaml"):
         raise UserError("--config-path is for a run's --config-name config; add configs of your own by --config-dir.")
     directory = Path(CONF.parent, options.config_path)
-    ConfigStore.instance().store(RESUMED_RUN, read_run_config(directory, f"--config-path {directory}"))
+    ConfigStore.instance().store(
+        RESUMED_RUN,
+        read_run_config(directory, f"--config-path {directory}", replaced=[key_of(argument) for argument in argv]),
+    )
     rest, skip = [], False
     for argument in argv:
         option, given, _ = argument.partition("=")
