@@ -20,7 +20,9 @@ from omegaconf import DictConfig, read_write
 
 from engine.config.arguments import quoted
 from engine.config.sweep_job import DONE, repeat, settings_of, swept_settings
+from engine.errors import UserError
 from engine.paths import typed
+from engine.startup import keep_out_current_folder
 from engine.sweep.groups import group_by_seed
 from engine.sweep.page import write_page
 from engine.sweep.report import job_line, print_sweep
@@ -43,6 +45,7 @@ class Ledger(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Lists the jobs. Ends the process if the directory's jobs are others, or are being run by another process."""
+        keep_out_current_folder()
         directory = Path(config.hydra.sweep.dir)
         directory.mkdir(parents=True, exist_ok=True)
         _open.enter_context(_lock(directory))
@@ -95,6 +98,8 @@ class Ledger(Callback):
         try:
             with _open:
                 sweep = finish(Path(config.hydra.sweep.dir))
+        except UserError as error:
+            sys.exit(str(error))
         except Exception:
             traceback.print_exc()
             sys.exit(1)
