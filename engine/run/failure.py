@@ -11,9 +11,11 @@ from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
 from engine.checkpoints.architecture import other_architecture
-from engine.errors import UserError
+from engine.errors import UserError, printable
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+BROKEN = (errno.EIO, errno.ESTALE, errno.EREMOTEIO, errno.ENODEV, errno.ENXIO, errno.ETIMEDOUT)
+TOO_MANY = (errno.EMFILE, errno.ENFILE)
 NO_ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR)
 
 # Libraries tell these apart in their messages alone; each pattern names the library's wording that it is for.
@@ -28,7 +30,10 @@ MEMORY = re.compile(
 ASKED = re.compile(r"(?:tried|unable) to allocate ([\d.]+ ?\w+)", re.IGNORECASE)
 UNLOGGED = re.compile(r"monitor='(.*?)'\)`? could not find the monitored key in the returned metrics: \[(.*?)\]")
 """Of Lightning's ModelCheckpoint."""
+FILES = re.compile(r"Too many open files")  # torch.multiprocessing
 SINGLE = re.compile(r"Expected more than 1 value per channel when training")  # torch.nn.functional.batch_norm
+RESTORING = "checkpoint_connector.py"
+"""Lightning's file that gives a checkpoint's entries to the parts of a training."""
 GPU = re.compile(r"CUDA|CUBLAS|CUDNN|HIP|MPS|XPU")
 
 
@@ -51,7 +56,20 @@ def sentence(error: BaseException, cfg: DictConfig | None = None) -> str | None:
     if isinstance(error, UserError):
         return str(error)
     text = f"{error} {error.__cause__}"
-    return _of_the_framework(error, text) or _of_the_machine(error, text, cfg)
+    return _of_the_framework(error, text) or _of_the_machine(error, text, cfg) or _of_the_checkpoint(error, cfg)
+
+
+def _of_the_checkpoint(error: BaseException, cfg: DictConfig | None) -> str | None:
+    """What Lightning, or a part, could not do with the entries of the checkpoint that is being resumed."""
+    frames = [frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__)]
+    is_restoring = any(code.co_filename.endswith(RESTORING) and "restore" in code.co_name for code in frames)
+    run = cfg.get("resume") if cfg else None
+    if not (is_restoring and run and isinstance(error, Exception)):
+        return None
+    told = printable(" ".join(f"{type(error).__name__}: {error}".split()))[:200]
+    return (
+        f"resume={run}: checkpoints/last.ckpt does not fit the run's parts ({told}): it was damaged, or made by others."
+    )
 
 
 def _of_the_framework(error: BaseException, text: str) -> str | None:
@@ -82,7 +100,10 @@ def _of_the_machine(error: BaseException, text: str, cfg: DictConfig | None) -> 
         )
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError | OSError) and MEMORY.search(text)):
         return _out_of_memory(text, cfg)
-    if isinstance(error, OSError) and error.errno in (*NO_ROOM, *NO_ACCESS):
+    if (isinstance(error, OSError) and error.errno in TOO_MANY) or FILES.search(text):
+        advice = f"{_lower(cfg, 'num_workers')}, or raise the limit (ulimit -n)"
+        return f"Too many files are open: {advice}{_how_to_go_on(cfg)}."
+    if isinstance(error, OSError) and error.errno in (*NO_ROOM, *NO_ACCESS, *BROKEN):
         return _not_written(error, cfg)
     return None
 
@@ -118,6 +139,8 @@ def _not_written(error: OSError, cfg: DictConfig | None) -> str:
     place = error.filename or (f"A file in {run}" if run else "A file")
     if error.errno in NO_ROOM:
         return f"{place} cannot be written ({error.strerror}): make room on that disk{_how_to_go_on(cfg)}."
+    if error.errno in BROKEN:
+        return f"{place} cannot be read or written ({error.strerror}): see to that disk{_how_to_go_on(cfg)}."
     return (
         f"{place} cannot be used ({error.strerror}): mend its permissions, or choose another place{_how_to_go_on(cfg)}."
     )

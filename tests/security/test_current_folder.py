@@ -13,7 +13,18 @@ import pytest
 from engine.startup import keep_out_current_folder
 from tests.conftest import ROOT, RunTrain
 
-NAMES = ("multiprocessing", "random", "json", "logging", "hashlib", "socket", "yaml", "numpy", "sitecustomize", "joblib")
+NAMES = (
+    "multiprocessing",
+    "random",
+    "json",
+    "logging",
+    "hashlib",
+    "socket",
+    "yaml",
+    "numpy",
+    "sitecustomize",
+    "joblib",
+)
 
 since_311 = pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 has no PYTHONSAFEPATH")
 
