@@ -36,10 +36,11 @@ def read_plain(path: Path, limit: int) -> bytes:
         if error.errno in (errno.ELOOP, errno.ENXIO):  # a link; a socket
             raise UserError(f"{path} is no regular file: remove it.") from error
         raise
+    facts = os.fstat(number)
+    if not stat.S_ISREG(facts.st_mode):
+        os.close(number)
+        raise UserError(f"{path} is no regular file: remove it.")
     with open(number, "rb") as file:  # noqa: PTH123 (a descriptor)
-        facts = os.fstat(number)
-        if not stat.S_ISREG(facts.st_mode):
-            raise UserError(f"{path} is no regular file: remove it.")
         if facts.st_size > limit:
             raise UserError(
                 f"{path} is {facts.st_size:,} bytes large, which is more than the {limit:,} that it may be."

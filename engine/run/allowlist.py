@@ -102,8 +102,8 @@ def _parse(file: Path) -> DictConfig:
             if count > MAX_VALUES or depth > MAX_DEPTH:
                 raise UserError(f"{file} is no config: it holds more values, or deeper ones, than a run's does.")
         config = OmegaConf.load(io.StringIO(text))
-    except (yaml.YAMLError, OmegaConfBaseException, ValueError, RecursionError) as error:
-        raise UserError(f"{file} is no config: {str(error).splitlines()[0]}") from error
+    except (yaml.YAMLError, OmegaConfBaseException, ValueError, TypeError, OSError, RecursionError) as error:
+        raise UserError(f"{file} is no config: {(str(error).splitlines() or [type(error).__name__])[0]}") from error
     if not isinstance(config, DictConfig):
         raise UserError(f"{file} is no config: it holds a list.")
     return config
