@@ -75,7 +75,9 @@ def train(cfg: DictConfig) -> float | None:
             logger=[*map(instantiate, (cfg.get("logger") or {}).values()), *in_trainer(cfg, "logger")],
             callbacks=[*resumed, RandomState(), *build_callbacks(cfg), keep_config],
             plugins=[
-                AtomicCheckpointIO(saved=record.resume.saved if record.resume else None),
+                AtomicCheckpointIO(
+                    folders=record.checkpoint_folders, saved=record.resume.saved if record.resume else None
+                ),
                 *in_trainer(cfg, "plugins"),
             ],
         )

@@ -3,6 +3,7 @@
 import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from importlib.util import find_spec
 from typing import Any
 
 from engine.errors import printable
@@ -36,6 +37,29 @@ def cell(value: Any) -> Any:
     """A value for a CSV file: no text starts a formula in a spreadsheet."""
     text = str(value)
     return f"'{text}" if re.match(r"\s*[=+\-@]|[\t\r\n]", text) and not NUMBER.fullmatch(text) else value
+
+
+EXTRAS = {
+    "OptunaSweeper": ("optuna", "optuna"),
+    "RayLauncher": ("ray", "ray"),
+    "SubmititLauncher": ("submitit", "submitit"),
+    "WandbLogger": ("wandb", "wandb"),
+    "MLFlowLogger": ("mlflow", "mlflow"),
+}
+"""Classes that need a package of an extra, and the extra."""
+
+
+def missing_extra(target: object) -> str | None:
+    """`needs optuna: pip install -e '.[optuna]'` for the dotted name of a class whose package is not installed."""
+    package, extra = EXTRAS.get(str(target).rpartition(".")[2], ("sys", ""))
+    return None if _is_installed(package) else f"needs {package}: pip install -e '.[{extra}]'"
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except ValueError:  # its place in sys.modules is taken by nothing
+        return False
 
 
 INTERVAL = ("std", "low", "high")

@@ -47,7 +47,7 @@ def _written(value: Any) -> str:
 
 def _trainer(name: str, config_dir: str | None) -> Any:
     """The settings that a choice of the Trainer makes."""
-    auto = OmegaConf.load(CONF / "trainer" / "auto.yaml")
+    auto: Any = OmegaConf.load(CONF / "trainer" / "auto.yaml")
     return OmegaConf.merge({key: auto[key] for key in WHERE}, _own(name, config_dir))
 
 

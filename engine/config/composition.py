@@ -80,6 +80,11 @@ def refused_overrides(
 
 def _composed(config_name: str, overrides: list[str]) -> DictConfig:
     whole = compose(config_name, overrides=[*overrides, "hydra.runtime.output_dir=."], return_hydra_config=True)
+    return without_hydra(whole)
+
+
+def without_hydra(whole: DictConfig) -> DictConfig:
+    """What a run gets of a whole config; the part that is Hydra's own is where `${hydra:…}` looks for it."""
     HydraConfig.instance().set_config(whole)
     cfg = copy.deepcopy(whole)
     with read_write(cfg), open_dict(cfg):

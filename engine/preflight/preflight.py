@@ -24,7 +24,7 @@ from engine.preflight.targets import find_target
 from engine.run.config_file import has_features
 from engine.run.outcome import write_outcome
 from engine.training.procedure import Procedure
-from engine.wording import nearest
+from engine.wording import missing_extra, nearest
 
 PARTS = ("datamodule", "network", "loss", "lightning_module", "optimizer", "trainer")
 """Parts of a run that are made from a `_target_`; callbacks and loggers are several."""
@@ -140,6 +140,8 @@ def _parts(values: Mapping[str, Any]) -> Iterator[str]:
 def _check_is_target(findings: Findings, path: str) -> None:
     value = select(findings.values, path)
     if isinstance(value, Mapping) and "_target_" in value:
+        if missing := missing_extra(value["_target_"]):
+            findings.add(path, missing)
         return
     group, _, name = path.partition(".")
     named = [path.stem for path in (CONF / group).glob("*.yaml")] if name else []

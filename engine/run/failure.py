@@ -11,7 +11,7 @@ from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
 from engine.checkpoints.architecture import other_architecture
-from engine.errors import UserError, printable
+from engine.errors import UserError
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 BROKEN = (errno.EIO, errno.ESTALE, errno.EREMOTEIO, errno.ENODEV, errno.ENXIO, errno.ETIMEDOUT)
@@ -32,8 +32,8 @@ UNLOGGED = re.compile(r"monitor='(.*?)'\)`? could not find the monitored key in 
 """Of Lightning's ModelCheckpoint."""
 FILES = re.compile(r"Too many open files")  # torch.multiprocessing
 SINGLE = re.compile(r"Expected more than 1 value per channel when training")  # torch.nn.functional.batch_norm
-RESTORING = "checkpoint_connector.py"
-"""Lightning's file that gives a checkpoint's entries to the parts of a training."""
+RESTORING = {"_restore_modules_and_callbacks", "restore_training_state", "_read"}
+"""Functions of Lightning's checkpoint connector and of engine/run/resume.py in which a checkpoint's content is used."""
 GPU = re.compile(r"CUDA|CUBLAS|CUDNN|HIP|MPS|XPU")
 
 
@@ -56,23 +56,16 @@ def sentence(error: BaseException, cfg: DictConfig | None = None) -> str | None:
     if isinstance(error, UserError):
         return str(error)
     text = f"{error} {error.__cause__}"
-    return _of_the_framework(error, text) or _of_the_machine(error, text, cfg) or _of_the_checkpoint(error, cfg)
-
-
-def _of_the_checkpoint(error: BaseException, cfg: DictConfig | None) -> str | None:
-    """What Lightning, or a part, could not do with the entries of the checkpoint that is being resumed."""
-    frames = [frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__)]
-    is_restoring = any(code.co_filename.endswith(RESTORING) and "restore" in code.co_name for code in frames)
-    run = cfg.get("resume") if cfg else None
-    if not (is_restoring and run and isinstance(error, Exception)):
-        return None
-    told = printable(" ".join(f"{type(error).__name__}: {error}".split()))[:200]
-    return (
-        f"resume={run}: checkpoints/last.ckpt does not fit the run's parts ({told}): it was damaged, or made by others."
-    )
+    return _of_the_framework(error, text) or _of_the_machine(error, text, cfg)
 
 
 def _of_the_framework(error: BaseException, text: str) -> str | None:
+    frames = {frame.f_code.co_name for frame, _ in traceback.walk_tb(error.__traceback__)}
+    if isinstance(error, KeyError | TypeError | ValueError | AttributeError) and frames & RESTORING:
+        return (
+            f"The checkpoint cannot be restored ({type(error).__name__}: {error}): it was changed, or saved by another "
+            "program; a new run may start from its weights with init_from=RUN."
+        )
     if isinstance(error, ValueError) and SINGLE.search(text):
         return (
             "A training batch holds a single example, which BatchNorm cannot normalize: give another "

@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 from engine.errors import UserError
 from engine.run.config_file import is_first_process
 
-FILE = ".lock"
+LOCK = ".lock"
 Result = TypeVar("Result")
 
 
@@ -39,16 +39,16 @@ def _holding(directory: Path) -> Iterator[None]:
     """POSIX locks a process alone, not those it forks: a data loader's worker that is left behind holds nothing."""
     directory.mkdir(parents=True, exist_ok=True)
     try:
-        file = os.open(directory / FILE, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o644)
+        file = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o644)
     except OSError as error:
-        raise UserError(f"{directory / FILE} cannot be locked ({error.strerror}): mend or remove it.") from error
+        raise UserError(f"{directory / LOCK} cannot be locked ({error.strerror}): mend or remove it.") from error
     try:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno in (errno.EACCES, errno.EAGAIN):
             os.close(file)
             raise UserError(
-                f"{directory} is being trained in by another process: wait for its end, or give another hydra.run.dir."
+                f"{directory} is in use by another process, which trains there: stop that first."
             ) from error
         # A file system without locks: nothing can be said.
     try:

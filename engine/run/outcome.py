@@ -25,18 +25,22 @@ class Outcome(TypedDict, total=False):
 
 
 def outcome(directory: Path) -> dict[str, Any]:
-    """The content; empty where the run in `directory` has not ended, or the file was cut off.
+    """The content; empty where the run in `directory` has not ended, or the file is not what a run writes.
 
-    UserError where it is no run's.
+    UserError for a pipe, say, in its place.
     """
     file = directory / FILE
     try:
         content = json.loads(read_plain(file, MAX_BYTES).decode("utf-8", errors="replace"))
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return {}
-    except RecursionError as error:
-        raise UserError(f"{file} is no run's: it is nested too deeply.") from error
-    return checked(Outcome, content, file)
+    except RecursionError:
+        return {}
+    try:
+        found: dict[str, Any] = checked(Outcome, content, file)
+    except UserError:  # it is not what a run writes
+        return {}
+    return found
 
 
 def checked(schema: Any, content: Any, file: Path) -> Any:

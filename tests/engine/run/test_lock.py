@@ -29,7 +29,7 @@ def test_a_second_writer_is_refused_until_the_first_has_ended(tmp_path: Path, mo
     with subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, cwd=root) as first:
         assert first.stdout is not None
         first.stdout.readline()
-        with pytest.raises(UserError, match="is being trained in by another process"):
+        with pytest.raises(UserError, match="is in use by another process"):
             train(cfg)
         with monkeypatch.context() as patch:  # a further process of the same training
             patch.setenv("LOCAL_RANK", "1")
