@@ -1,5 +1,11 @@
 """Evaluates a trained network: `python evaluate.py run=DIR split=val`; see `python evaluate.py --help`."""
 
+if __name__ == "__main__":
+    from engine.stop import end_at_once  # before anything that takes time
+
+    end_at_once()
+
+
 import sys
 
 from engine.config.arguments import one_sentence, read_arguments

@@ -1,5 +1,11 @@
 """Writes a trained network to a file: `python export.py run=DIR format=onnx`; see `python export.py --help`."""
 
+if __name__ == "__main__":
+    from engine.stop import end_at_once  # before anything that takes time
+
+    end_at_once()
+
+
 import sys
 
 from engine.config.arguments import one_sentence, read_arguments

@@ -1,5 +1,11 @@
 """Predicts the classes of photos: `python predict.py run=DIR input=PATH`; see `python predict.py --help`."""
 
+if __name__ == "__main__":
+    from engine.stop import end_at_once  # before anything that takes time
+
+    end_at_once()
+
+
 import sys
 
 from engine.config.arguments import one_sentence, read_arguments

@@ -1,5 +1,11 @@
 """Trains what the config says: `python train.py experiment=NAME`; `python train.py --help` lists the names."""
 
+if __name__ == "__main__":
+    from engine.stop import end_at_once  # before anything that takes time
+
+    end_at_once()
+
+
 from contextlib import suppress
 from pathlib import Path
 

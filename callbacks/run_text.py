@@ -33,6 +33,7 @@ def how_to_repeat(run: Path) -> str:
     """The command that started the run, where Hydra noted it, and one that repeats it from its directory; Markdown."""
     noted = run / ".hydra" / "overrides.yaml"
     overrides = yaml.safe_load(noted.read_text(encoding="utf-8")) if noted.is_file() else []
+    overrides = [text for text in overrides or () if isinstance(text, str)]
     started = shlex.join(["python", "train.py", *overrides])
     again = shlex.join(["python", "train.py", "--config-path", str(run.absolute()), "--config-name", "config"])
     return (

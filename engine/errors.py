@@ -6,12 +6,17 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+def printable(text: object, kept: str = "") -> str:
+    """A text for a terminal: what is shown may be a stranger's, and control characters act upon a terminal."""
+    return "".join(c if c.isprintable() or c in kept else ascii(c)[1:-1] for c in str(text))
+
+
 class UserError(Exception):
     """The root of them: names the key or file, what was found, what was expected and what to type."""
 
     def __init__(self, message: str) -> None:
         # A DataLoader re-raises a worker's exception with the worker's whole traceback as its message.
-        super().__init__(message.rpartition(f".{type(self).__name__}: ")[2].strip())
+        super().__init__(printable(message.rpartition(f".{type(self).__name__}: ")[2].strip(), kept="\n"))
 
 
 class DataError(UserError):

@@ -1,10 +1,11 @@
 """Where things are: the project, its config, and the directory that each run gets for itself."""
 
 import os
+import re
 import shlex
 import sys
 from datetime import datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from engine.errors import UserError
 
@@ -57,6 +58,13 @@ def _is_one_of_several() -> bool:
     sizes = ("WORLD_SIZE",) if is_shell else ("WORLD_SIZE", "SLURM_NTASKS")
     several = max(int(os.environ.get(name, "1")) for name in sizes) > 1
     return several or "NODE_RANK" in os.environ
+
+
+def is_place(text: str) -> bool:
+    """Whether a text is a path that may lead anywhere, or an address, in whatever spelling."""
+    parts = PurePosixPath(text.replace("\\", "/")).parts
+    starts = re.match(r"\s*([/~]|\\\\\w|[A-Za-z][\w+.-]*:[/\\])", text) or re.search(r"\$[A-Za-z_]|::|://", text)
+    return ".." in parts or starts is not None
 
 
 def typed(path: Path) -> str:

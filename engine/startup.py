@@ -9,12 +9,14 @@ on, so that compiled code computes what it computes without this file (tests/eng
 import gc
 import importlib
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial, wraps
 from importlib.machinery import PathFinder
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -63,8 +65,20 @@ def quick_imports() -> Iterator[None]:
             gc.enable()
 
 
+def keep_out_current_folder() -> None:
+    """Processes that this one starts search the project for modules, never the folder they happen to be started in.
+
+    Whoever starts Python by `-c` or `-m` (multiprocessing, joblib, submitit, Ray) would import a `random.py` that lies
+    there, in place of the standard library's. From Python 3.11 on.
+    """
+    given = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
+    root = str(Path(__file__).parents[1])
+    os.environ |= {"PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(dict.fromkeys([root, *given]))}
+
+
 def prepare_imports() -> None:
     """Call it before torchvision, torchmetrics and Lightning are imported; modules already imported are left alone."""
+    keep_out_current_folder()
     import_by_any_name()
     for stand_in in (
         DeferredModule("torch._dynamo", OptimizedModule=_OptimizedModule, disable=_disable, graph_break=_graph_break),

@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
-from omegaconf import DictConfig
+if TYPE_CHECKING:
+    from omegaconf import DictConfig  # which takes longer to import than a signal may take to come
 
 Handler = Callable[[int, FrameType | None], None]
 
@@ -23,6 +25,17 @@ class Interrupted(BaseException):
         super().__init__(signal.Signals(number).name)
         self.number = number
         Interrupted.under_way = True
+
+
+def end_at_once() -> None:
+    """SIGTERM and SIGINT end the process with one line, until there is something to save: for the top of a script."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _end)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    os.write(2, f"Stopped by {signal.Signals(number).name}.\n".encode())
+    os._exit(128 + number)
 
 
 @contextmanager
@@ -40,7 +53,7 @@ def handling(handler: Handler) -> Iterator[None]:
 
 
 @contextmanager
-def interruptible(cfg: DictConfig) -> Iterator[None]:
+def interruptible(cfg: "DictConfig") -> Iterator[None]:
     """SIGTERM and Ctrl-C raise Interrupted here, and end the process with 128 + their number (143, 130).
 
     During training, engine/checkpoints/last_checkpoint.py handles them instead: it saves, then raises Interrupted. A

@@ -1,9 +1,12 @@
 """How messages show values and suggest names."""
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any
+
+from engine.errors import printable
 
 
 def shown(value: Any) -> str:
@@ -18,6 +21,22 @@ def shown(value: Any) -> str:
         text = str(value)
     text = text if text.isprintable() else ascii(text)  # what is shown may be a stranger's
     return text if len(text) <= 60 else f"{text[:59]}…"
+
+
+def markup(text: object) -> str:
+    """A text for rich, which shows it as it is."""
+    from rich.markup import escape  # here, as not all that speaks needs it
+
+    return escape(printable(text))
+
+
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?(inf|nan)", re.IGNORECASE)
+
+
+def cell(value: Any) -> Any:
+    """A value for a CSV file: no text starts a formula in a spreadsheet."""
+    text = str(value)
+    return f"'{text}" if re.match(r"\s*[=+\-@]|[\t\r\n]", text) and not NUMBER.fullmatch(text) else value
 
 
 EXTRAS = {

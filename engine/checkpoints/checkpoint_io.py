@@ -4,6 +4,7 @@ import hashlib
 import io
 import logging
 import os
+import secrets
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,7 +13,9 @@ from typing import Any
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
+from engine.checkpoints.content import own_paths, require_shape, require_stored
 from engine.errors import UserError
+from engine.files import PARTIAL, read_plain, replacing
 
 logger = logging.getLogger(__name__)
 
@@ -55,23 +58,15 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         target = Path(path)
         self._require_inside(target)
         target.parent.mkdir(parents=True, exist_ok=True)
-        aside = target.with_name(f".{target.name}.{os.getpid()}")
         archive = io.BytesIO()
         torch.save(checkpoint, archive)
-        try:
-            with aside.open("wb") as file:
-                file.write(archive.getbuffer())
-                file.write(MARK + hashlib.sha256(archive.getbuffer()).digest())
-                file.flush()
-                os.fsync(file.fileno())
+        with replacing(target) as file:
+            file.write(archive.getbuffer())
+            file.write(MARK + hashlib.sha256(archive.getbuffer()).digest())
+            file.flush()
+            os.fsync(file.fileno())
             if target.exists():
                 _keep(target)
-            aside.replace(target)
-        except OSError as error:
-            error.filename = str(target)  # write() and fsync() do not say which file had no room
-            raise
-        finally:
-            aside.unlink(missing_ok=True)
         if self.saved is not None:
             self.saved(target)
 
@@ -83,18 +78,21 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 def load_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
     """See AtomicCheckpointIO."""
     for candidate in (path, previous(path)):
-        content = candidate.read_bytes() if candidate.is_file() else b""
+        content = read_plain(candidate, memory()) if candidate.is_file() else b""
         archive, trailer = memoryview(content)[:-TRAILER], content[-TRAILER:]
         if trailer == MARK + hashlib.sha256(archive).digest():
             if candidate != path:
                 logger.warning("%s is damaged or missing: continuing from %s.", path, candidate.name)
-            return _read(io.BytesIO(archive), candidate, map_location)
+            checkpoint = _read(io.BytesIO(archive), candidate, map_location)
+            require_shape(checkpoint, candidate)
+            return own_paths(checkpoint, path.absolute().parent)
     raise UserError(f"{path} is damaged or missing, and so is {previous(path).name}: there is no checkpoint to load.")
 
 
 def _read(archive: io.BytesIO, path: Path, map_location: Any) -> dict[str, Any]:
     """Tensors and plain values alone. Not even the environment can ask for more: the argument has the last word."""
     try:
+        require_stored(archive)
         checkpoint = torch.load(archive, map_location=map_location, weights_only=True)
     except (MemoryError, torch.OutOfMemoryError):
         raise
@@ -103,6 +101,11 @@ def _read(archive: io.BytesIO, path: Path, map_location: Any) -> dict[str, Any]:
     if not isinstance(checkpoint, dict):
         raise UserError(f"{path} is refused: it is no checkpoint.")
     return checkpoint
+
+
+def memory() -> int:
+    """The machine's, in bytes: what is larger cannot be read."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def previous(path: Path) -> Path:
@@ -121,8 +124,7 @@ def name_also(path: Path, name: Path, *, copied: bool = False) -> bool:
 
     False where the file system has no hard links, unless it may be `copied` there.
     """
-    aside = name.with_name(f".{name.name}.{os.getpid()}")
-    aside.unlink(missing_ok=True)
+    aside = name.with_name(f".{name.name}.{secrets.token_hex(8)}{PARTIAL}")
     try:
         os.link(path, aside)
     except OSError:

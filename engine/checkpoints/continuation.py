@@ -4,6 +4,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from engine.files import PARTIAL
+
 PATTERNS = ("events.out.tfevents.*", "metrics.csv")
 
 
@@ -50,6 +52,8 @@ class Curves:
 
 
 def remove_cut_off_writes(directory: Path) -> None:
-    """What a kill left of a checkpoint that was being saved."""
-    for path in (directory / "checkpoints").glob(".*.ckpt.*"):
-        path.unlink()
+    """What a kill left of files that were being written."""
+    for folder in (directory, directory / "checkpoints"):
+        for path in folder.glob(f".*{PARTIAL}"):
+            if path.is_file():
+                path.unlink()

@@ -1,11 +1,11 @@
 """`resume=DIR` on the command line: compose from the run's own config instead of conf/; `sweep.resume=DIR` likewise."""
 
-import json
 import sys
 from pathlib import Path
 
 from hydra._internal.utils import get_args_parser
 from hydra.core.config_store import ConfigStore
+from typing_extensions import TypedDict
 
 from engine.config.arguments import quoted
 from engine.config.choices import with_choices
@@ -13,10 +13,23 @@ from engine.config.options import config_dir, misread, options_first, readable
 from engine.config.sweep_job import key_of
 from engine.errors import UserError
 from engine.paths import CONF, refuse_unwritable
-from engine.run.allowlist import check_arguments, read_run_config
+from engine.run.allowlist import read_run_config
 from engine.run.gate import require_plain
+from engine.run.locations import check_arguments
+from engine.run.outcome import read_json
 
 CONFIG_OPTIONS = ("--config-path", "-cp", "--config-name", "-cn")
+
+MAX_BYTES = 1 << 28
+"""Of a sweep's table."""
+
+
+class Started(TypedDict):
+    """What sweep.json says of how its sweep was started."""
+
+    arguments: list[str]
+    cwd: str
+
 
 RESUMED_RUN = "resumed_run"
 """The name under which Hydra finds the config of the run that is resumed."""
@@ -34,7 +47,7 @@ def compose_resumed_run_from_its_config(argv: list[str]) -> list[str]:
     if not given:
         return argv
     directory = Path(_unquoted(given[-1].removeprefix("resume="))).absolute()
-    config = read_run_config(directory, f"resume={directory}")
+    config = read_run_config(directory, f"resume={directory}", replaced=[key_of(argument) for argument in argv])
     rest = with_choices(config, [argument for argument in argv if argument not in given], config_dir(argv))
     ConfigStore.instance().store(RESUMED_RUN, config)
     if RESUMED_RUN in argv:  # the processes that Lightning starts get the rewritten command line
@@ -56,7 +69,10 @@ def compose_repeated_run_from_its_config(argv: list[str]) -> list[str]:
     if options.config_name not in ("config", "config.yaml"):
         raise UserError("--config-path is for a run's --config-name config; add configs of your own by --config-dir.")
     directory = Path(CONF.parent, options.config_path)
-    ConfigStore.instance().store(RESUMED_RUN, read_run_config(directory, f"--config-path {directory}"))
+    ConfigStore.instance().store(
+        RESUMED_RUN,
+        read_run_config(directory, f"--config-path {directory}", replaced=[key_of(argument) for argument in argv]),
+    )
     rest, skip = [], False
     for argument in argv:
         option, given, _ = argument.partition("=")
@@ -80,7 +96,7 @@ def compose_resumed_sweep_from_its_arguments(argv: list[str]) -> list[str]:
     require_plain(directory, f"sweep.resume={directory}")
     if not (directory / "sweep.json").is_file():
         raise UserError(f"sweep.resume={directory}: there is no sweep.json; give the directory of a sweep.")
-    sweep = json.loads((directory / "sweep.json").read_text(encoding="utf-8"))
+    sweep = read_json(directory / "sweep.json", MAX_BYTES, Started)
     if Path.cwd() != Path(sweep["cwd"]) and Path(sweep["cwd"]).is_dir():
         raise UserError(f"sweep.resume={directory}: the sweep was started in {sweep['cwd']}: go on with it there.")
     added = [argument for argument in argv if argument not in (*given, "-m", "--multirun")]

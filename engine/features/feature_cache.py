@@ -14,11 +14,13 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
-from engine.files import new_folder
+from engine.errors import UserError
+from engine.files import new_folder, read_plain
 
 logger = logging.getLogger(__name__)
 
 KEY_FILE = "key.json"
+MAX_KEY = 1 << 26  # bytes
 
 
 def cached_arrays(
@@ -47,7 +49,7 @@ def cached_arrays(
         with FileLock(folder / f".{target.name}.repair.lock"):
             if target.is_dir() and not _is_sound(target, shapes):  # no other process was first
                 logger.warning("The features in %s are damaged: they are computed again.", target)
-                shutil.rmtree(target)
+                target.unlink() if target.is_symlink() else shutil.rmtree(target)
                 new_folder(target, fill)
     new_folder(target, fill)
     # Copy on write: a caller cannot change the file.
@@ -71,9 +73,15 @@ def _new_array(file: Path, shape: tuple[int, ...]) -> np.memmap:
 
 def _is_sound(folder: Path, shapes: Mapping[str, tuple[int, ...]]) -> bool:
     try:
-        digests = json.loads((folder / KEY_FILE).read_text(encoding="utf-8"))["sha256"]
+        if folder.is_symlink() or any(entry.is_symlink() or not entry.is_file() for entry in folder.iterdir()):
+            return False
+        digests = json.loads(read_plain(folder / KEY_FILE, MAX_KEY))["sha256"]
+        for name, shape in shapes.items():
+            array = np.load(folder / f"{name}.npy", mmap_mode="r")  # no pickle
+            if array.shape != shape or array.dtype != np.float32:
+                return False
         return all(_digest(folder / f"{name}.npy") == digests[name] for name in shapes)
-    except (OSError, ValueError, LookupError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, RecursionError, UserError, EOFError):
         return False
 
 

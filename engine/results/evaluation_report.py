@@ -7,9 +7,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from engine.files import replace_text
 from engine.results.evaluation import Evaluation
 from engine.run.outcome import outcome
-from engine.wording import class_metrics, figure
+from engine.wording import class_metrics, figure, markup
 
 
 def report(evaluation: Evaluation) -> None:
@@ -17,7 +18,7 @@ def report(evaluation: Evaluation) -> None:
     trained = evaluation.trained
     name = f"evaluation_{evaluation.split}_{trained.checkpoint}.json"
     path = trained.directory / name
-    path.write_text(json.dumps(contents(evaluation), indent=2) + "\n", encoding="utf-8")
+    replace_text(path, json.dumps(contents(evaluation), indent=2) + "\n")
     console = Console()
     console.print(table(evaluation))
     console.print(str(path), soft_wrap=True, highlight=False, markup=False)
@@ -41,7 +42,7 @@ def table(evaluation: Evaluation) -> Table:
     """A row a metric, each class's own last; beside them the run's own figures where these are of the same data."""
     trained, data = evaluation.trained, evaluation.data
     drawn = Table(
-        title=f"{evaluation.split}: {_counted(evaluation)}{data['name']} ({data['source']})",
+        title=markup(f"{evaluation.split}: {_counted(evaluation)}{data['name']} ({data['source']})"),
         caption=f"{trained.checkpoint} checkpoint, epoch {trained.content['epoch'] + 1}",
     )
     drawn.add_column("metric")
@@ -53,7 +54,7 @@ def table(evaluation: Evaluation) -> Table:
     for name in [*overall, *of_classes]:
         value, run_value = evaluation.metrics[name], run_figures.get(name)
         shown = "" if run_value is None else "the same" if run_value == value else figure(run_value)
-        drawn.add_row(name, figure(value), shown, end_section=name == overall[-1])
+        drawn.add_row(markup(name), figure(value), shown, end_section=name == overall[-1])
     return drawn
 
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from secrets import token_hex
 from typing import Any, NamedTuple
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from engine.build import build_network, network_name
 from engine.errors import UserError
+from engine.files import replace_text
 from engine.results.export_formats import Format, Onnx, Outputs, Safetensors, StateDict, TorchExport, WholeModule
 from engine.results.preprocessing import describe
 from engine.results.real_inputs import real_inputs
@@ -65,7 +67,7 @@ def export(
 
     path = Path(output) if output else directory / chosen.name
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.stem}.partial{path.suffix}")  # torch.export looks at the suffix
+    partial = path.with_name(f".{path.stem}.{token_hex(8)}.partial{path.suffix}")  # torch.export looks at the suffix
     try:
         chosen.save(network, inputs.values[:2], partial)
         loaded = chosen.load(partial, lambda: build_network(trained.config, directory / "checkpoints"))
@@ -85,7 +87,7 @@ def export(
     dtype = str(inputs.values.dtype).removeprefix("torch.")
     sidecar |= {**describe(trained, network, dtype, outputs, meaning), "check": check}
     text = json.dumps(sidecar, indent=2, ensure_ascii=False)
-    path.with_name(f"{path.name}.json").write_text(f"{text}\n", encoding="utf-8")
+    replace_text(path.with_name(f"{path.name}.json"), f"{text}\n")
     return Exported(path, difference, inputs.name)
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from engine.data.normalization import normalize
-from engine.errors import UserError
+from engine.errors import UserError, printable
 from engine.features.frozen import FrozenBackbone
 from engine.photos.unlabelled_photos import PhotoBatch, UnlabelledPhotos, find_photos
 from engine.results.contact_sheet import ContactSheet
@@ -100,7 +100,7 @@ def predict(
     path = Path(output) if output else directory / "predictions.csv"
     trained = load_trained(directory, checkpoint)
     for notice in trained.content["hyper_parameters"]["notices"]:
-        print(notice, file=sys.stderr)
+        print(printable(notice), file=sys.stderr)
     transform = photo_transform(trained)
     files = find_photos(photos)
     sheet = None
@@ -116,7 +116,7 @@ def predict(
     count = write_predictions(Predictor(trained), files, loader, path, sheet)
     if count < len(files):
         print(f"{len(files) - count:,} of {len(files):,} files could not be read.", file=sys.stderr)
-    print(f"{count:,} predicted: {path}")
+    print(printable(f"{count:,} predicted: {path}"))
     if sheet is not None and sheet.save():
         print(f"contact sheet: {sheet.path}")
 
@@ -147,6 +147,6 @@ def predictions(predictor: Predictor, loader: Loader) -> Iterator[Prediction]:
     shown = track(loader, "predicting", console=console, transient=True, disable=not console.is_terminal)
     for positions, photos, unreadable in shown:
         for reason in unreadable:
-            print(reason, file=sys.stderr)
+            print(printable(reason), file=sys.stderr)
         if photos is not None:
             yield from map(Prediction, positions, photos, predictor(photos))

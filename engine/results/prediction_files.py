@@ -1,6 +1,7 @@
 """Predictions as rows of a table."""
 
 import csv
+import io
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -8,6 +9,8 @@ from pathlib import Path
 from typing import IO
 
 from engine.errors import UserError
+from engine.files import replacing
+from engine.wording import cell
 
 Write = Callable[[Path, str, Sequence[float]], None]
 """Takes a photo's path, its class and the classes' probabilities."""
@@ -19,7 +22,7 @@ def csv_rows(file: IO[str], classes: Sequence[str]) -> Write:
     writer.writerow(["path", "class", *(f"p_{name}" for name in classes)])
 
     def write(path: Path, label: str, probabilities: Sequence[float]) -> None:
-        writer.writerow([path, label, *(f"{probability:.6g}" for probability in probabilities)])
+        writer.writerow([cell(str(path)), cell(label), *(f"{probability:.6g}" for probability in probabilities)])
 
     return write
 
@@ -47,11 +50,8 @@ def prediction_file(path: Path, classes: Sequence[str]) -> Iterator[Write]:
     if path.suffix not in FORMATS:
         raise UserError(f"output={path}: give a file that ends in {' or '.join(FORMATS)}.")
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        # A path that is no UTF-8 keeps its bytes.
-        with partial.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-            yield FORMATS[path.suffix](file, classes)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    # A path that is no UTF-8 keeps its bytes.
+    with replacing(path) as raw, io.TextIOWrapper(raw, "utf-8", errors="surrogateescape", newline="") as file:
+        yield FORMATS[path.suffix](file, classes)
+        file.flush()
+        file.detach()

@@ -11,7 +11,7 @@ import io
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -22,10 +22,12 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from engine.errors import UserError
-from engine.paths import CONF
+from engine.files import read_plain
+from engine.paths import CONF, is_place
 from engine.renamed import with_todays_names
 from engine.run.config_file import CORES, LINK, NO_RUNS, is_linked
 from engine.run.gate import require_plain
+from engine.run.locations import refused_place
 from engine.startup import prepare_imports
 from engine.wording import shown
 
@@ -51,18 +53,21 @@ KINDS = {
 }
 """What a `_target_` may make, by the class that all of a kind descend from: an allowed package has other things too."""
 
-PLACES = ("data_dir", "cache_dir", "study", "resume", "init_from")
-"""Keys whose values may lie outside the run directory: a run reads there, or keeps what is written under a hash."""
+MAX_VALUES, MAX_DEPTH = 20_000, 40
+Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 MAX_LINKS = 10
 """From a key to the value that it links to."""
 
 
-def read_run_config(directory: Path, given: str, *, to_compare: bool = False) -> DictConfig:
+def read_run_config(
+    directory: Path, given: str, *, to_compare: bool = False, replaced: Collection[str] = ()
+) -> DictConfig:
     """The config.yaml of the run in `directory`, which was `given` as `resume=DIR`, say.
 
     UserError where there is none, and where it names or holds what no run's config does; then nothing that it names has
     been imported, nothing resolved. With `to_compare` its targets and places may be any: nothing will be made of them.
+    So may the places of keys, or of all that is below them, that are `replaced` by the command line or never made.
     """
     require_plain(directory, given)
     file = directory / "config.yaml"
@@ -75,7 +80,8 @@ def read_run_config(directory: Path, given: str, *, to_compare: bool = False) ->
     for path, target in named:
         if refusal := unlisted(target):
             raise UserError(f"{file}: {path}={shown(target)} {refusal}")
-    for refusal in _refusals(container, "", container, are_used=not to_compare):
+    unused = ("", *replaced) if to_compare else tuple(replaced)
+    for refusal in _refusals(container, "", container, unused):
         raise UserError(f"{file}: {refusal}")
     for path, target in named:
         if refusal := unfit(target):
@@ -83,33 +89,21 @@ def read_run_config(directory: Path, given: str, *, to_compare: bool = False) ->
     return OmegaConf.create(container)
 
 
-def check_arguments(arguments: Sequence[str], file: Path) -> None:
-    """UserError where an argument of a sweep, as `file` in its directory says it was started, could name code."""
-    for argument in arguments:
-        key, _, value = argument.lstrip("+~").partition("=")
-        group, _, _ = key.partition("@")
-        is_hydras = re.match(r"hydra\b", key) and not re.fullmatch(r"[\d.]+|true|false", value)
-        is_group = "." not in group and (CONF / group).is_dir()
-        if "/" in group or is_group:  # whose choice is a file
-            refused = not re.fullmatch(r"([\w,\[\] -]|(?<=\w)/(?=\w))*", value)
-        else:
-            refused = bool(is_hydras) or "_target_" in argument or any(_refused_text(value.strip("\"'"), key, {}))
-        if refused:
-            raise UserError(f"{file}: {shown(argument)} could name code or places: give it on the command line.")
-
-
 def _parse(file: Path) -> DictConfig:
     """The file's content, every interpolation as it stands."""
-    if file.stat().st_size > MAX_BYTES:
-        raise UserError(f"{file} is larger than {MAX_BYTES:,} bytes, which no run's config is.")
-    text = file.read_text(encoding="utf-8", errors="replace")
+    text = read_plain(file, MAX_BYTES).decode("utf-8", errors="replace")
     try:
         # One list may stand for a thousand copies of itself, and so on.
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
-            raise UserError(f"{file} repeats a part of itself by a YAML alias (*name), which no run's config does.")
+        depth = 0
+        for count, event in enumerate(yaml.parse(text, Loader)):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if isinstance(event, yaml.AliasEvent):
+                raise UserError(f"{file} repeats a part of itself by a YAML alias (*name), which no run's config does.")
+            if count > MAX_VALUES or depth > MAX_DEPTH:
+                raise UserError(f"{file} is no config: it holds more values, or deeper ones, than a run's does.")
         config = OmegaConf.load(io.StringIO(text))
-    except (yaml.YAMLError, OmegaConfBaseException, ValueError, RecursionError) as error:
-        raise UserError(f"{file} is no config: {str(error).splitlines()[0]}") from error
+    except (yaml.YAMLError, OmegaConfBaseException, ValueError, TypeError, OSError, RecursionError) as error:
+        raise UserError(f"{file} is no config: {(str(error).splitlines() or [type(error).__name__])[0]}") from error
     if not isinstance(config, DictConfig):
         raise UserError(f"{file} is no config: it holds a list.")
     return config
@@ -125,26 +119,24 @@ def _no_run(directory: Path) -> str:
     )
 
 
-def _refusals(node: Any, path: str, root: dict[str, Any], *, are_used: bool) -> Iterator[str]:
+def _refusals(node: Any, path: str, root: dict[str, Any], unused: Collection[str]) -> Iterator[str]:
     """What a run's config never holds, each with its key's full path."""
     if isinstance(node, dict):
         for key, value in node.items():
             inner = f"{path}.{shown(key)}" if path else shown(key)
-            if (
-                not isinstance(key, str | int)
-                or "$" in str(key)
-                or (not path and (isinstance(key, int) or key in ("defaults", "hydra")))
-            ):
+            is_roots = isinstance(key, str) and key not in ("defaults", "hydra")
+            if not isinstance(key, str | int) or "$" in str(key) or is_place(str(key)) or not (path or is_roots):
                 yield f"{inner} is no key of a run's config."
             elif key == "options" and path.endswith("compile"):
                 yield f"{inner} could name programs that the compiler starts: give it on the command line."
             else:
-                yield from _refusals(value, inner, root, are_used=are_used)
+                yield from _refusals(value, inner, root, unused)
     elif isinstance(node, list):
         for index, value in enumerate(node):
-            yield from _refusals(value, f"{path}[{index}]", root, are_used=are_used)
+            yield from _refusals(value, f"{path}[{index}]", root, unused)
     elif isinstance(node, str):
-        yield from _refused_text(node, path, root, is_used=are_used)
+        is_used = not any(key in ("", path) or path.startswith(f"{key}.") for key in unused)
+        yield from _refused_text(node, path, root, is_used=is_used)
 
 
 def _refused_text(text: str, path: str, root: dict[str, Any], *, is_used: bool = True) -> Iterator[str]:
@@ -159,12 +151,8 @@ def _refused_text(text: str, path: str, root: dict[str, Any], *, is_used: bool =
     except LookupError as error:
         yield f"{path}={shown(text)} {error.args[0]}"
         return
-    if not is_used or path.rpartition(".")[2] in PLACES:
-        return
-    if re.match(r"[/~]|[A-Za-z]:[\\/]", value) or ".." in re.split(r"[\\/]", value):
-        yield f"{path}={shown(text)} leads out of the run directory: give it on the command line."
-    elif re.search(r"(dir|dirpath)$", path) and value and not re.match(r"\$\{run_dir\}(/|$)", value):
-        yield f"{path}={shown(text)} is not in the run directory: give it on the command line."
+    if is_used and (reason := refused_place(value, path)):
+        yield f"{path}={shown(text)} {reason}"
 
 
 def _followed(text: str, root: dict[str, Any]) -> str:

@@ -14,6 +14,8 @@ from engine.checkpoints.architecture import other_architecture
 from engine.errors import UserError
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+BROKEN = (errno.EIO, errno.ESTALE, errno.EREMOTEIO, errno.ENODEV, errno.ENXIO, errno.ETIMEDOUT)
+TOO_MANY = (errno.EMFILE, errno.ENFILE)
 NO_ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR)
 
 # Libraries tell these apart in their messages alone; each pattern names the library's wording that it is for.
@@ -28,6 +30,7 @@ MEMORY = re.compile(
 ASKED = re.compile(r"(?:tried|unable) to allocate ([\d.]+ ?\w+)", re.IGNORECASE)
 UNLOGGED = re.compile(r"monitor='(.*?)'\)`? could not find the monitored key in the returned metrics: \[(.*?)\]")
 """Of Lightning's ModelCheckpoint."""
+FILES = re.compile(r"Too many open files")  # torch.multiprocessing
 SINGLE = re.compile(r"Expected more than 1 value per channel when training")  # torch.nn.functional.batch_norm
 RESTORING = {"_restore_modules_and_callbacks", "restore_training_state", "_read"}
 """Functions of Lightning's checkpoint connector and of engine/run/resume.py in which a checkpoint's content is used."""
@@ -90,7 +93,10 @@ def _of_the_machine(error: BaseException, text: str, cfg: DictConfig | None) -> 
         )
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError | OSError) and MEMORY.search(text)):
         return _out_of_memory(text, cfg)
-    if isinstance(error, OSError) and error.errno in (*NO_ROOM, *NO_ACCESS):
+    if (isinstance(error, OSError) and error.errno in TOO_MANY) or FILES.search(text):
+        advice = f"{_lower(cfg, 'num_workers')}, or raise the limit (ulimit -n)"
+        return f"Too many files are open: {advice}{_how_to_go_on(cfg)}."
+    if isinstance(error, OSError) and error.errno in (*NO_ROOM, *NO_ACCESS, *BROKEN):
         return _not_written(error, cfg)
     return None
 
@@ -126,6 +132,8 @@ def _not_written(error: OSError, cfg: DictConfig | None) -> str:
     place = error.filename or (f"A file in {run}" if run else "A file")
     if error.errno in NO_ROOM:
         return f"{place} cannot be written ({error.strerror}): make room on that disk{_how_to_go_on(cfg)}."
+    if error.errno in BROKEN:
+        return f"{place} cannot be read or written ({error.strerror}): see to that disk{_how_to_go_on(cfg)}."
     return (
         f"{place} cannot be used ({error.strerror}): mend its permissions, or choose another place{_how_to_go_on(cfg)}."
     )

@@ -5,9 +5,7 @@ import stat
 from pathlib import Path
 
 from engine.errors import UserError
-
-ALLOW_LINKS = "LIGHTNING_EXPERIMENTS_ALLOW_LINKS"
-"""Set this environment variable to read directories with links of your own in them."""
+from engine.files import ALLOW_LINKS
 
 MAX_ENTRIES = 1_000_000
 KINDS = {stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket", stat.S_IFCHR: "device", stat.S_IFBLK: "device"}

@@ -1,37 +1,57 @@
-"""A run has one writer."""
+"""A run has one writer: a lock on its directory, which is let go when its process ends, however that happens."""
 
-from collections.abc import Callable
+import errno
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import TypeVar
 
-from filelock import FileLock, Timeout
 from omegaconf import DictConfig
 
 from engine.errors import UserError
 from engine.run.config_file import is_first_process
 
 LOCK = ".lock"
-"""In the run directory: locked by the process that writes there, and by no other one after that has ended."""
-
 Result = TypeVar("Result")
 
 
 def one_writer(train: Callable[[DictConfig], Result]) -> Callable[[DictConfig], Result]:
-    """Around what trains a config: UserError if another process is writing to its `run_dir`."""
+    """For a function that trains the run of a config: of several processes one trains in `run_dir`.
+
+    UserError in the others. The further processes of one training belong to it.
+    """
 
     @wraps(train)
     def locked(cfg: DictConfig) -> Result:
         if not is_first_process():
             return train(cfg)
-        directory = Path(cfg.run_dir)
-        directory.mkdir(parents=True, exist_ok=True)
-        try:
-            with FileLock(directory / LOCK).acquire(timeout=0):
-                return train(cfg)
-        except Timeout as error:
+        with _holding(Path(cfg.run_dir)):
+            return train(cfg)
+
+    return locked
+
+
+@contextmanager
+def _holding(directory: Path) -> Iterator[None]:
+    """POSIX locks a process alone, not those it forks: a data loader's worker that is left behind holds nothing."""
+    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        file = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise UserError(f"{directory / LOCK} cannot be locked ({error.strerror}): mend or remove it.") from error
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EAGAIN):
+            os.close(file)
             raise UserError(
                 f"{directory} is in use by another process, which trains there: stop that first."
             ) from error
-
-    return locked
+        # A file system without locks: nothing can be said.
+    try:
+        yield
+    finally:
+        os.close(file)

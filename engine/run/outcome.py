@@ -2,34 +2,67 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import BaseModel
+from typing_extensions import TypedDict
 
-from engine.files import replace_text
+from engine.errors import UserError, printable
+from engine.files import read_plain, replace_text
 
 FILE = "metrics.json"
 MAX_BYTES = 1 << 24
 
-Value = float | int | str | bool | None
 
+class Outcome(TypedDict, total=False):
+    """What others than the run read of it; the metrics stand beside it."""
 
-class Outcome(BaseModel, extra="allow"):
-    """What is relied on; everything else is a metric or a circumstance."""
-
-    __pydantic_extra__: dict[str, Value | dict[str, Value | list[Value] | dict[str, Value]]]
-
-    status: str
+    status: Literal["completed", "pruned", "interrupted", "failed"]
+    error: str
+    epochs: int | None
+    seconds: float
+    data: dict[str, Any] | None
+    network: dict[str, Any] | None
 
 
 def outcome(directory: Path) -> dict[str, Any]:
-    """The content; empty if the run in `directory` has not ended, and if the file is not what a run writes."""
+    """The content; empty where the run in `directory` has not ended, or the file is not what a run writes.
+
+    UserError for a pipe, say, in its place.
+    """
     file = directory / FILE
     try:
-        content = json.loads(file.read_bytes()) if file.is_file() and file.stat().st_size < MAX_BYTES else {}
-        return Outcome.model_validate(content).model_dump()
-    except (OSError, ValueError, RecursionError):  # cut off, say, as the power failed
+        content = json.loads(read_plain(file, MAX_BYTES).decode("utf-8", errors="replace"))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return {}
+    except RecursionError:
+        return {}
+    try:
+        found: dict[str, Any] = checked(Outcome, content, file)
+    except UserError:  # it is not what a run writes
+        return {}
+    return found
+
+
+def checked(schema: Any, content: Any, file: Path) -> Any:
+    """The content as the file has it. UserError, which says where, if it has another form than the schema."""
+    from pydantic import TypeAdapter, ValidationError  # only here: it takes a while to import
+
+    try:
+        TypeAdapter(schema).validate_python(content)
+    except (ValidationError, RecursionError) as error:
+        place = ".".join(map(str, error.errors()[0]["loc"])) if isinstance(error, ValidationError) else ""
+        where = f"{place[:60]!a} in it" if place else "its content"
+        raise UserError(f"{file} was not written by this project, or was changed: {where} has another form.") from error
+    return content
+
+
+def read_json(file: Path, limit: int, schema: Any) -> Any:
+    """What a JSON file of at most `limit` bytes says. UserError where it is damaged, or of another form."""
+    try:
+        content = json.loads(read_plain(file, limit))
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{file} is damaged: {printable(error)}.") from error
+    return checked(schema, content, file)
 
 
 def write_outcome(directory: Path, content: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ from pytorch_lightning.core.optimizer import _init_optimizers_and_lr_schedulers
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from engine.checkpoints.checkpoint_io import load_checkpoint, previous
+from engine.checkpoints.content import require_shape
 from engine.checkpoints.continuation import Curves, remove_cut_off_writes
 from engine.checkpoints.own_paths import with_own_paths
 from engine.errors import UserError
@@ -82,7 +83,9 @@ class Resume(Callback):
         self.in_epoch = False
         self._sizes: dict[str, int] = {}
         if self.checkpoint is not None:
-            self._read(load_checkpoint(self.checkpoint))
+            state = load_checkpoint(self.checkpoint)
+            require_shape(state, self.checkpoint, to_resume=True)
+            self._read(state)
             self._refuse_what_cannot_be()
 
     def _read(self, state: dict[str, Any]) -> None:

@@ -16,6 +16,8 @@ from engine.run.config_file import has_features, usable_cores
 
 PREFIX = "network."
 CHECKPOINTS = ("best", "last")
+NOT_MADE = ("logger", "callback")
+"""Groups of the config that only a training makes."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ def load_trained(directory: Path, checkpoint: str, overrides: Sequence[str] = ()
 
 def load_config(directory: Path) -> DictConfig:
     """The run's config, with the directory where it lies now. UserError where the directory holds no run."""
-    config = read_run_config(directory, f"run={directory}")
+    config = read_run_config(directory, f"run={directory}", replaced=NOT_MADE)
     OmegaConf.register_new_resolver("usable_cores", usable_cores, replace=True)
     config.run_dir = str(directory.absolute())
     return config

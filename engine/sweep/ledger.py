@@ -20,6 +20,7 @@ from engine.config.arguments import quoted
 from engine.config.sweep_job import DONE, repeat, settings_of, swept_settings
 from engine.errors import UserError
 from engine.paths import typed
+from engine.startup import keep_out_current_folder
 from engine.sweep.check import ALL_COMBINATIONS, planned_jobs, refuse_mistakes
 from engine.sweep.groups import group_by_seed
 from engine.sweep.page import write_page
@@ -40,6 +41,7 @@ class Ledger(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Lists the jobs. Ends the process if the directory's jobs are others, or are being run by another process."""
+        keep_out_current_folder()
         if config.sweep.resume is None:
             try:
                 refuse_mistakes(config)
@@ -97,6 +99,8 @@ class Ledger(Callback):
         try:
             with _open:
                 sweep = finish(Path(config.hydra.sweep.dir))
+        except UserError as error:
+            sys.exit(str(error))
         except Exception:
             traceback.print_exc()
             sys.exit(1)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.config.sweep_job import Setting, written
+from engine.files import replace_text
 from engine.sweep.groups import group_by_seed
 from engine.sweep.report import cells, headings
 from engine.sweep.table import Row, Sweep
@@ -30,7 +31,7 @@ def write_page(sweep: Sweep) -> None:
 
     script = sweep.directory / "plotly.min.js"
     if not script.exists():
-        script.write_text(get_plotlyjs(), encoding="utf-8")
+        replace_text(script, get_plotlyjs())
     rows = sorted(sweep.jobs.values(), key=lambda row: row.number)
     shown = [row for row in rows if row.best is not None]
     figures = [_scatter(shown, sweep.keys), _parallel(shown, sweep.keys)] if shown and sweep.keys else []
@@ -43,7 +44,7 @@ def write_page(sweep: Sweep) -> None:
         _jobs(rows, sweep.keys),
         "</body></html>",
     ]
-    (sweep.directory / "sweep.html").write_text("\n".join(parts), encoding="utf-8")
+    replace_text(sweep.directory / "sweep.html", "\n".join(parts))
 
 
 def _scatter(rows: Sequence[Row], keys: Sequence[str]) -> Any:

@@ -6,13 +6,14 @@ from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from engine.config.sweep_job import DONE, Setting, written
+from engine.errors import printable
 from engine.paths import typed
 from engine.sweep.groups import Group, group_by_seed, too_few
 from engine.sweep.table import Row, Sweep
+from engine.wording import markup
 
 STATUSES = (*DONE, "failed", "interrupted", "missing")
 FACTS: dict[str, Callable[[Group], list[str]]] = {
@@ -29,7 +30,7 @@ def job_line(row: Row, ended: int, total: int) -> str:
     figures = f"best {row.metric} {number(row.best)}" if row.status in DONE else f"{row.status}: {row.error}"
     status = "" if row.status in ("completed", "failed", "interrupted") else f"{row.status}, "
     seconds = f"  {row.seconds:.1f} s" if row.seconds is not None else ""
-    return f"{ended:>{len(str(total))}}/{total}  {row.directory}  {status}{figures}{seconds}"
+    return printable(f"{ended:>{len(str(total))}}/{total}  {row.directory}  {status}{figures}{seconds}")
 
 
 def print_sweep(sweep: Sweep) -> None:
@@ -45,7 +46,7 @@ def print_sweep(sweep: Sweep) -> None:
     for row in begun[:MAX_ROWS]:
         settings = ", ".join(f"{key}={written(value)}" for key, value in row.overrides.items())
         log = typed(sweep.directory / str(row.directory) / "train.log")
-        console.print(f"[red]{row.status}[/red]  #{row.number} {escape(f'{settings}: {row.error} ({log})')}")
+        console.print(f"[red]{row.status}[/red]  #{row.number} {markup(f'{settings}: {row.error} ({log})')}")
     if len(begun) > MAX_ROWS:
         console.print(f"… and {len(begun) - MAX_ROWS} more, in sweep.csv")
     lines = {"repeat the best": groups[0].best.command} if groups else {}
@@ -53,7 +54,7 @@ def print_sweep(sweep: Sweep) -> None:
     if sweep.unfinished:
         lines["go on"] = f"python train.py -m sweep.resume={typed(sweep.directory)}"
     for name, text in lines.items():
-        console.print(f"[bold]{name:<15}[/bold]  {escape(text)}")
+        console.print(f"[bold]{name:<15}[/bold]  {markup(text)}")
 
 
 def _table(sweep: Sweep, groups: list[Group]) -> Table:
@@ -61,11 +62,11 @@ def _table(sweep: Sweep, groups: list[Group]) -> Table:
     table = Table(box=SIMPLE_HEAD)
     keys = [key for key in sweep.keys if key != "seed" or not seeds]
     for key in keys:
-        table.add_column(escape(key), overflow="fold")
+        table.add_column(markup(key), overflow="fold")
     for name in headings(groups):
-        table.add_column(escape(name), justify="right")
+        table.add_column(markup(name), justify="right")
     for group in groups[:MAX_ROWS]:
-        table.add_row(*map(escape, cells(group, keys, groups)))
+        table.add_row(*map(markup, cells(group, keys, groups)))
     if len(groups) > MAX_ROWS:
         table.caption = f"{len(groups) - MAX_ROWS} more in sweep.csv"
     return table

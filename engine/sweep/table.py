@@ -8,15 +8,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from filelock import FileLock
+from typing_extensions import TypedDict
 
 from engine.config.sweep_job import DONE, Setting, finite, standing, written
+from engine.errors import UserError
 from engine.files import replace_text
-from engine.run.outcome import outcome
+from engine.paths import is_place
+from engine.run.outcome import outcome, read_json
+from engine.wording import cell
 
 FILE = "sweep.json"
+MAX_BYTES = 1 << 28
+Status = Literal["missing", "running", "completed", "pruned", "interrupted", "failed"]
 
 
 @dataclass
@@ -37,9 +43,9 @@ class Row:
     number: int
     overrides: dict[str, Setting]
     command: str
-    status: str = "missing"
+    status: Status = "missing"
     metric: str | None = None
-    mode: str | None = None
+    mode: Literal["min", "max"] | None = None
     best: float | None = None
     final: float | None = None
     epochs: int | None = None
@@ -55,7 +61,10 @@ class Row:
         if self.directory is None:
             return
         directory = standing(sweep / self.directory)
-        found = outcome(directory)
+        try:
+            found = outcome(directory)
+        except UserError as error:
+            found = {"status": "failed", "error": str(error)}
         self.directory = os.path.relpath(directory, sweep)
         self.status = found.get("status", self.status)
         self.best, self.final = finite(found.get(f"best/{self.metric}")), finite(found.get(str(self.metric)))
@@ -64,6 +73,15 @@ class Row:
         self.source = data.get("source")
         self.network, self.substitute_for = network.get("name"), network.get("substitute_for")
         self.error = one_line(found["error"]) if "error" in found else None
+
+
+class _File(TypedDict):
+    """The content of sweep.json."""
+
+    arguments: list[str]
+    cwd: str
+    jobs: list[Row]
+    groups: list[dict[str, Any]]
 
 
 @dataclass
@@ -96,17 +114,29 @@ class Sweep:
         own = [f.name for f in fields(Row) if f.name not in ("number", "status", "overrides", "mode", "command")]
         text = io.StringIO()
         table = csv.DictWriter(text, ["number", "status", *self.keys, *own, "command"], extrasaction="ignore")
-        table.writeheader()
+        table.writerow({key: cell(key) for key in table.fieldnames})
         for row in rows:
-            table.writerow({key: written(value) for key, value in row.overrides.items()} | asdict(row))
+            values = {key: written(value) for key, value in row.overrides.items()} | asdict(row)
+            table.writerow({key: cell(value) for key, value in values.items()})
         return text.getvalue()
 
 
 def read_sweep(directory: Path) -> Sweep:
     """The sweep as its file has it; FileNotFoundError where there is none."""
-    content = json.loads((directory / FILE).read_text(encoding="utf-8"))
-    jobs = {row["number"]: Row(**row) for row in content["jobs"]}
+    content = read_ledger(directory)
+    known = {f.name for f in fields(Row)}
+    jobs = {row["number"]: Row(**{key: row[key] for key in row if key in known}) for row in content["jobs"]}
     return Sweep(directory, content["arguments"], content["cwd"], jobs, content["groups"])
+
+
+def read_ledger(directory: Path) -> dict[str, Any]:
+    """What sweep.json says. UserError where it is no sweep's; FileNotFoundError where there is none."""
+    file = directory / FILE
+    content: dict[str, Any] = read_json(file, MAX_BYTES, _File)
+    for row in content["jobs"]:
+        if is_place(row.get("directory") or ""):
+            raise UserError(f"{file}: the directory of job {row['number']} leads out of the sweep's.")
+    return content
 
 
 @contextmanager

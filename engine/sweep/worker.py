@@ -29,7 +29,7 @@ from omegaconf import DictConfig, open_dict, read_write
 from engine.config.resolvers import register_resolvers
 from engine.config.sweep_job import DONE, finite, standing
 from engine.run.outcome import outcome, write_outcome
-from engine.startup import quick_imports
+from engine.startup import keep_out_current_folder, quick_imports
 from engine.stop import handling
 
 logger = logging.getLogger(__name__)
@@ -130,6 +130,7 @@ class Worker:
         return cls._current
 
     def __init__(self) -> None:
+        keep_out_current_folder()
         context = multiprocessing.get_context("spawn")  # a fork would share torch's threads, if torch is there already
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=work, args=(theirs,))

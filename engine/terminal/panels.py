@@ -10,8 +10,10 @@ from rich.console import Console, Group
 from rich.padding import Padding
 from rich.panel import Panel
 from rich.table import Table
+from rich.text import Text
 
 from engine.build import FOR_MODULE, given_to_module, network_name
+from engine.errors import printable
 from engine.paths import typed
 from engine.protocols import Classes, Counts, InputShape, PredictsClasses
 from engine.run.allowlist import ALLOW, targets, unlisted
@@ -19,7 +21,7 @@ from engine.run.data_facts import data_name, notices
 from engine.run.record import Record, best_checkpoint
 from engine.training.accounted_module import AccountedModule
 from engine.training.chunks import single_steps_because
-from engine.wording import class_metric, class_metrics, figure
+from engine.wording import class_metric, class_metrics, figure, markup
 
 MARGIN = 18  # columns of a panel that a command cannot have
 SPLITS = ("train", "val", "test", "best")
@@ -154,7 +156,7 @@ def overall_table(columns: Sequence[Column], classes: Sequence[str]) -> Table:
     )
     table = _table("metric", [column.title for column in columns])
     for name in sorted(names, key=lambda name: name != "loss"):  # stable
-        table.add_row(name, *(figure(column.figures.get(name)) for column in columns))
+        table.add_row(markup(name), *(figure(column.figures.get(name)) for column in columns))
     return table
 
 
@@ -176,7 +178,7 @@ def class_table(columns: Sequence[Column], classes: Sequence[str]) -> Table:
         rows = sorted(rows, key=lambda row: float(row[1][0] if row[1][0] is not None else 1))[:MAX_CLASSES]
         table.caption = f"the {MAX_CLASSES} lowest of {len(classes):,} classes"
     for label, values in rows:
-        table.add_row(label, *map(figure, values))
+        table.add_row(markup(label), *map(figure, values))
     return table
 
 
@@ -223,7 +225,7 @@ def _table(first: str, titles: Sequence[str]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column(first, style="bold")
     for title in titles:
-        table.add_column(title, justify="right")
+        table.add_column(markup(title), justify="right")
     return table
 
 
@@ -232,7 +234,9 @@ def _grid(rows: Mapping[str, str]) -> Table:
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, text in rows.items():
-        table.add_row(*(f"[red]{cell}" for cell in ("notice", text)) if name.startswith("notice") else (name, text))
+        notice = name.startswith("notice")
+        cells = ("notice" if notice else name, printable(text, kept="\n"))
+        table.add_row(*(Text(cell, "red" if notice else "") for cell in cells))
     return table
 
 
@@ -249,6 +253,6 @@ def _print_panel(title: str, tables: Sequence[Table], rows: Mapping[str, str], c
     fits = needed <= console.width
     parts = [table for table in tables if table.row_count] + [_grid({**rows, **commands} if fits else rows)]
     spaced = [Padding(part, (0 if part is parts[0] else 1, 0, 0, 0)) for part in parts]
-    console.print(Panel(Group(*spaced), title=title, title_align="left"))
+    console.print(Panel(Group(*spaced), title=Text(printable(title)), title_align="left"))
     for command in () if fits else commands.values():
-        console.print(command, soft_wrap=True, highlight=False, markup=False)
+        console.print(printable(command), soft_wrap=True, highlight=False, markup=False)

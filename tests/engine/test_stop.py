@@ -1,11 +1,14 @@
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
 
 from engine.stop import interruptible
+from tests.conftest import ROOT
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
@@ -18,3 +21,19 @@ def test_a_signal_ends_the_process_with_its_code(
     assert caught.value.code == code
     assert f"Stopped by {signal.Signals(number).name}. To go on: python train.py resume=" in capsys.readouterr().err
     assert signal.getsignal(number) is before
+
+
+@pytest.mark.parametrize("script", ["train.py", "evaluate.py"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_amid_the_imports(script: str, number: int, tmp_path: Path) -> None:
+    """`-X importtime` tells when the first imports are made."""
+    command = [sys.executable, "-X", "importtime", str(ROOT / script), "run=x"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        seen = iter(process.stderr.readline, "")
+        assert any("engine.stop" in line for line in seen)
+        assert any("omegaconf" in line for line in seen)  # which comes later
+        process.send_signal(number)
+        said = [line for line in process.stderr.read().splitlines() if not line.startswith("import time")]
+    assert process.returncode == 128 + number
+    assert said == [f"Stopped by {signal.Signals(number).name}."]

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from engine.errors import UserError
-from engine.run.allowlist import check_arguments, read_run_config
+from engine.run.allowlist import read_run_config
+from engine.run.locations import check_arguments
 
 CALLS = {
     # Those that Hydra's own blocklist lets through.
@@ -142,6 +143,25 @@ OTHERS = {
         "callback: {a: {_target_: engine.checkpoints.best_checkpoint.Checkpoint, filename: ../../canary}}",
         "callback.a.filename=../../canary leads out",
     ),
+    "a file name of characters": (
+        "callback: {a: {_target_: pytorch_lightning.callbacks.ModelCheckpoint, filename: '{step:c}tmp{step:c}x'}}",
+        "callback.a.filename={step:c}tmp{step:c}x holds a format",
+    ),
+    "a file name filled up": ("callback: {a: {filename: 'x{step:/>9}'}}", "holds a format"),
+    "a file name from a metric's": ("callback: {a: {filename: '{../../x}'}}", "holds a format"),
+    "a file name from an attribute": ("callback: {a: {filename: '{step!r:.3}'}}", "holds a format"),
+    "a data base": ("logger: {a: {tracking_uri: 'sqlite:////abs/EVIL.db'}}", "logger.a.tracking_uri="),
+    "a server": ("logger: {a: {tracking_uri: 'http://127.0.0.1:9'}}", "logger.a.tracking_uri=http"),
+    "a file by its address": ("logger: {a: {tracking_uri: 'file:/abs'}}", "logger.a.tracking_uri=file:/abs leads out"),
+    "a chain of file systems": ("logger: {a: {x: 'simplecache::/abs'}}", "leads out"),
+    "a variable": ("logger: {a: {_target_: pytorch_lightning.loggers.CSVLogger, version: $HOME/x}}", "leads out"),
+    "a variable in braces": ("logger: {a: {version: 'a$X'}}", "leads out"),
+    "a place behind blanks": ("logger: {a: {version: ' /abs'}}", "leads out"),
+    "a place as a key": ("callback: {a: {paths: {/abs: 1}}}", "/abs is no key"),
+    "a place put together": ("a: /abs\nlogger: {a: {version: '${a}/x'}}", "a=/abs leads out"),
+    "a resolver behind a backslash": ("name: 'x\\${oc.env:HOME}'", "is not resolved"),
+    "thousands of keys": ("a: {" + ", ".join(f"k{i}: 1" for i in range(20_000)) + "}", "more values"),
+    "a depth": ("a: " + "{a: " * 100 + "1" + "}" * 100, "is no config"),
     "a checkpoint at home": (
         "callback: {a: {_target_: engine.checkpoints.best_checkpoint.Checkpoint, filename: ~/canary}}",
         "callback.a.filename=~/canary leads out",
@@ -236,7 +256,39 @@ def test_other_hostile_configs(name: str, canary: Path) -> None:
 
 
 def test_a_config_that_is_too_large(canary: Path) -> None:
-    assert_refused("a: " + "x" * (1 << 20), canary, "larger than")
+    assert_refused("a: " + "x" * (1 << 20), canary, "which is more than")
+
+
+def test_what_the_command_line_replaces(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("logger: {x: {tracking_uri: 'http://mine', other: ~/x}, y: {a: /x}}")
+    with pytest.raises(UserError, match=r"tracking_uri=.* give it on the command line"):
+        read_run_config(tmp_path, "resume=x")
+    with pytest.raises(UserError, match=r"logger\.x\.other="):
+        read_run_config(tmp_path, "resume=x", replaced=["logger.x.tracking_uri", "logger.y"])
+    read_run_config(tmp_path, "resume=x", replaced=["logger"])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "callback: {a: {filename: '{epoch:03d}-{val/loss:.2f}'}}",
+        "lightning_module: {param_groups: [{pattern: '^head\\.(a|b){2,3}$'}]}",
+        "logger: {a: {tracking_uri: 'sqlite:///mlflow.db'}, b: {tracking_uri: 'file:${run_dir}/mlruns'}}",
+        "monitor: {metric: val/loss}\nname: 'a: b'\ndatamodule: {data_dir: /data}",
+        "trainer: {max_time: '00:00:00:06'}",
+    ],
+)
+def test_what_may_stand_there(text: str, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(text)
+    read_run_config(tmp_path, "resume=x")
+
+
+@pytest.mark.parametrize(
+    "argument",
+    ["optimizer.lr=0.1,0.2", "datamodule.data_dir=/data", "hydra.launcher.n_jobs=2", "name='a b'", "seed=range(0,3)"],
+)
+def test_a_sweeps_own_arguments(argument: str, tmp_path: Path) -> None:
+    check_arguments([argument], tmp_path / "sweep.json")
 
 
 @pytest.mark.parametrize(
@@ -258,6 +310,20 @@ def test_a_config_that_is_too_large(canary: Path) -> None:
         "name=${new_run_directory:CANARY}",
         "callback.best_checkpoint.dirpath=DIR",
         "callback.best_checkpoint.filename='../x'",
+        "name=$\\{oc.env:SECRET\\}",
+        "name='\\${oc.env:SECRET}'",
+        "name=[a,[$\\{oc.env:SECRET\\}]]",
+        "+a={b:{$\\{oc.env:X\\}:1}}",
+        "name=a,$\\{oc.env:SECRET\\}",
+        "sweep.study=/any/FILE",
+        "+hydra.job.env_set.PYTHONPATH=.",
+        "hydra.job.env_set.LD_PRELOAD=1",
+        "hydra.run.dir=1.5",
+        "hydra.sweep.subdir=..",
+        "name='$HOME/x'",
+        "+logger.x.tracking_uri='http://127.0.0.1'",
+        "+logger.x={save_dir:/any}",
+        "+logger.x={/any:1}",
     ],
 )
 def test_hostile_arguments_of_a_sweep(argument: str, canary: Path) -> None:

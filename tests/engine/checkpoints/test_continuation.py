@@ -43,7 +43,7 @@ def test_undone_they_are_as_they_were(directory: Path) -> None:
 def test_cut_off_writes_are_removed(tmp_path: Path) -> None:
     folder = tmp_path / "checkpoints"
     folder.mkdir()
-    for name in ("last.ckpt", "last.ckpt.prev", ".last.ckpt.123", ".last.ckpt.123.prev"):
+    for name in ("last.ckpt", "last.ckpt.prev", ".last.ckpt.12ab.partial", ".last.ckpt.prev.12ab.partial"):
         (folder / name).write_bytes(b"x")
     remove_cut_off_writes(tmp_path)
     assert sorted(path.name for path in folder.iterdir()) == ["last.ckpt", "last.ckpt.prev"]

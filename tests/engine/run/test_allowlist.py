@@ -9,7 +9,8 @@ from omegaconf import OmegaConf
 
 from engine.errors import UserError
 from engine.run import allowlist
-from engine.run.allowlist import check_arguments, read_run_config, unfit, unlisted
+from engine.run.allowlist import read_run_config, unfit, unlisted
+from engine.run.locations import check_arguments
 from tests.conftest import ROOT
 
 NOT_A_RUNS = ("hydra_plugins.", "engine.sweep.ledger.")

@@ -217,7 +217,7 @@ def test_a_worker_that_vanishes_amid_a_batch_is_told(cfg: DictConfig) -> None:
     assert isinstance(error, OSError)
     told = str(sentence(error, cfg))
     assert told.startswith("A worker process that reads the data ended without a word: mostly for want of memory, so ")
-    assert sentence(OSError(errno.EIO, "of another place")) is None
+    assert "worker process" not in str(sentence(OSError(errno.EIO, "of another place")))
 
 
 def test_data_at_fault_in_a_worker_is_told_in_one_sentence() -> None:
@@ -274,3 +274,11 @@ def test_what_is_no_exception_goes_through() -> None:
     for stop in (KeyboardInterrupt(), SystemExit(3)):
         with pytest.raises(type(stop)), for_the_user():
             raise stop
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOSPC])
+def test_faults_of_disks_are_one_sentence(number: int) -> None:
+    told = sentence(OSError(number, os.strerror(number), "/a/file"))
+    assert told is not None
+    assert len(told.splitlines()) == 1
+    assert "Too many files" in told if number in (errno.EMFILE, errno.ENFILE) else "/a/file" in told

@@ -1,39 +1,48 @@
-import multiprocessing
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from engine.errors import UserError
-from engine.run.lock import LOCK, one_writer
+from engine.run.lock import one_writer
+
+HOLD = """
+import os, sys, time
+from omegaconf import OmegaConf
+from engine.run.lock import one_writer
+def train(cfg):
+    if os.fork() == 0:
+        time.sleep(5)
+        os._exit(0)
+    print("locked", flush=True)
+    time.sleep(60)
+one_writer(train)(OmegaConf.create({"run_dir": sys.argv[1]}))
+"""
 
 
-@one_writer
-def train(cfg: DictConfig) -> int:
-    return 1 + OmegaConf.to_container(cfg)["x"]  # type: ignore[call-overload,index]
+def test_a_second_writer_is_refused_until_the_first_has_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where a process that the first one has forked lives on."""
+    train, cfg = one_writer(lambda cfg: "trained"), DictConfig({"run_dir": str(tmp_path)})
+    root = Path(__file__).parents[3]
+    with subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, cwd=root) as first:
+        assert first.stdout is not None
+        first.stdout.readline()
+        with pytest.raises(UserError, match="is in use by another process"):
+            train(cfg)
+        with monkeypatch.context() as patch:  # a further process of the same training
+            patch.setenv("LOCAL_RANK", "1")
+            assert train(cfg) == "trained"
+        first.kill()
+        first.wait()
+        assert train(cfg) == "trained"
+    assert train(cfg) == "trained"
 
 
-def hold(file: Path, held: "multiprocessing.synchronize.Event") -> None:  # type: ignore[name-defined]
-    with FileLock(file):
-        held.set()
-        held.wait(60)
-        multiprocessing.Event().wait(60)
-
-
-def test_of_two_processes_one_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cfg = OmegaConf.create({"run_dir": str(tmp_path / "run"), "x": 1})
-    assert train(cfg) == train(cfg) == 2
-    context = multiprocessing.get_context("spawn")
-    held = context.Event()
-    other = context.Process(target=hold, args=(tmp_path / "run" / LOCK, held))
-    other.start()
-    assert held.wait(60)
-    with pytest.raises(UserError, match="is in use by another process"):
-        train(cfg)
-    with monkeypatch.context() as patch:
-        patch.setenv("LOCAL_RANK", "1")  # the second process of one training
-        assert train(cfg) == 2
-    other.kill()
-    other.join()
-    assert train(cfg) == 2
+def test_a_link_in_the_place_of_the_lock(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".lock").symlink_to(tmp_path / "target")
+    with pytest.raises(UserError, match="cannot be locked"):
+        one_writer(lambda cfg: None)(DictConfig({"run_dir": str(tmp_path / "run")}))
+    assert not (tmp_path / "target").exists()

@@ -1,7 +1,11 @@
 import json
+import os
 from pathlib import Path
 
-from engine.run.outcome import outcome, write_outcome
+import pytest
+
+from engine.errors import UserError
+from engine.run.outcome import FILE, outcome, write_outcome
 
 
 def test_outcome(tmp_path: Path) -> None:
@@ -9,3 +13,23 @@ def test_outcome(tmp_path: Path) -> None:
     write_outcome(tmp_path, {"status": "failed", "error": "killed by SIGKILL"})
     assert outcome(tmp_path) == json.loads((tmp_path / "metrics.json").read_text())
     assert outcome(tmp_path)["error"] == "killed by SIGKILL"
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"status": "comp', "\0\0\0", "no JSON"])
+def test_a_file_that_was_cut_off_counts_as_absent(text: str, tmp_path: Path) -> None:
+    (tmp_path / FILE).write_text(text)
+    assert outcome(tmp_path) == {}
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", "1", "null", '{"status": "x"}', '{"seconds": "x"}', '{"data": [1]}', "[" * 99999]
+)
+def test_another_form_counts_as_absent(text: str, tmp_path: Path) -> None:
+    (tmp_path / FILE).write_text(text)
+    assert outcome(tmp_path) == {}
+
+
+def test_only_a_file_is_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / FILE)
+    with pytest.raises(UserError, match="no regular file"):
+        outcome(tmp_path)

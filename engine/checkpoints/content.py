@@ -1,0 +1,146 @@
+"""What a checkpoint may hold: its form, its size, and no path that leads anywhere but into its own run directory."""
+
+import io
+import os
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any
+
+import torch
+from annotated_types import Ge
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from torch import Tensor
+
+from engine.errors import UserError
+from engine.paths import is_place
+
+MAX_EXPANDED = 1 << 30
+"""Bytes that tensors may pretend to have beyond their storages', by strides of 0: copying one would need them."""
+
+LOCATIONS = ("dirpath", "best_model_path", "kth_best_model_path", "last_model_path")
+"""What a ModelCheckpoint keeps of where it writes."""
+
+Count = Annotated[int, Ge(0)]
+
+
+class _Loop(BaseModel):
+    model_config = ConfigDict(extra="allow", strict=True)
+    epoch_progress: dict[str, dict[str, Count]]
+    batch_progress: dict[str, Any] = Field(alias="epoch_loop.batch_progress")
+
+
+class _Loops(BaseModel):
+    model_config = ConfigDict(extra="allow", strict=True)
+    fit_loop: _Loop
+
+
+class _Content(BaseModel):
+    """The parts of a checkpoint, each of which may be missing, as a frozen backbone's file has none of them."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+    state_dict: dict[str, Any] = {}
+    hyper_parameters: dict[str, Any] = {}
+    callbacks: dict[str, Any] = {}
+    optimizer_states: list[dict[Any, Any]] = []
+    lr_schedulers: list[dict[str, Any]] = []
+    curves: dict[str, Count] = {}
+    epoch: Count = 0
+    global_step: Count = 0
+
+
+class _Resumable(_Content):
+    """What a training cannot go on without."""
+
+    state_dict: dict[str, Any]
+    callbacks: dict[str, Any]
+    optimizer_states: list[dict[Any, Any]]
+    lr_schedulers: list[dict[str, Any]]
+    loops: _Loops
+    epoch: Count
+    global_step: Count
+
+
+def require_stored(archive: io.BytesIO) -> None:
+    """ValueError where a checkpoint's archive unpacks to more than it is: torch.save stores, and compresses nothing."""
+    with zipfile.ZipFile(archive) as file:
+        entries = file.infolist()
+    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+        raise ValueError("it is compressed")
+    if sum(entry.file_size for entry in entries) > archive.getbuffer().nbytes:
+        raise ValueError("its parts overlap")
+    archive.seek(0)
+
+
+def require_shape(checkpoint: Mapping[str, Any], path: Path, *, to_resume: bool = False) -> None:
+    """UserError where a part has another type than Lightning writes, or, `to_resume`, one is missing."""
+    try:
+        (_Resumable if to_resume else _Content).model_validate(checkpoint)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise UserError(f"{path} is refused: {place} in it is not what a checkpoint has there.") from error
+    expanded = sum(
+        max(0, tensor.numel() * tensor.element_size() - tensor.untyped_storage().nbytes())
+        for tensor in _tensors(checkpoint)
+        if tensor.layout is torch.strided
+    )
+    if expanded > MAX_EXPANDED:
+        raise UserError(f"{path} is refused: its tensors are larger than the file by {expanded:,} bytes.")
+
+
+def _tensors(node: Any) -> Iterator[Tensor]:
+    if isinstance(node, Tensor):
+        yield node
+    children = node.values() if isinstance(node, dict) else node if isinstance(node, list | tuple) else ()
+    for child in children:
+        yield from _tensors(child)
+
+
+# Paths ----------------------------------------------------------------------------------------------------------------
+
+
+def own_paths(checkpoint: dict[str, Any], checkpoints: Path) -> dict[str, Any]:
+    """The checkpoint, with each path in its callbacks' states led to the file of that name in its run directory.
+
+    Where there is none, the path is dropped: callbacks delete and overwrite what their states name, and the state may
+    be a stranger's. The files of a run that was moved are found again. `checkpoints` is the folder it was read from.
+    """
+    if "callbacks" not in checkpoint:
+        return checkpoint
+    run = next((parent for parent in (checkpoints, *checkpoints.parents) if parent.name == "checkpoints"), None)
+    rebuilt = _rebuilt(checkpoint["callbacks"], "", run.parent if run else checkpoints)
+    return checkpoint | {"callbacks": rebuilt}
+
+
+def _rebuilt(node: Any, key: str, run: Path) -> Any:
+    if isinstance(node, dict):
+        pairs = [(_rebuilt_key(name, key, run), _rebuilt(value, str(name), run)) for name, value in node.items()]
+        state = {name: value for name, value in pairs if name != ""}
+        if state.get("best_k_models") and state.get("kth_best_model_path") not in state["best_k_models"]:
+            state["kth_best_model_path"] = next(iter(state["best_k_models"]))
+        return state
+    if type(node) in (list, tuple):
+        return type(node)(_rebuilt(value, key, run) for value in node)
+    if isinstance(node, str) and (key in LOCATIONS or node.endswith(".ckpt") or is_place(node)):
+        return _found(node, run, is_folder=key == "dirpath")
+    return node
+
+
+def _rebuilt_key(name: Any, parent: str, run: Path) -> Any:
+    is_path = isinstance(name, str) and (parent == "best_k_models" or is_place(name))
+    return _found(name, run) if is_path and parent else name
+
+
+def _found(name: str, run: Path, *, is_folder: bool = False) -> str:
+    """The checkpoint (or folder) in the run directory whose path ends as `name` does; empty if there is none."""
+    parts = [part for part in PurePosixPath(name).parts if part != "/"]
+    if ".." in parts or "\0" in name or any(len(os.fsencode(part)) > 250 for part in parts):
+        return ""
+    for start in range(len(parts)):
+        path = run.joinpath(*parts[start:])
+        files = (path, path.with_name(f"{path.name}.prev"))
+        is_there = path.is_dir() if is_folder else path.suffix == ".ckpt" and any(file.is_file() for file in files)
+        if is_there and path.resolve().is_relative_to(run.resolve()):
+            return str(path)
+    return ""

@@ -1,0 +1,103 @@
+"""Whether a text of a config, or of a sweep's arguments, is a place that the run could read or write outside its
+directory. Nothing here imports torch."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, Glob, QuotedString
+from hydra.errors import HydraException
+
+from engine.errors import UserError
+from engine.paths import CONF, is_place
+from engine.run.config_file import is_linked
+from engine.wording import shown
+
+PLACES = ("data_dir", "cache_dir", "resume", "init_from")
+"""Keys whose values may lie outside the run directory: a run reads there, or keeps what is written under a hash."""
+
+OWN = re.compile(r"([A-Za-z][\w+.-]*:/{0,3})?\$\{run_dir\}(/|$)")
+"""A path in the run directory, or the address of one."""
+
+DATABASE = re.compile(r"sqlite:///\w[\w-]*\.db")
+"""A data base of that name in the current folder (conf/logger/mlflow.yaml)."""
+
+WRITES = re.compile(r"(dir|dirpath|(save|log|output|out|artifact|store|root)_(path|file|folder|location))$")
+"""Ends of keys that say where something is written."""
+
+FIELD = re.compile(r"\{([^{}]*)\}")
+NUMBER_FORMAT = re.compile(r"[-+ ]?#?0?\d{0,3}[,_]?(\.\d{1,3})?[bdeEfFgGnoxX%]?")
+"""Formats of the fields of a file name that give digits, a sign, a point: neither characters by their number, nor what
+fills a width."""
+
+
+def refused_place(value: str, key: str, places: tuple[str, ...] = PLACES) -> str | None:
+    """Why the value of `key`, its links followed but for `${run_dir}`, may not be, as the end of a sentence."""
+    if reason := _refused_format(value):
+        return reason
+    name = key.rpartition(".")[2]
+    if name in places or DATABASE.fullmatch(value):
+        return None
+    inside = OWN.match(value)
+    if is_place(value[inside.end() :].replace("${run_dir}", "") if inside else value):
+        return "leads out of the run directory: give it on the command line."
+    if WRITES.search(name) and value and not inside:
+        return "is not in the run directory: give it on the command line."
+    return None
+
+
+def _refused_format(text: str) -> str | None:
+    """`{step:c}` could become a slash, and `{../x}` stands in a file name with the metric's name."""
+    for field in FIELD.findall(text):
+        name, _, form = field.partition(":")
+        if (
+            (":" in field and not NUMBER_FORMAT.fullmatch(form))
+            or re.search(r"![rsa]$|\.\.", name)
+            or name.startswith("/")
+        ):
+            return "holds a format that could name any file."
+    return None
+
+
+def check_arguments(arguments: Sequence[str], file: Path) -> None:
+    """UserError where an argument of a sweep, as `file` in its directory says it was started, could name code."""
+    for argument in arguments:
+        key, _, value = argument.lstrip("+~").partition("=")
+        group, _, _ = key.partition("@")
+        is_hydras = re.match(r"hydra\b", key) and not (
+            re.fullmatch(r"hydra\.((launcher|sweeper)(\.\w+)+|verbose)", key)
+            and re.fullmatch(r"\d+(\.\d+)?|true|false|null", value)
+        )
+        is_group = "." not in group and (CONF / group).is_dir()
+        if "/" in group or is_group:  # whose choice is a file
+            refused = not re.fullmatch(r"([\w,\[\] -]|(?<=\w)/(?=\w))*", value)
+        else:
+            refused = is_hydras or "_target_" in argument or not _is_plain(argument, key)
+        if refused:
+            raise UserError(f"{file}: {shown(argument)} could name code or places: give it on the command line.")
+
+
+def _is_plain(argument: str, key: str) -> bool:
+    """Whether no text in an override's value, as Hydra will unescape it, leads anywhere."""
+    try:
+        value = OverridesParser.create().parse_override(argument).value()
+    except HydraException:
+        return False
+    return all(("${" not in text or is_linked(text)) and refused_place(text, key) is None for text in _texts(value))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str | QuotedString):
+        yield str(getattr(value, "text", value))
+    elif isinstance(value, Mapping):
+        for pair in value.items():
+            yield from _texts(list(pair))
+    elif isinstance(value, list | tuple):
+        for element in value:
+            yield from _texts(element)
+    elif isinstance(value, ChoiceSweep):
+        yield from _texts(value.list)
+    elif isinstance(value, Glob):
+        yield from _texts([*value.include, *value.exclude])
