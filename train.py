@@ -62,6 +62,7 @@ def train(cfg: DictConfig) -> float | None:
         resumed = [record.resume] if record.resume else []
         trainer = instantiate(
             cfg.trainer,
+            _convert_="all",  # Lightning wants max_time as a dict, and devices as a list
             logger=[*map(instantiate, (cfg.get("logger") or {}).values()), *in_trainer(cfg, "logger")],
             callbacks=[*resumed, *build_callbacks(cfg), keep_config],
             plugins=[

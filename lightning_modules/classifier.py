@@ -64,9 +64,9 @@ class Classifier(Procedure):
 
     @property
     def classes(self) -> list[str]:
-        """The datamodule's class names, in the order of the labels."""
-        names: list[str] = self.trainer.datamodule.classes  # type: ignore[attr-defined]
-        return names
+        """The datamodule's class names, in the order of the labels; the labels themselves where it has none."""
+        names = getattr(self.trainer.datamodule, "classes", None)  # type: ignore[attr-defined]
+        return list(names or map(str, range(self.num_classes)))
 
 
 def _meaning(loss: nn.Module | None) -> str:

@@ -1,3 +1,4 @@
+import re
 from typing import Any
 
 from pytorch_lightning import loggers
@@ -6,8 +7,8 @@ from pytorch_lightning import loggers
 class WandbLogger(loggers.WandbLogger):
     """Lightning's, but each run has its own at Weights & Biases, also where a sweep has several in one process."""
 
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
+    def __init__(self, *, project: str, **settings: Any) -> None:
+        super().__init__(project=re.sub(r"[/\\#?%:]", "-", project), **settings)  # as it takes none of these
         import wandb  # an extra, which is there: Lightning has looked
 
         wandb.finish()  # the process's last one, if there is one: Lightning would go on with that

@@ -66,7 +66,7 @@ class Findings:
 
     def _resolved(self, node: Any, path: str) -> Any:
         if isinstance(node, DictConfig):
-            return {str(key): self._child(node, key, f"{path}.{key!s}" if path else str(key)) for key in node}
+            return {key: self._child(node, key, f"{path}.{key!s}" if path else str(key)) for key in node}
         if isinstance(node, ListConfig):
             return [self._child(node, index, f"{path}[{index}]") for index in range(len(node))]
         return node
@@ -97,8 +97,8 @@ def first_line(error: Exception) -> str:
 def select(node: Any, key: str) -> Any:
     """The value at a key as `a.b[0].c` in plain containers; UNKNOWN where there is none."""
     for part in re.findall(r"[^.\[\]]+", key):
-        if isinstance(node, Mapping) and part in node:
-            node = node[part]
+        if isinstance(node, Mapping) and (keys := [key for key in node if str(key) == part]):
+            node = node[keys[0]]
         elif isinstance(node, list) and part.isdecimal() and int(part) < len(node):
             node = node[int(part)]
         else:

@@ -1,19 +1,17 @@
 """What a `_target_` takes, from its own signature and annotations: names, types, choices and ranges."""
 
+import ast
 import inspect
+import json
+import textwrap
 import types
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from enum import Enum
-from typing import (
-    Annotated,
-    Any,
-    Literal,
-    NamedTuple,
-    Union,
-    get_args,
-    get_origin,
-    get_type_hints,
-)
+from functools import cache
+from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 BOUNDS = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
 """What annotated_types calls its limits, in words."""
@@ -28,29 +26,50 @@ class Signature(NamedTuple):
 
 
 def signature_of(target: Callable[..., Any]) -> Signature:
-    """A class passes what its constructor has no name for (**kwargs) to its base's, whose names are then taken too.
+    """A constructor that does nothing with its **kwargs but pass them to its base's also takes the base's names.
 
-    Required are those of the first constructor alone: it may give the others their values itself.
+    Required are the base's as well, but those that the constructor gives it itself.
     """
     hints: dict[str, Any] = {}
     required: list[str] = []
-    for level, function in enumerate(_constructors(target)):
+    given: set[str] = set()
+    for function in _constructors(target):
         try:
             parameters = list(inspect.signature(function).parameters.values())
         except (TypeError, ValueError):  # written in C, without a signature
             return Signature(hints, required, True)
         annotations = type_hints(function)
-        others = False
+        others = None
         for parameter in parameters[1:] if inspect.isclass(target) else parameters:
             if parameter.kind is parameter.VAR_KEYWORD:
-                others = True
+                others = parameter.name
             elif parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-                hints.setdefault(parameter.name, annotations.get(parameter.name, Any))
-                if level == 0 and parameter.default is parameter.empty:
+                hint = annotations.get(parameter.name, Any)
+                if parameter.default is parameter.empty and parameter.name not in {*hints, *given}:
                     required.append(parameter.name)
-        if not others:
+                hints.setdefault(parameter.name, hint if parameter.default is not None else Union[hint, None])  # noqa: UP007
+        if others is None:
             return Signature(hints, required, False)
+        if (passed := _passed_on(function, others)) is None:
+            break
+        given |= passed
     return Signature(hints, required, True)
+
+
+def _passed_on(function: Callable[..., Any], name: str) -> set[str] | None:
+    """What goes to another `__init__` along with the **kwargs `name`; None where these go elsewhere, or are changed."""
+    try:
+        nodes = list(ast.walk(ast.parse(textwrap.dedent(inspect.getsource(function)))))
+    except (OSError, TypeError, SyntaxError):
+        return None
+    calls = [node for node in nodes if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "__init__"]
+    keywords = [keyword for call in calls for keyword in call.keywords]
+    passed = [keyword.value for keyword in keywords if keyword.arg is None]
+    read = [node.value for node in nodes if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load)]
+    uses = [node for node in nodes if isinstance(node, ast.Name) and node.id == name]
+    if not {*uses} & {*passed} or any(use not in passed and use not in read for use in uses):
+        return None
+    return {keyword.arg for keyword in keywords if keyword.arg}
 
 
 def _constructors(target: Any) -> Iterator[Callable[..., Any]]:
@@ -76,71 +95,42 @@ def type_hints(function: Any) -> dict[str, Any]:
 # Values --------------------------------------------------------------------------------------------------------------
 
 
-SCALARS: dict[Any, Callable[[Any], bool]] = {
-    bool: lambda value: isinstance(value, bool),
-    int: lambda value: isinstance(value, int) and not isinstance(value, bool),
-    float: lambda value: isinstance(value, int | float) and not isinstance(value, bool),
-    str: lambda value: isinstance(value, str),
-    type(None): lambda value: value is None,
-}
-
-
 def fits(value: Any, hint: Any) -> bool:
     """Whether a config's value (None, bool, number, text, list, mapping) is of the annotated type and in its range.
 
-    A mapping with a `_target_` fits anything, and so does any value where the annotation tells nothing of YAML's types.
+    Nothing is converted, but that YAML has lists for tuples and text for paths. What holds a mapping with a `_target_`
+    fits anything, and so does any value where the annotation is not one that pydantic knows.
     """
-    origin, arguments = get_origin(hint), get_args(hint)
-    if isinstance(value, Mapping) and "_target_" in value:
+    if _holds_target(value) or (adapter := _adapter(hint)) is None:
         return True
-    if origin is Annotated:
-        return fits(value, arguments[0]) and all(_is_within(value, limit) for limit in arguments[1:])
-    if origin is Literal:
-        return any(value == choice and type(value) is type(choice) for choice in arguments)
-    if origin in (Union, types.UnionType):
-        return any(fits(value, argument) for argument in arguments)
-    if hint in SCALARS:
-        return SCALARS[hint](value)
-    return _fits_class(value, origin or hint, arguments)
+    # As JSON, a list may be a tuple and text a path; in Python, a list may be whatever it is an instance of.
+    with suppress(TypeError, ValueError):  # ValidationError is one
+        return _is_still_bool(value, adapter.validate_json(json.dumps(value), strict=True))
+    with suppress(ValidationError):
+        return _is_still_bool(value, adapter.validate_python(value, strict=True))
+    return False
 
 
-def _fits_class(value: Any, kind: Any, arguments: tuple[Any, ...]) -> bool:
-    if not inspect.isclass(kind) or kind in (Any, object):
-        return True
-    if issubclass(kind, Mapping):  # a TypedDict is one
-        return isinstance(value, Mapping)
-    if issubclass(kind, Enum):
-        return True
-    if _is_list(kind):
-        return isinstance(value, list) and _elements_fit(value, kind, arguments)
-    # A path is given as text; anything else (a module, a function) by a _target_.
-    return isinstance(value, str) and hasattr(kind, "__fspath__")
+def _holds_target(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return "_target_" in value or any(map(_holds_target, value.values()))
+    return isinstance(value, list) and any(map(_holds_target, value))
 
 
-def _is_list(kind: type) -> bool:
-    """Whether a list in YAML can be one; a tensor, which is iterable too, is none."""
-    return issubclass(kind, Iterable) and kind.__module__ in ("builtins", "collections.abc")
+@cache
+def _adapter(hint: Any) -> TypeAdapter[Any] | None:
+    for config in (ConfigDict(arbitrary_types_allowed=True), None):  # a TypedDict refuses any
+        with suppress(Exception):  # of whatever an annotation holds that is no type
+            adapter = TypeAdapter(hint, config=config)
+            with suppress(ValidationError):
+                adapter.validate_python(None)  # a name that leads nowhere shows only now
+            return adapter
+    return None
 
 
-def _elements_fit(value: list[Any], kind: type, arguments: tuple[Any, ...]) -> bool:
-    if not arguments or not issubclass(kind, Collection):
-        return True
-    if kind is tuple and arguments[-1] is not Ellipsis:
-        return len(value) == len(arguments) and all(map(fits, value, arguments))
-    return all(fits(element, arguments[0]) for element in value)
-
-
-def _is_within(value: Any, limit: Any) -> bool:
-    """Of a number and one of annotated_types' limits; anything else is within."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return True
-    gt, ge, lt, le = (getattr(limit, name, None) for name in BOUNDS)
-    return (
-        (gt is None or value > gt)
-        and (ge is None or value >= ge)
-        and (lt is None or value < lt)
-        and (le is None or value <= le)
-    )
+def _is_still_bool(value: Any, validated: Any) -> bool:
+    """False where true was taken for the 1 of a Literal[1]."""
+    return not isinstance(value, bool) or isinstance(validated, bool)
 
 
 # Words ---------------------------------------------------------------------------------------------------------------
@@ -153,7 +143,8 @@ def described(hint: Any) -> str:
     """An annotation in a user's words: `a whole number at least 1, or null`."""
     parts = list(dict.fromkeys(_alternatives(hint)))
     # What only a _target_ makes is of interest where nothing else will do.
-    parts = [part for part in parts if not part.startswith(TARGET)] or parts
+    others = [part for part in parts if not part.startswith(TARGET)]
+    parts = others if {*others} - {"null"} else parts
     choices = [part for part in parts if part.startswith("'")]
     others = [part for part in parts if not part.startswith("'")]
     if choices:
@@ -197,6 +188,11 @@ def _alternatives(hint: Any) -> Iterator[str]:
             yield "text"
         else:
             yield f"{TARGET}{kind.__name__}"
+
+
+def _is_list(kind: type) -> bool:
+    """Whether a list in YAML can be one; a tensor, which is iterable too, is none."""
+    return issubclass(kind, Iterable) and kind.__module__ in ("builtins", "collections.abc")
 
 
 def _plural(words: str) -> str:
