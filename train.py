@@ -12,11 +12,13 @@ from engine.config.start import mistakes_end_it, start
 from engine.config.sweep_job import in_sweep
 from engine.paths import CONF
 from engine.run.config_file import has_features, refuse_used_directory, resolved, save_config
+from engine.run.lock import one_writer
 from engine.startup import quick_imports
 
 register_resolvers()  # here, as another program may call `main`
 
 
+@one_writer
 def train(cfg: DictConfig) -> float | None:
     """One run, from its config to its run directory. Returns the best value of the monitored metric, if any."""
     cfg.monitor = cfg.get("monitor") or {"metric": None, "mode": "min"}
@@ -30,12 +32,13 @@ def train(cfg: DictConfig) -> float | None:
 
         from engine.build import build_callbacks, build_features, build_module, build_network, in_trainer
         from engine.checkpoints.checkpoint_io import AtomicCheckpointIO
+        from engine.checkpoints.random_state import RandomState
         from engine.checkpoints.warm_start import start_from, weights_of
         from engine.preflight.preflight import preflight
-        from engine.quiet import silence_idle_messages
         from engine.run.data_facts import KeepConfig, data_facts, data_name, has_test, set_up_ahead
         from engine.run.record import Record, collect_metrics, recall_training, restore_best
         from engine.speed.memory import keep_freed_memory
+        from engine.startup import silence_idle_messages
         from engine.stop import interruptible
         from engine.terminal.panels import print_end, print_start
 
@@ -62,11 +65,13 @@ def train(cfg: DictConfig) -> float | None:
         resumed = [record.resume] if record.resume else []
         trainer = instantiate(
             cfg.trainer,
-            _convert_="all",  # Lightning wants max_time as a dict, and devices as a list
+            _convert_="all",
             logger=[*map(instantiate, (cfg.get("logger") or {}).values()), *in_trainer(cfg, "logger")],
-            callbacks=[*resumed, *build_callbacks(cfg), keep_config],
+            callbacks=[*resumed, RandomState(), *build_callbacks(cfg), keep_config],
             plugins=[
-                AtomicCheckpointIO(saved=record.resume.saved if record.resume else None),
+                AtomicCheckpointIO(
+                    folders=record.checkpoint_folders, saved=record.resume.saved if record.resume else None
+                ),
                 *in_trainer(cfg, "plugins"),
             ],
         )
@@ -77,7 +82,7 @@ def train(cfg: DictConfig) -> float | None:
         record.metrics = collect_metrics(trainer, module) | restore_best(trainer, module, cfg.monitor)
         if has_test(datamodule, module) and not record.pruned:
             trainer.test(module, datamodule, verbose=False)
-            record.metrics |= collect_metrics(trainer)
+            record.metrics = collect_metrics(trainer) | record.metrics  # a tuner's trial before the test counts anew
         print_end(record)
     return record.metrics.get(f"best/{cfg.monitor.metric}")
 

@@ -9,11 +9,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
+from pytorch_lightning.callbacks import Checkpoint, ProgressBar
 from pytorch_lightning.plugins import CheckpointIO
 
 from engine.checkpoints.checkpoint_io import load_checkpoint
@@ -24,6 +26,9 @@ logger = logging.getLogger(__name__)
 
 FOR_MODULE = ("network", "loss", "optimizer", "scheduler")
 """Parts that a LightningModule is given, as far as its constructor names them."""
+
+CLASS_WEIGHTS = ("weight", "pos_weight")
+"""Arguments of torch's losses that are tensors."""
 
 READ_HERE = ("substitute", "substitute_for")
 """Keys of `cfg.network` that are not the network's own."""
@@ -88,9 +93,17 @@ def _composed(name: str) -> DictConfig:
 
 def build_module(cfg: DictConfig, network: Any, **instead: Any) -> Any:
     """The LightningModule of `cfg.lightning_module` with this network; `instead` replaces settings of its own."""
-    parts = {part: network if part == "network" else instantiate(cfg[part]) for part in given_to_module(cfg)}
+    make = {"network": lambda _: network, "loss": build_loss}
+    parts = {part: make.get(part, instantiate)(cfg[part]) for part in given_to_module(cfg)}
     target = get_object(cfg.lightning_module["_target_"])
     return instantiate(cfg.lightning_module, **parts, **{key: instead[key] for key in instead if takes(target, key)})
+
+
+def build_loss(node: Mapping[Any, Any]) -> Any:
+    """The loss; the weights of its classes may be a list."""
+    weights = {key: node[key] for key in CLASS_WEIGHTS if isinstance(node.get(key), list | ListConfig)}
+    tensors = {key: torch.tensor(list(values), dtype=torch.float32) for key, values in weights.items()}
+    return instantiate({key: value for key, value in node.items() if key not in weights}, **tensors)
 
 
 def given_to_module(cfg: Mapping[Any, Any]) -> list[str]:
@@ -115,9 +128,23 @@ def takes(target: Any, name: str) -> bool:
 
 
 def build_callbacks(cfg: DictConfig) -> list[Any]:
-    """The callbacks of `callback`, those that follow a monitored metric only if there is one, and the `trainer`'s."""
+    """The callbacks of `callback`, those that follow a monitored metric only if there is one, and the `trainer`'s.
+
+    Our progress bar gives way to another one; `trainer.enable_progress_bar=false` leaves out every bar, and
+    `trainer.enable_checkpointing=false` everything that saves checkpoints.
+    """
     names = [name for name in cfg.get("callback") or () if cfg.monitor.metric or not follows_monitor(cfg, name)]
-    return [*(instantiate(cfg.callback[name]) for name in names), *in_trainer(cfg, "callbacks")]
+    settings = [{"_convert_": "all", **cfg.callback[name]} for name in names]
+    made = [*map(instantiate, settings), *in_trainer(cfg, "callbacks")]
+    unwanted = [
+        kind
+        for key, kind in (("enable_progress_bar", ProgressBar), ("enable_checkpointing", Checkpoint))
+        if cfg.trainer.get(key) is False
+    ]
+    made = [callback for callback in made if not isinstance(callback, tuple(unwanted))]
+    bars = [callback for callback in made if isinstance(callback, ProgressBar)]
+    ours = [bar for bar in bars if type(bar).__module__.startswith("engine.")]
+    return [callback for callback in made if len(bars) < 2 or callback not in ours]
 
 
 def follows_monitor(cfg: DictConfig, name: Any) -> bool:

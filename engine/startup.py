@@ -1,4 +1,4 @@
-"""Defers imports that libraries make at start-up and an ordinary run never needs.
+"""What is imported: under any of its names, and not what libraries import at start-up and an ordinary run never needs.
 
 torch._dynamo, which serves `torch.compile`, and scipy.signal, which serves an audio metric, take half of the CPU time
 of `import pytorch_lightning` (2.9 instead of 5.8 s, median of 3, on 2 cores). Each is imported as soon as anything is
@@ -8,13 +8,17 @@ on, so that compiled code computes what it computes without this file (tests/eng
 
 import gc
 import importlib
+import logging
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial, wraps
 from importlib.machinery import PathFinder
 from types import ModuleType
 from typing import Any
+
+from engine.renamed import import_by_any_name
 
 
 class DeferredModule(ModuleType):
@@ -49,7 +53,7 @@ def quick_imports() -> Iterator[None]:
 
     Imports create a million objects and hardly any garbage: searching them took a fifth of the time.
     """
-    defer_imports()
+    prepare_imports()
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -59,14 +63,34 @@ def quick_imports() -> Iterator[None]:
             gc.enable()
 
 
-def defer_imports() -> None:
+def prepare_imports() -> None:
     """Call it before torchvision, torchmetrics and Lightning are imported; modules already imported are left alone."""
+    import_by_any_name()
     for stand_in in (
         DeferredModule("torch._dynamo", OptimizedModule=_OptimizedModule, disable=_disable, graph_break=_graph_break),
         DeferredModule("torch._dynamo.utils", is_compile_supported=_is_compile_supported),
         DeferredModule("scipy.signal", hamming=None),
     ):
         sys.modules.setdefault(stand_in.__name__, stand_in)
+
+
+def silence_idle_messages() -> None:
+    """Before the Trainer is made: what libraries say that tells a user nothing, each with the reason."""
+    # What it says there stands in the panel at the start.
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
+    logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)
+    # Lightning 2.6 asks torch 2.14 in a way that still works.
+    warnings.filterwarnings("ignore", r".isinstance\(treespec, LeafSpec\)", FutureWarning)
+    # It counts batches, and a chunk is many steps; the procedure logs by steps.
+    warnings.filterwarnings("ignore", r"The number of training batches .* is smaller than the logging interval")
+    # So does MLflow ask SQLAlchemy 2.1.
+    warnings.filterwarnings("ignore", r"The ``noload`` loader strategy is deprecated")
+    # A resumed run's is not meant to be.
+    warnings.filterwarnings("ignore", r"Checkpoint directory .* exists and is not empty")
+    # evaluate.py's has none.
+    warnings.filterwarnings("ignore", r"You called `self\.log\(.*\)` but have no logger configured")
+    # Average precision over a few batches alone, as with debug=fast: they need not hold every label.
+    warnings.filterwarnings("ignore", r"No positive samples found in target, recall is undefined")
 
 
 def import_for_real() -> None:

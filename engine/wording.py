@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
+from importlib.util import find_spec
 from typing import Any
 
 
@@ -17,6 +18,29 @@ def shown(value: Any) -> str:
         text = str(value)
     text = text if text.isprintable() else ascii(text)  # what is shown may be a stranger's
     return text if len(text) <= 60 else f"{text[:59]}…"
+
+
+EXTRAS = {
+    "OptunaSweeper": ("optuna", "optuna"),
+    "RayLauncher": ("ray", "ray"),
+    "SubmititLauncher": ("submitit", "submitit"),
+    "WandbLogger": ("wandb", "wandb"),
+    "MLFlowLogger": ("mlflow", "mlflow"),
+}
+"""Classes that need a package of an extra, and the extra."""
+
+
+def missing_extra(target: object) -> str | None:
+    """`needs optuna: pip install -e '.[optuna]'` for the dotted name of a class whose package is not installed."""
+    package, extra = EXTRAS.get(str(target).rpartition(".")[2], ("sys", ""))
+    return None if _is_installed(package) else f"needs {package}: pip install -e '.[{extra}]'"
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except ValueError:  # its place in sys.modules is taken by nothing
+        return False
 
 
 INTERVAL = ("std", "low", "high")

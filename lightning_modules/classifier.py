@@ -64,9 +64,9 @@ class Classifier(Procedure):
 
     @property
     def classes(self) -> list[str]:
-        """The datamodule's class names, in the order of the labels; the labels themselves where it has none."""
+        """The datamodule's class names, in the order of the labels; the labels themselves if it has none."""
         names = getattr(self.trainer.datamodule, "classes", None)  # type: ignore[attr-defined]
-        return list(names or map(str, range(self.num_classes)))
+        return list(names) if names is not None else [str(label) for label in range(self.num_classes)]
 
 
 def _meaning(loss: nn.Module | None) -> str:

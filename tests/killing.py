@@ -34,8 +34,9 @@ def forkserver() -> ForkServerContext:
     return context
 
 
-def train(folder: Path, overrides: Sequence[str]) -> None:
+def train(folder: Path, overrides: Sequence[str], environment: dict[str, str]) -> None:
     """`python train.py ...` in `folder`, as the body of a process; its output goes to `folder`/output.txt."""
+    os.environ.update(environment)  # the server's own is of the first test's
     from engine.config.command_line import rewrite_arguments
     from engine.config.resolvers import register_resolvers
     from train import main
@@ -56,7 +57,7 @@ def train(folder: Path, overrides: Sequence[str]) -> None:
 
 def start(folder: Path, *overrides: str) -> ForkServerProcess:
     folder.mkdir(exist_ok=True)
-    process: ForkServerProcess = forkserver().Process(target=train, args=(folder, overrides))
+    process: ForkServerProcess = forkserver().Process(target=train, args=(folder, overrides, dict(os.environ)))
     process.start()
     return process
 

@@ -1,8 +1,8 @@
 """What the processes of tests/killing.py have imported before they are forked."""
 
-from engine.startup import defer_imports
+from engine.startup import prepare_imports
 
-defer_imports()
+prepare_imports()
 
 import pytorch_lightning  # noqa: E402, F401
 import torchvision.transforms.v2  # noqa: E402, F401

@@ -50,6 +50,18 @@ class Numbers(LightningDataModule):
     test_dataloader = train_dataloader
 
 
+class Clusters(LightningDataModule):
+    """Three classes, without their names."""
+
+    num_classes = 3
+
+    def train_dataloader(self) -> DataLoader[object]:
+        labels = torch.arange(24) % 3
+        return DataLoader(TensorDataset(torch.randn(24, 4) + labels[:, None], labels), batch_size=4)
+
+    val_dataloader = train_dataloader
+
+
 class FromDictionaries(LightningModule):
     def __init__(self, lr: float) -> None:
         super().__init__()
@@ -148,3 +160,27 @@ def test_ascii_terminals_and_a_metric_that_is_not_logged(
     assert done.returncode == 1
     assert "monitor.metric=val/acc: no such metric was logged" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_projects_own_classifier_on_data_without_names(tmp_path: Path, train_here: Train) -> None:
+    config = options(tmp_path, f"{BORING}Model", f"{__name__}.Clusters")
+    own = (
+        "lightning_module=classifier",
+        "lightning_module.num_classes=3",
+        "+network={_target_: torch.nn.Linear, in_features: 4, out_features: 3}",
+        "+loss={_target_: torch.nn.CrossEntropyLoss}",
+        "+optimizer={_target_: torch.optim.SGD, _partial_: true, lr: 0.1}",
+        "scheduler=constant",
+    )
+    metrics = metrics_of(train_here(tmp_path, "experiment=foreign", *own, config=config))
+    assert metrics["status"] == "completed"
+    assert {"val/acc_0", "val/acc_1", "val/acc_2"} <= metrics.keys()
+
+
+def test_a_tuner_that_tries_again_before_the_test(tmp_path: Path, train_here: Train) -> None:
+    """Lightning's BatchSizeFinder counts the Trainer's epochs from 0 then."""
+    finder = "{_target_: pytorch_lightning.callbacks.BatchSizeFinder, max_trials: 2, steps_per_trial: 1}"
+    settings = ("trainer=cpu", "trainer.max_epochs=1", "logger=csv", "callback=[plain]", f"+callback.finder={finder}")
+    metrics = metrics_of(train_here(tmp_path, "experiment=lenet_nll", *settings))
+    assert metrics["epochs"] == 1
+    assert metrics["test/acc"] > 0

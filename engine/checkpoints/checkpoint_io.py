@@ -5,7 +5,7 @@ import io
 import logging
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,17 +29,31 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     (weights_only), and takes local files alone.
 
     Args:
+        folders: gives those in which checkpoints may be saved and removed; None: anywhere. A file's name may be made of
+            metrics, and so of anything.
         saved: called with the path of each checkpoint that has been saved.
     """
 
-    def __init__(self, saved: Callable[[Path], None] | None = None) -> None:
+    def __init__(
+        self, *, folders: Callable[[], Sequence[Path]] | None = None, saved: Callable[[Path], None] | None = None
+    ) -> None:
         super().__init__()
-        self.saved = saved
+        self.folders, self.saved = folders, saved
+
+    def remove_checkpoint(self, path: Any) -> None:
+        self._require_inside(Path(path))
+        super().remove_checkpoint(path)
+
+    def _require_inside(self, path: Path) -> None:
+        folders = self.folders() if self.folders else [Path(path.absolute().anchor)]
+        if not any(path.resolve().is_relative_to(Path(folder).resolve()) for folder in folders):
+            raise UserError(f"{path} is not in {folders[-1]}, where its checkpoints belong: give another filename.")
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         if storage_options is not None:
             raise TypeError("AtomicCheckpointIO writes local files, which have no storage_options.")
         target = Path(path)
+        self._require_inside(target)
         target.parent.mkdir(parents=True, exist_ok=True)
         aside = target.with_name(f".{target.name}.{os.getpid()}")
         archive = io.BytesIO()

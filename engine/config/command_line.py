@@ -8,6 +8,8 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.config_store import ConfigStore
 
 from engine.config.arguments import quoted
+from engine.config.choices import with_choices
+from engine.config.options import config_dir, misread, options_first, readable
 from engine.config.sweep_job import key_of
 from engine.errors import UserError
 from engine.paths import CONF, refuse_unwritable
@@ -25,26 +27,20 @@ def compose_resumed_run_from_its_config(argv: list[str]) -> list[str]:
 
     The run's config is then known to Hydra under that name, checked (allowlist.py) and as it was read: Hydra looks for
     nothing more in DIR, which may be a stranger's. So a resumed run needs nothing but its directory, wherever that was
-    moved, and every override that Hydra knows can still be given. A command line without `resume=` comes back as it is.
-    Raises UserError where DIR holds no run, or one whose config is refused.
+    moved, and every override that Hydra knows can still be given, a choice of a group included (choices.py). A command
+    line without `resume=` comes back as it is. UserError if DIR holds no run, or one whose config is refused.
     """
     given = [argument for argument in argv if argument.startswith("resume=") and argument != "resume=null"]
     if not given:
         return argv
     directory = Path(_unquoted(given[-1].removeprefix("resume="))).absolute()
-    ConfigStore.instance().store(RESUMED_RUN, read_run_config(directory, f"resume={directory}"))
+    config = read_run_config(directory, f"resume={directory}")
+    rest = with_choices(config, [argument for argument in argv if argument not in given], config_dir(argv))
+    ConfigStore.instance().store(RESUMED_RUN, config)
     if RESUMED_RUN in argv:  # the processes that Lightning starts get the rewritten command line
         return argv
-    # A group's choice is not in the config, which has what followed from it.
-    rest = [f"+{argument}" if argument.startswith("debug=") else argument for argument in argv if argument not in given]
-    return [
-        *rest,
-        f"resume={quoted(directory)}",
-        f"hydra.run.dir={quoted(directory)}",
-        "hydra.output_subdir=null",
-        "--config-name",
-        RESUMED_RUN,
-    ]
+    own = [f"resume={quoted(directory)}", f"hydra.run.dir={quoted(directory)}", "hydra.output_subdir=null"]
+    return ["--config-name", RESUMED_RUN, *rest, *own]
 
 
 def compose_repeated_run_from_its_config(argv: list[str]) -> list[str]:
@@ -67,7 +63,7 @@ def compose_repeated_run_from_its_config(argv: list[str]) -> list[str]:
         if not skip and option not in CONFIG_OPTIONS:
             rest.append(argument)
         skip = not skip and option in CONFIG_OPTIONS and not given
-    return [*rest, "--config-name", RESUMED_RUN]
+    return ["--config-name", RESUMED_RUN, *rest]
 
 
 def compose_resumed_sweep_from_its_arguments(argv: list[str]) -> list[str]:
@@ -91,7 +87,7 @@ def compose_resumed_sweep_from_its_arguments(argv: list[str]) -> list[str]:
     added += [f"sweep.resume={quoted(directory)}", f"hydra.sweep.dir={quoted(directory)}"]
     replaced = {key_of(argument) for argument in added}
     before, _ = get_args_parser().parse_known_args(sweep["arguments"])
-    if before.config_dir and "--config-dir" not in added:
+    if before.config_dir and not config_dir(added):
         raise UserError(
             f"sweep.resume={directory}: it was started with --config-dir {before.config_dir}: give it again."
         )
@@ -107,8 +103,13 @@ def _unquoted(value: str) -> str:
 def rewrite_arguments() -> None:
     """Puts the rewritten command line in the place of the given one; on a user's mistake prints it and exits with 1."""
     try:
-        argv = compose_repeated_run_from_its_config(sys.argv[1:])
-        sys.argv[1:] = compose_resumed_sweep_from_its_arguments(compose_resumed_run_from_its_config(argv))
+        argv = options_first(sys.argv[1:])
+        overrides = get_args_parser().parse_known_args(argv)[0].overrides
+        if mistake := misread(overrides):
+            raise UserError(mistake)
+        argv = [*argv[: len(argv) - len(overrides)], *map(readable, overrides)]
+        argv = compose_resumed_run_from_its_config(compose_repeated_run_from_its_config(argv))
+        sys.argv[1:] = options_first(compose_resumed_sweep_from_its_arguments(argv))
         refuse_unwritable(sys.argv[1:])
     except UserError as error:
         sys.exit(str(error))

@@ -1,36 +1,47 @@
 """What Hydra refuses of a command line, told in one message with the mistakes that the rest of it holds."""
 
+import codecs
 import copy
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
+import yaml
 from hydra import compose, initialize_config_dir
 from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import IntervalSweep
 from hydra.errors import MissingConfigException, OverrideParseException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
+from engine.config.arguments import quoted
 from engine.config.sweep_job import one_of_each_kind
 from engine.paths import CONF
 from engine.preflight.findings import Findings
 from engine.startup import quick_imports
 from engine.wording import nearest
 
+HYDRAS_OWN = {"hydra/launcher": "launcher", "hydra/sweeper": "sweep"}
+"""Hydra's groups, and the project's in their place."""
+
 
 def explained(config_name: str, argv: Sequence[str]) -> str | None:
     """All mistakes of a command line that Hydra refused to compose a config for; None if it refuses no part of it."""
-    arguments, _ = get_args_parser().parse_known_args(argv)
-    lines, cfg = refused_overrides(arguments.config_name or config_name, arguments.overrides, arguments.multirun)
+    given, _ = get_args_parser().parse_known_args(argv)
+    name = given.config_name or config_name
+    lines, cfg = refused_overrides(name, given.overrides, multirun=given.multirun, config_dir=given.config_dir)
     if not lines:
         return None
     findings = Findings(OmegaConf.create())
     if cfg is not None and config_name == "train":
         with quick_imports():
             from engine.preflight.preflight import find_mistakes
-            from engine.quiet import silence_idle_messages
+            from engine.startup import silence_idle_messages
 
         silence_idle_messages()
         findings = find_mistakes(cfg)
@@ -39,31 +50,41 @@ def explained(config_name: str, argv: Sequence[str]) -> str | None:
 
 
 def refused_overrides(
-    config_name: str, overrides: Sequence[str], multirun: bool = False
+    config_name: str, overrides: Sequence[str], *, multirun: bool = False, config_dir: str | None = None
 ) -> tuple[dict[str, str], DictConfig | None]:
     """Why Hydra refuses some of the overrides, and the config that the others give, None if there is none.
 
     They are tried one by one, those of groups first: a value can only be changed once its group has been chosen.
     """
     refused: dict[str, str] = {}
-    accepted: list[str] = []
+    folders = [CONF, *([Path(config_dir).absolute()] if config_dir else [])]
+    accepted = [f"hydra.searchpath=[{','.join(quoted(f'file://{folder}') for folder in folders[1:])}]"]
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = _composed_or_none(config_name, [])
+        cfg = _composed_or_none(config_name, accepted)
         for override in sorted(overrides, key=lambda text: "." in text.partition("=")[0]):
-            singles = _swept(override) if multirun else [override]
+            searches = any(text.startswith("sweep=optuna") for text in accepted)
+            singles = _swept(override, searches) if multirun else [override]
             try:
                 tried = [_composed(config_name, [*accepted, single]) for single in singles]
             except Exception as error:
-                refused[override] = f"{override}: {_reason(override, error, cfg)}"
+                refused[override] = f"{override}: {_reason(override, error, cfg, folders)}"
             else:
                 accepted.append(singles[0])
                 cfg = tried[0]
+                multirun |= HydraConfig.get().mode == RunMode.MULTIRUN
+    if cfg is not None and OmegaConf.select(cfg, "sweep.study", default="") is None:
+        cfg.sweep.study, cfg.sweep.trial = "study.journal", 0  # as a job of the search has them
     return refused, cfg
 
 
 def _composed(config_name: str, overrides: list[str]) -> DictConfig:
     whole = compose(config_name, overrides=[*overrides, "hydra.runtime.output_dir=."], return_hydra_config=True)
+    return without_hydra(whole)
+
+
+def without_hydra(whole: DictConfig) -> DictConfig:
+    """What a run gets of a whole config; the part that is Hydra's own is where `${hydra:…}` looks for it."""
     HydraConfig.instance().set_config(whole)
     cfg = copy.deepcopy(whole)
     with read_write(cfg), open_dict(cfg):
@@ -78,11 +99,14 @@ def _composed_or_none(config_name: str, overrides: list[str]) -> DictConfig | No
         return None
 
 
-def _swept(override: str) -> list[str]:
-    """An override for each of several values that are swept over; of numbers for the first."""
+def _swept(override: str, searches: bool) -> list[str]:
+    """One override for each value that is swept over; for numbers, only the first, for an interval, its start."""
     try:
         parsed = OverridesParser.create().parse_override(override)
-        if not parsed.is_sweep_override():
+        value = parsed.value()
+        if isinstance(value, IntervalSweep) and searches:
+            return [f"{override.partition('=')[0]}={value.start}"]
+        if not parsed.is_sweep_override() or isinstance(value, IntervalSweep):
             return [override]
         values = parsed.sweep_string_iterator()
         return [job[0] for job in one_of_each_kind([(f"{override.partition('=')[0]}={value}",) for value in values])]
@@ -90,39 +114,69 @@ def _swept(override: str) -> list[str]:
         return [override]
 
 
-def _reason(override: str, error: Exception, cfg: DictConfig | None) -> str:
+def _reason(override: str, error: Exception, cfg: DictConfig | None, folders: Sequence[Path]) -> str:
     key, _, value = override.lstrip("+~").partition("=")
     if isinstance(error, OverrideParseException):
         return "cannot be read as key=value; put what holds , { [ ( or a space in quotes, as 'key=\"a, b\"'"
+    if isinstance(error, yaml.MarkedYAMLError) and (mark := error.problem_mark):
+        return f"{mark.name}, line {mark.line + 1}: {error.problem}"
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, name = error.missing_cfg_file.rpartition("/")
-        return f"there is no {name} in {group or 'conf'}; {nearest(name, _choices(group))}"
-    if (CONF / key).is_dir():
-        return f"takes the name of a choice, or several as [a,b]; {nearest(value, _choices(key))}"
+        if key in HYDRAS_OWN:
+            return f"is chosen by {HYDRAS_OWN[key]}=NAME; {nearest(value, _choices(HYDRAS_OWN[key], folders))}"
+        choices = nearest(name, _choices(group, folders))
+        return f"there is no {name} in {group or 'conf'}; {choices}" if name else f"has no value; {choices}"
+    if any((folder / key).is_dir() for folder in folders):
+        if fault := _fault_in_file(key, value, folders):
+            return fault
+        if not re.fullmatch(r"[\w/.-]+", value) or value not in _choices(key, folders):
+            return f"takes the name of a choice, or several as [a,b]; {nearest(value, _choices(key, folders))}"
     if cfg and not override.startswith("+") and (reason := _unknown_key(key, cfg)):
         return reason
-    text = str(error.__cause__ or error)
+    return _in_hydras_words(str(error.__cause__ or error)) or type(error).__name__
+
+
+def _in_hydras_words(text: str) -> str:
+    """What its messages mean."""
     if text.startswith("Ambiguous value"):
         return "several values are a sweep, started with -m; one value that is a list is [a,b]"
+    if "requires --multirun" in text:
+        return "an interval is searched by sweep=optuna; without it, list the values: a,b,c"
     if "An item is already at" in text:
         return "is there already: leave out the +"
-    return text.splitlines()[0] if text else type(error).__name__
+    return text.partition("\n")[0]
 
 
-def _choices(group: str) -> list[str]:
-    return [path.stem for path in (CONF / group).glob("*.yaml")]
+def _fault_in_file(group: str, choice: str, folders: Sequence[Path]) -> str | None:
+    """What Hydra says badly, or not at all, of the file of a choice; None if there is nothing of the kind."""
+    file = next((found for folder in folders if (found := folder / group / f"{choice}.yaml").is_file()), None)
+    if file is None:
+        return None
+    content = file.read_bytes()
+    if content.startswith(codecs.BOM_UTF8):
+        return f"{file} begins with a byte order mark, behind which Hydra overlooks the first line: save it without one"
+    if group == "experiment" and b"@package _global_" not in content:
+        return f"{file} needs `# @package _global_` as its first line, as every experiment does"
+    return None
+
+
+def _choices(group: str, folders: Sequence[Path]) -> list[str]:
+    files = [file.relative_to(folder / group) for folder in folders for file in (folder / group).rglob("*.yaml")]
+    return [str(file.with_suffix("")) for file in files]
 
 
 def _unknown_key(key: str, cfg: DictConfig) -> str | None:
     """Where a dotted key leaves the config; None if it does not."""
     node: Any = HydraConfig.instance().cfg if key.startswith("hydra.") else cfg
-    node = OmegaConf.to_container(node, resolve=False)
+    node = root = OmegaConf.to_container(node, resolve=False)
     groups = [path.name for path in CONF.iterdir() if path.is_dir()]
     way: list[str] = []
     for part in key.partition("@")[0].split("."):
         names = [*node, *(groups if not way else ())] if isinstance(node, Mapping) else []
         if part not in names:
-            near = nearest(part, [name for name in names if not re.fullmatch("_.*_", name)])
+            near = _nearest_key(part, [name for name in names if not re.fullmatch("_.*_", name)])
+            if not way and (leaves := _leaves(part, root)) and not near.startswith("did"):
+                near = f"did you mean {' or '.join(leaves)}?"
             if "_target_" in names and not near.startswith("did"):
                 near += f"; +{key}=… adds it, if {node['_target_']} takes it"
             return f"there is no {part} in {'.'.join(way)}; {near}" if way else f"there is no {part}; {near}"
@@ -131,3 +185,24 @@ def _unknown_key(key: str, cfg: DictConfig) -> str | None:
         node = node[part]
         way.append(part)
     return None
+
+
+def _nearest_key(part: str, names: Sequence[str]) -> str:
+    """As `nearest`, which does not know that lr is short for learning_rate."""
+    initials = "".join(word[:1] for word in part.split("_"))
+    return f"did you mean {initials}?" if "_" in part and initials in names else nearest(part, names)
+
+
+def _leaves(part: str, node: Any) -> list[str]:
+    """Full keys that end in this name, or else in one like it, and refer to no other; at most three."""
+    keys = {path: path.rpartition(".")[2] for path in _paths(node, "") if not re.search(r"(^|\.)_", path)}
+    like = get_close_matches(part, {*keys.values()}, n=1, cutoff=0.7)
+    name = part if part in keys.values() else next(iter(like), None)
+    return [path for path, last in keys.items() if last == name and path.count(".") == 1][:3]
+
+
+def _paths(node: Any, prefix: str) -> Iterator[str]:
+    for key, value in node.items() if isinstance(node, Mapping) else ():
+        if not str(value).startswith("${"):
+            yield f"{prefix}{key}"
+        yield from _paths(value, f"{prefix}{key}.")

@@ -40,7 +40,10 @@ def is_about_the_sweep(override: str) -> bool:
 
 def repeat(overrides: Iterable[str]) -> str:
     """The command that runs a job again, alone."""
-    return shlex.join(["python", "train.py", *(text for text in overrides if not is_about_the_sweep(text))])
+    sources = HydraConfig.get().runtime.config_sources if HydraConfig.initialized() else ()
+    folders = [source.path for source in sources if source.provider == "command-line"]
+    options = ["--config-dir", folders[0]] if folders else []
+    return shlex.join(["python", "train.py", *options, *(o for o in overrides if not is_about_the_sweep(o))])
 
 
 def swept_settings() -> dict[str, Setting]:
@@ -115,6 +118,19 @@ def one_of_each_kind(batch: Sequence[Sequence[str]]) -> list[Sequence[str]]:
     kinds = {text: _kind(parser, text) for text in {text for job in batch for text in job}}
     firsts = {tuple(kinds[text] for text in job): job for job in reversed(batch)}
     return list(firsts.values())[::-1]
+
+
+def representatives(batch: Sequence[Sequence[str]]) -> list[Sequence[str]]:
+    """Jobs (overrides) that show what is wrong with any of them: one of each kind, and the ends of swept numbers."""
+    parser = OverridesParser.create()
+    chosen = one_of_each_kind(batch)
+    for place in range(max(map(len, batch), default=0)):
+        values = {job[place]: parser.parse_override(job[place]).value() for job in batch if place < len(job)}
+        numbers = [text for text, value in values.items() if isinstance(value, int | float)]
+        ends = {min(numbers, key=values.get), max(numbers, key=values.get)} if len(numbers) > 1 else set()  # type: ignore[arg-type]
+        tried = {job[place] for job in chosen if place < len(job)}
+        chosen += [next(job for job in batch if place < len(job) and job[place] == text) for text in ends - tried]
+    return chosen
 
 
 def _kind(parser: OverridesParser, text: str) -> str:

@@ -5,10 +5,13 @@ from pytorch_lightning import loggers
 
 
 class WandbLogger(loggers.WandbLogger):
-    """Lightning's, but each run has its own at Weights & Biases, also where a sweep has several in one process."""
+    """Lightning's, but each run has one of its own at Weights & Biases, even if a sweep has several in one process.
+
+    What a project's name must not hold there becomes a dash.
+    """
 
     def __init__(self, *, project: str, **settings: Any) -> None:
-        super().__init__(project=re.sub(r"[/\\#?%:]", "-", project), **settings)  # as it takes none of these
+        super().__init__(project=re.sub(r"[/\\#?%:]", "-", project), **settings)
         import wandb  # an extra, which is there: Lightning has looked
 
         wandb.finish()  # the process's last one, if there is one: Lightning would go on with that

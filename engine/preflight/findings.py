@@ -24,7 +24,7 @@ class Findings:
         self._taken_out: set[str] = set()
         raw = OmegaConf.to_container(cfg, resolve=False)
         assert isinstance(raw, dict)
-        self.raw: dict[str, Any] = {str(key): value for key, value in raw.items()}
+        self.raw: dict[Any, Any] = dict(raw)
         self.values: dict[str, Any] = {}
         self.values = self._resolved(cfg, "")
 
@@ -97,8 +97,9 @@ def first_line(error: Exception) -> str:
 def select(node: Any, key: str) -> Any:
     """The value at a key as `a.b[0].c` in plain containers; UNKNOWN where there is none."""
     for part in re.findall(r"[^.\[\]]+", key):
-        if isinstance(node, Mapping) and (keys := [key for key in node if str(key) == part]):
-            node = node[keys[0]]
+        names = {str(key): key for key in node} if isinstance(node, Mapping) else {}  # a key may be a number
+        if part in names:
+            node = node[names[part]]
         elif isinstance(node, list) and part.isdecimal() and int(part) < len(node):
             node = node[int(part)]
         else:

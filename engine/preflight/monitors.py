@@ -10,7 +10,7 @@ WATCHING = ("monitor", "metric")
 """Parameters of callbacks that are the name of a metric."""
 
 
-KNOWN = ("callbacks", "engine", "lightning_modules", "pytorch_lightning")
+KNOWN = ("callbacks", "engine", "lightning_modules", "pytorch_lightning", "lightning_fabric")
 """Packages whose parts log nothing but what `logged_metrics` has; those of others may log anything."""
 
 
@@ -34,7 +34,7 @@ def check_monitors(findings: Findings, module: Any) -> None:
             f"the best epoch is chosen at validations alone, every {every} epochs: give "
             "trainer.check_val_every_n_epoch=1",
         )
-    if best not in [select(callbacks, f"{name}.monitor") for name in callbacks]:
+    if best is not None and best not in [select(callbacks, f"{name}.monitor") for name in callbacks]:
         findings.add("callback", f"none keeps the best epoch by {best}: add best_checkpoint to the list")
 
 

@@ -15,7 +15,7 @@ from pytorch_lightning import LightningModule
 from pytorch_lightning.utilities.model_helpers import is_overridden
 from typing_extensions import NotRequired, is_typeddict
 
-from engine.build import FOR_MODULE, READ_HERE, follows_monitor, takes
+from engine.build import CLASS_WEIGHTS, FOR_MODULE, READ_HERE, follows_monitor, takes
 from engine.errors import UserError
 from engine.paths import CONF
 from engine.preflight.findings import UNKNOWN, Findings, is_known, select
@@ -26,12 +26,12 @@ from engine.preflight.targets import find_target
 from engine.run.config_file import has_features
 from engine.run.outcome import write_outcome
 from engine.training.procedure import Procedure
-from engine.wording import nearest
+from engine.wording import missing_extra, nearest
 
 PARTS = ("datamodule", "network", "loss", "lightning_module", "optimizer", "trainer")
 """Parts of a run that are made from a `_target_`; callbacks and loggers are several."""
 
-READ_BY_CODE = {"network": READ_HERE, "features": ("precision",)}
+READ_BY_CODE = {"network": READ_HERE, "loss": CLASS_WEIGHTS, "features": ("precision",)}
 """Keys that engine/build.py takes out before the `_target_` is called."""
 
 INSTRUCTIONS = ("_target_", "_partial_", "_args_", "_convert_", "_recursive_")
@@ -90,7 +90,7 @@ def _check_root(findings: Findings) -> None:
     _check_keys(findings, findings.values, own | dict.fromkeys([*groups, "features"]), "")
     seed = findings.values.get("seed")
     if isinstance(seed, int) and not min_seed_value <= seed <= max_seed_value:
-        findings.add("seed", f"must be a whole number from {min_seed_value} to {max_seed_value}")
+        findings.add("seed", f"must be a whole number from {min_seed_value} to {max_seed_value:,}")
     if findings.raw.get("run_dir") != own["run_dir"]:
         findings.add("run_dir", "follows hydra.run.dir: give that instead")
 
@@ -137,6 +137,8 @@ def _parts(values: Mapping[str, Any]) -> Iterator[str]:
 def _check_is_target(findings: Findings, path: str) -> None:
     value = select(findings.values, path)
     if isinstance(value, Mapping) and "_target_" in value:
+        if missing := missing_extra(value["_target_"]):
+            findings.add(path, missing)
         return
     group, _, name = path.partition(".")
     named = [path.stem for path in (CONF / group).glob("*.yaml")] if name else []

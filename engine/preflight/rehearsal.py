@@ -19,7 +19,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from torch.overrides import TorchFunctionMode
 
-from engine.build import FOR_MODULE, READ_HERE, takes
+from engine.build import FOR_MODULE, READ_HERE, build_loss, takes
 from engine.checkpoints.architecture import differences, saved_shapes
 from engine.errors import UserError
 from engine.preflight.findings import Findings, is_known, select
@@ -83,7 +83,7 @@ def _make(findings: Findings, path: str, make: Callable[[Settings], Any] = insta
     if not isinstance(settings, Mapping) or not is_known(settings) or findings.any_below(path):
         return None
     try:
-        return make(settings)
+        return make({"_convert_": "all", **settings})
     except Exception as error:
         inner, cause = _cause(error)
         text = " ".join(str(cause).split()) or type(cause).__name__
@@ -130,7 +130,7 @@ def culprit(settings: Settings, text: str) -> str | None:
 
 
 def _trainer(node: Settings) -> Any:
-    trainer = instantiate({**node, "plugins": None, "_convert_": "all"}, logger=False, callbacks=[])
+    trainer = instantiate({**node, "plugins": None}, logger=False, callbacks=[])
     for name in DIVISORS:
         if (count := getattr(trainer, name, None)) is not None and count < 1:
             raise ValueError(f"{name} must be at least 1")
@@ -139,7 +139,7 @@ def _trainer(node: Settings) -> Any:
 
 def _tried_loss(node: Settings, outputs: int | None) -> Any:
     """The loss, and of torch's own a value of it: they look at their settings only then."""
-    loss = instantiate(node)
+    loss = build_loss(node)
     if not isinstance(loss, _Loss) or not type(loss).__module__.startswith("torch.") or outputs is None:
         return loss
     scores, refused = torch.zeros(2, outputs), None

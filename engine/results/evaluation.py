@@ -18,9 +18,9 @@ from engine.build import build_features
 from engine.config.resolvers import count_classes
 from engine.errors import UserError
 from engine.protocols import Counts
-from engine.quiet import silence_idle_messages
 from engine.run.trained import Trained, load_trained
 from engine.speed.memory import keep_freed_memory
+from engine.startup import silence_idle_messages
 
 SPLITS = ("val", "test")
 

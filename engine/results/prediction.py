@@ -16,13 +16,13 @@ from engine.data.normalization import normalize
 from engine.errors import UserError
 from engine.features.frozen import FrozenBackbone
 from engine.photos.unlabelled_photos import PhotoBatch, UnlabelledPhotos, find_photos
-from engine.quiet import silence_idle_messages
 from engine.results.contact_sheet import ContactSheet
 from engine.results.prediction_files import prediction_file
 from engine.results.preprocessing import normalization, photo_transform
 from engine.run.config_file import usable_cores
 from engine.run.trained import Trained, load_trained
 from engine.speed.memory import keep_freed_memory
+from engine.startup import silence_idle_messages
 
 Loader = DataLoader[PhotoBatch]
 MAX_PIXELS = 100_000_000

@@ -23,10 +23,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from engine.errors import UserError
 from engine.paths import CONF
+from engine.renamed import with_todays_names
 from engine.run.config_file import CORES, LINK, NO_RUNS, is_linked
 from engine.run.gate import require_plain
-from engine.run.renamed import with_todays_names
-from engine.startup import defer_imports
+from engine.startup import prepare_imports
 from engine.wording import shown
 
 ALLOW = "LIGHTNING_EXPERIMENTS_ALLOW"
@@ -130,7 +130,11 @@ def _refusals(node: Any, path: str, root: dict[str, Any], *, are_used: bool) -> 
     if isinstance(node, dict):
         for key, value in node.items():
             inner = f"{path}.{shown(key)}" if path else shown(key)
-            if not isinstance(key, str) or "$" in key or (not path and key in ("defaults", "hydra")):
+            if (
+                not isinstance(key, str | int)
+                or "$" in str(key)
+                or (not path and (isinstance(key, int) or key in ("defaults", "hydra")))
+            ):
                 yield f"{inner} is no key of a run's config."
             elif key == "options" and path.endswith("compile"):
                 yield f"{inner} could name programs that the compiler starts: give it on the command line."
@@ -206,23 +210,28 @@ def unlisted(target: Any) -> str | None:
 def unfit(target: str) -> str | None:
     """Why what a listed package has under that name is no target, as the end of a sentence; None if it is one.
 
-    It must be a class or a function of that package's own, not one that it imported or that hangs on a class, and what
-    it makes must be one of KINDS.
+    It must be a class or a function of that package's own, not one that it imported or that hangs on a class. What it
+    makes must be one of KINDS, unless the list has it by its full name or the package is the user's own.
     """
     try:
         found = _find(target.split("."))
     except (ImportError, AttributeError) as error:
         return f"does not exist: {error}."
+    if target in _listed() and callable(found):
+        return None
     if not (inspect.isclass(found) or inspect.isfunction(found)):
         return "is neither a class nor a function."
-    if target not in _allowed() and not _lies_in(found.__module__, _allowed()):
+    if not _lies_in(found.__module__, _allowed()):
         return f"is {found.__module__}'s, which is not what a run's config may name (conf/allow_targets.yaml)."
-    return None if _makes_a_kind(found) else "makes nothing that an experiment is made of."
+    return None if _lies_in(target, _own()) or _makes_a_kind(found) else "makes nothing that an experiment is made of."
 
 
 def _allowed() -> tuple[str, ...]:
-    own = os.environ.get(ALLOW, "").replace(" ", "").split(",")
-    return (*_listed(), *(package for package in own if package))
+    return (*_listed(), *_own())
+
+
+def _own() -> list[str]:
+    return [package for package in os.environ.get(ALLOW, "").replace(" ", "").split(",") if package]
 
 
 @cache
@@ -239,7 +248,7 @@ def _find(names: list[str]) -> Any:
 
     A module counts under its own name alone: `torch.nn.modules.module.torch` is none of torch.nn's.
     """
-    defer_imports()
+    prepare_imports()
     found: Any = importlib.import_module(names[0])
     for depth, name in enumerate(names[1:], start=1):
         if not isinstance(found, ModuleType) or sys.modules.get(".".join(names[:depth])) is not found:

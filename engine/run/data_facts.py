@@ -46,15 +46,10 @@ def set_up_ahead(datamodule: Any) -> None:
 
 
 def has_test(datamodule: Any, module: LightningModule) -> bool:
-    """Whether there is a test: the datamodule says so, or both a loader for one and `test_step` are there."""
-    if datamodule is not None and hasattr(datamodule, "has_test"):
-        return bool(datamodule.has_test)
-    loader = any(
-        is_overridden("test_dataloader", part, parent)
-        for part, parent in ((datamodule, LightningDataModule), (module, LightningModule))
-        if part is not None
-    )
-    return loader and is_overridden("test_step", module, LightningModule)
+    """Whether there is a test: test data, of which a datamodule may say whether it has any, and `test_step`."""
+    loaders = [(datamodule, LightningDataModule), (module, LightningModule)]
+    defined = any(is_overridden("test_dataloader", part, parent) for part, parent in loaders if part is not None)
+    return bool(getattr(datamodule, "has_test", defined)) and is_overridden("test_step", module, LightningModule)
 
 
 class KeepConfig(Callback):

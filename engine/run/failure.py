@@ -28,6 +28,9 @@ MEMORY = re.compile(
 ASKED = re.compile(r"(?:tried|unable) to allocate ([\d.]+ ?\w+)", re.IGNORECASE)
 UNLOGGED = re.compile(r"monitor='(.*?)'\)`? could not find the monitored key in the returned metrics: \[(.*?)\]")
 """Of Lightning's ModelCheckpoint."""
+SINGLE = re.compile(r"Expected more than 1 value per channel when training")  # torch.nn.functional.batch_norm
+RESTORING = {"_restore_modules_and_callbacks", "restore_training_state", "_read"}
+"""Functions of Lightning's checkpoint connector and of engine/run/resume.py in which a checkpoint's content is used."""
 GPU = re.compile(r"CUDA|CUBLAS|CUDNN|HIP|MPS|XPU")
 
 
@@ -50,12 +53,33 @@ def sentence(error: BaseException, cfg: DictConfig | None = None) -> str | None:
     if isinstance(error, UserError):
         return str(error)
     text = f"{error} {error.__cause__}"
+    return _of_the_framework(error, text) or _of_the_machine(error, text, cfg)
+
+
+def _of_the_framework(error: BaseException, text: str) -> str | None:
+    frames = {frame.f_code.co_name for frame, _ in traceback.walk_tb(error.__traceback__)}
+    if isinstance(error, KeyError | TypeError | ValueError | AttributeError) and frames & RESTORING:
+        return (
+            f"The checkpoint cannot be restored ({type(error).__name__}: {error}): it was changed, or saved by another "
+            "program; a new run may start from its weights with init_from=RUN."
+        )
+    if isinstance(error, ValueError) and SINGLE.search(text):
+        return (
+            "A training batch holds a single example, which BatchNorm cannot normalize: give another "
+            "datamodule.batch_size, so that no single one is left over, or datamodule.drop_last=true if it has that."
+        )
     if unlogged := UNLOGGED.search(text):
         names = [name for name in re.findall("'(.*?)'", unlogged[2]) if name not in ("epoch", "step")]
         return (
             f"monitor.metric={unlogged[1]}: no such metric was logged, but {', '.join(names) or 'nothing'}: "
             "give one of those, or monitor=null to keep no best checkpoint."
         )
+    if isinstance(error, RuntimeError) and (told := other_architecture(error)):
+        return told
+    return None
+
+
+def _of_the_machine(error: BaseException, text: str, cfg: DictConfig | None) -> str | None:
     if isinstance(error, RuntimeError) and (worker := WORKER.search(text)):
         return _worker_killed(worker[1], text, cfg)
     if isinstance(error, OSError | EOFError) and _amid_a_batch(error):
@@ -64,8 +88,6 @@ def sentence(error: BaseException, cfg: DictConfig | None = None) -> str | None:
         return (
             f"Shared memory (/dev/shm) ran out: {_lower(cfg, 'num_workers')}, or make it larger (docker: --shm-size)."
         )
-    if isinstance(error, RuntimeError) and (told := other_architecture(error)):
-        return told
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError | OSError) and MEMORY.search(text)):
         return _out_of_memory(text, cfg)
     if isinstance(error, OSError) and error.errno in (*NO_ROOM, *NO_ACCESS):

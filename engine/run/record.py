@@ -38,6 +38,11 @@ class Record:
         """Whether a search gave the run up early (engine/sweep/pruning.py)."""
         return any(getattr(callback, "pruned", False) for callback in getattr(self.trainer, "callbacks", ()))
 
+    def checkpoint_folders(self) -> list[Path]:
+        """Where checkpoints may be saved: in the run directory, and where the user has a callback save more."""
+        kept = getattr(self.trainer, "checkpoint_callbacks", ())
+        return [self.directory, *(Path(callback.dirpath) for callback in kept if getattr(callback, "dirpath", None))]
+
     def name_data(self, name: str, source: str) -> None:
         """Notes which data the run is on; a stand-in's run directory says so in its name from here on."""
         self.data = {"name": name, "source": source}

@@ -8,11 +8,13 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.core.optimizer import _init_optimizers_and_lr_schedulers
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from engine.checkpoints.checkpoint_io import load_checkpoint, previous
 from engine.checkpoints.continuation import Curves, remove_cut_off_writes
+from engine.checkpoints.own_paths import with_own_paths
 from engine.errors import UserError
 from engine.files import replace_text
 from engine.paths import typed
@@ -193,6 +195,7 @@ class Resume(Callback):
         return [key for key in self.changes if key.partition(".")[0] in groups]
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        checkpoint["callbacks"] = with_own_paths(checkpoint["callbacks"], self.directory)
         self._change_callbacks(trainer, checkpoint["callbacks"])
         self._schedules = checkpoint["lr_schedulers"]
         if not self._changes_in(*OF_OPTIMIZATION):
@@ -222,6 +225,8 @@ class Resume(Callback):
         self._planned_steps = _total_steps(pl_module)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if any(_has_stopped(callback) for callback in trainer.callbacks):  # type: ignore[attr-defined]
+            trainer.should_stop = True  # decided at the end of the last epoch, before the run was interrupted
         # An earlier resume may have changed the number of steps in an epoch: what is left then counts, too.
         is_uneven = self._planned_steps != _total_steps(pl_module)
         if self.checkpoint is not None and (is_uneven or self._changes_in(*OF_OPTIMIZATION)):
@@ -256,6 +261,10 @@ class Resume(Callback):
         if saved and "num_bad_epochs" not in saved and "scheduler.interval" not in self.changes:
             return int(saved["last_epoch"])
         return int((self.steps if config.interval == "step" else self.epochs) // config.frequency)
+
+
+def _has_stopped(callback: Any) -> bool:
+    return isinstance(callback, EarlyStopping) and callback.wait_count >= callback.patience
 
 
 def _total_steps(module: Any) -> Any:

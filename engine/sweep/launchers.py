@@ -138,7 +138,7 @@ class ElsewhereLauncher(Launcher):
 
 
 class JoblibLauncher(ElsewhereLauncher):
-    """`n_jobs` processes on this machine, which share its cores: joblib gives each its part of the threads.
+    """`n_jobs` processes on this machine, which share its cores and their threads.
 
     One job at a time runs as Hydra has it, with all cores. `n_jobs` None: as many jobs as cores, if all of them train a
     head on cached features without a GPU, since none of these can use more than one core; else one at a time.
@@ -159,10 +159,24 @@ class JoblibLauncher(ElsewhereLauncher):
         return basic.launch(job_overrides, initial_job_idx)
 
     def start(self, jobs: Sequence[Job]) -> Iterable[Wait]:
-        from joblib import Parallel, delayed
+        pool, own = ThreadPoolExecutor(self.at_once), threading.local()
+        return [pool.submit(self._run_apart, job, own).result for job in jobs]
 
-        returned = Parallel(self.at_once, backend="loky", return_as="generator")(delayed(job)() for job in jobs)
-        return [partial(next, returned) for _ in jobs]
+    def _run_apart(self, job: Job, own: threading.local) -> JobReturn:
+        """Runs a job in the process that belongs to this thread; a lost one is replaced for the next job."""
+        from joblib.externals.loky import ProcessPoolExecutor
+        from joblib.externals.loky.process_executor import BrokenProcessPool
+
+        if not hasattr(own, "process"):
+            threads = str(max(1, usable_cores() // self.at_once))
+            names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+            own.process = ProcessPoolExecutor(1, timeout=None, env=dict.fromkeys(names, threads))
+        try:
+            returned: JobReturn = own.process.submit(job).result()
+        except BrokenProcessPool:
+            del own.process
+            raise
+        return returned
 
     def _suitable(self, job_overrides: Sequence[Sequence[str]]) -> int:
         """How many of these jobs should run at once."""

@@ -9,10 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
@@ -20,15 +18,14 @@ from omegaconf import DictConfig, read_write
 
 from engine.config.arguments import quoted
 from engine.config.sweep_job import DONE, repeat, settings_of, swept_settings
+from engine.errors import UserError
 from engine.paths import typed
+from engine.sweep.check import ALL_COMBINATIONS, planned_jobs, refuse_mistakes
 from engine.sweep.groups import group_by_seed
 from engine.sweep.page import write_page
 from engine.sweep.report import job_line, print_sweep
 from engine.sweep.table import FILE, Row, Sweep, changing
 from engine.sweep.worker import stopping
-
-ALL_COMBINATIONS = ("hydra_plugins.plugins.GridSweeper", "hydra._internal.core_plugins.basic_sweeper.BasicSweeper")
-"""The sweepers whose jobs are known before the first one starts."""
 
 _open = ExitStack()
 """What the sweep of this process holds: its directory's lock, the signals, and the report at exit."""
@@ -43,6 +40,11 @@ class Ledger(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Lists the jobs. Ends the process if the directory's jobs are others, or are being run by another process."""
+        if config.sweep.resume is None:
+            try:
+                refuse_mistakes(config)
+            except UserError as error:  # Hydra lets no other exception of a callback through
+                sys.exit(str(error))
         directory = Path(config.hydra.sweep.dir)
         directory.mkdir(parents=True, exist_ok=True)
         _open.enter_context(_lock(directory))
@@ -56,7 +58,7 @@ class Ledger(Callback):
         with read_write(config.hydra):
             config.hydra.overrides.hydra += _for_each_job(directory, shared)
         with changing(directory) as sweep:
-            for row in _planned(config, overrides, shared):
+            for row in _planned(config, shared):
                 if sweep.jobs.setdefault(row.number, row).overrides != row.overrides:
                     sys.exit(f"Job {row.number} of {typed(directory)} was another: what is swept cannot be changed so.")
         print(f"{len(sweep.jobs) or 'The'} jobs in {typed(directory)}, each with its train.log:", flush=True)
@@ -130,11 +132,8 @@ def _for_each_job(directory: Path, shared: list[str]) -> list[str]:
     return [f"hydra.sweep.dir={quoted(str(directory))}", f"hydra.job.config.override_dirname.exclude_keys=[{keys}]"]
 
 
-def _planned(config: DictConfig, overrides: list[Override], shared: list[str]) -> list[Row]:
+def _planned(config: DictConfig, shared: list[str]) -> list[Row]:
     """The jobs that a sweeper over all combinations will make; none for another one, which makes them as it goes."""
     if config.hydra.sweeper._target_ not in ALL_COMBINATIONS:
         return []
-    parser = OverridesParser.create(GlobalHydra.instance().config_loader())
-    preset = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
-    (jobs,) = BasicSweeper.split_arguments([*parser.parse_overrides(preset), *overrides], None)
-    return [Row(number, settings_of(job, shared), repeat(job)) for number, job in enumerate(jobs)]
+    return [Row(number, settings_of(job, shared), repeat(job)) for number, job in enumerate(planned_jobs(config))]

@@ -153,6 +153,18 @@ class Worker:
             self._end()
         return error
 
+    def check(self, configs: list[DictConfig]) -> str | None:
+        """What is wrong with the configs of jobs; see engine/sweep/check.py."""
+        self.connection.send(configs)
+        mistakes: str | None = self.connection.recv()
+        return mistakes
+
+    def retire(self) -> None:
+        """There will be no job for it."""
+        self.connection.close()
+        self.process.join()
+        type(self)._current = None
+
     def _end(self) -> str:
         """How the worker ended."""
         self.process.join()
@@ -184,9 +196,15 @@ def work(connection: Connection) -> None:
         import_module("pytorch_lightning")  # while the first job is composed
     while True:
         try:
-            cfg, task, hydra = connection.recv()
+            request = connection.recv()
         except EOFError:
             break
+        if isinstance(request, list):
+            from engine.sweep.check import mistakes_in
+
+            connection.send(mistakes_in(request))
+            continue
+        cfg, task, hydra = request
         error, is_spent = _perform(cfg, task, hydra)
         connection.send((error, is_spent))
         if is_spent:

@@ -43,8 +43,8 @@ def test_the_collector_is_as_before_whatever_happened(was_on: bool) -> None:
 COMPILED = """
 import sys, torch
 if sys.argv[1] == "deferred":
-    from engine.startup import defer_imports
-    defer_imports()
+    from engine.startup import prepare_imports
+    prepare_imports()
 import pytorch_lightning, torchvision
 from lightning_fabric.wrappers import _unwrap_compiled
 from torch._dynamo import OptimizedModule

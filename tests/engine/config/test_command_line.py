@@ -30,8 +30,7 @@ def test_other_command_lines_stay_as_they_are(argv: list[str]) -> None:
 
 def test_resume_composes_from_the_runs_own_config(run_dir: Path) -> None:
     argv = compose_resumed_run_from_its_config(["seed=3", f"resume={run_dir}", "trainer.max_epochs=9"])
-    assert argv[:2] == ["seed=3", "trainer.max_epochs=9"]
-    assert argv[argv.index("--config-name") + 1] == RESUMED_RUN
+    assert argv[:4] == ["--config-name", RESUMED_RUN, "seed=3", "trainer.max_epochs=9"]
     assert ConfigStore.instance().load(f"{RESUMED_RUN}.yaml").node == {"seed": 0}
     assert "hydra.output_subdir=null" in argv
 
@@ -47,7 +46,7 @@ def test_directory_is_taken_from_here(run_dir: Path, monkeypatch: pytest.MonkeyP
 def test_hydra_reads_the_directory_as_it_is(name: str, run_dir: Path) -> None:
     directory = run_dir.rename(run_dir.with_name(name))
     argv = compose_resumed_run_from_its_config([f"resume={directory}"])
-    overrides = OverridesParser.create().parse_overrides(argv[: argv.index("--config-name")])
+    overrides = OverridesParser.create().parse_overrides(argv[2:])
     values = {override.key_or_group: override.value() for override in overrides}
     assert values["resume"] == values["hydra.run.dir"] == str(directory)
 

@@ -1,6 +1,8 @@
 """What Hydra refuses, in a sentence a mistake."""
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hydra.core.global_hydra import GlobalHydra
@@ -42,6 +44,14 @@ def _hydra() -> Iterator[None]:
         ),
         ("trainer=3", "takes the name of a choice, or several as [a,b]; there are auto, cpu, ddp, fsdp, gpu"),
         ("seed=1,2", "several values are a sweep, started with -m; one value that is a list is [a,b]"),
+        ("lr=1", "there is no lr; did you mean optimizer.lr?"),
+        ("epochs=1", "there is no epochs; did you mean trainer.max_epochs?"),
+        ("batch_size=1", "there is no batch_size; did you mean datamodule.batch_size?"),
+        ("optimizer.learning_rate=1", "there is no learning_rate in optimizer; did you mean lr?"),
+        ("experiment=", "has no value; there are cifar10_airbench, "),
+        ("hydra/launcher=joblib", "is chosen by launcher=NAME; did you mean joblib?"),
+        ("hydra/sweeper=optuna", "is chosen by sweep=NAME; did you mean optuna?"),
+        ("optimizer.lr=interval(0.1,1)", "an interval is searched by sweep=optuna; without it, list the values"),
         ("trainer.max_epochs", "cannot be read as key=value"),
         ("optimizer.lr==1", "cannot be read as key=value"),
         ("name=a b,c", "several values are a sweep"),
@@ -64,6 +74,54 @@ def test_what_hydra_takes() -> None:
     assert refused == {"+optimizer.nesterov=true": "+optimizer.nesterov=true: is there already: leave out the +"}
     assert cfg is not None
     assert (cfg.network.name, cfg.name) == ("x", "a b")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "reason"),
+    [
+        (
+            "tab",
+            "# @package _global_\nseed: 1\nnetwork:\n\tname: x\n",
+            r"experiment/tab\.yaml, line 4: found character '\\t'",
+        ),
+        (
+            "twice",
+            "# @package _global_\nseed: 1\nseed: 2\n",
+            r"experiment/twice\.yaml, line 3: found duplicate key seed",
+        ),
+        (
+            "bom",
+            "\ufeff# @package _global_\ndefaults:\n  - override /network: lenet\n",
+            r"bom\.yaml begins with a byte order",
+        ),
+        ("bare", "defaults:\n  - override /network: lenet\n", r"bare\.yaml needs `# @package _global_` as its first"),
+        (
+            "mine/b",
+            "# @package _global_\ndefaults:\n  - override /network: lenett\n",
+            r"there is no lenett in network; did you",
+        ),
+        ("absent", None, r"there is no absent in experiment; did you mean present\?"),
+    ],
+)
+def test_an_experiment_in_a_config_dir(name: str, text: str | None, reason: str, tmp_path: Path) -> None:
+    file = tmp_path / "experiment" / f"{name}.yaml"
+    file.parent.mkdir(parents=True)
+    (tmp_path / "experiment" / "present.yaml").write_text("# @package _global_\n")
+    if text is not None:
+        file.write_text(text)
+    mistakes = [f"experiment={name}", "trainer.max_epoch=3"]
+    refused, _ = refused_overrides("train", mistakes, config_dir=str(tmp_path))
+    assert re.search(reason, refused[mistakes[0]])
+    assert refused[mistakes[1]].endswith("there is no max_epoch in trainer; did you mean max_epochs?")
+    assert not refused_overrides("train", ["experiment=present"], config_dir=str(tmp_path))[0]
+
+
+def test_a_search_is_no_mistake() -> None:
+    search = ["sweep=optuna", "optimizer.momentum=interval(0.5,0.9)", "optimizer.lrr=1", "network=lenet,resnet18"]
+    refused, cfg = refused_overrides("train", search)
+    assert list(refused) == ["optimizer.lrr=1"]
+    assert cfg is not None
+    assert (cfg.optimizer.momentum, cfg.sweep.study) == (0.5, "study.journal")
 
 
 def test_of_a_sweep_the_first_values_and_all_choices_are_tried() -> None:

@@ -11,9 +11,10 @@ def test_a_second_run_is_not_the_first(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("WANDB_CACHE_DIR", str(tmp_path / "cache"))
     identities = []
     for name in ("one", "two"):
-        logger = WandbLogger(project="p", version=name, save_dir=str(tmp_path), offline=True)
+        logger = WandbLogger(project="a#p/b", version=name, save_dir=str(tmp_path), offline=True)
         logger.log_metrics({"loss": 1.0}, step=1)
         identities.append(logger.experiment.id)
+        assert logger.experiment.project == "a-p-b"
     wandb.finish()
     assert identities == ["one", "two"]
     assert len(list(tmp_path.glob("wandb/offline-run-*"))) == 2

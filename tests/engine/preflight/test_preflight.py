@@ -75,9 +75,8 @@ MISTAKES: list[tuple[str, str]] = [
         "trainer.max_epochs=-1: the cosine needs a length: give trainer.max_epochs, or scheduler.interval=step",
     ),
     ("lightning_module.init=foo", "lightning_module.init=foo: unknown initialization 'foo'; choose from"),
-    ("seed=-1", "seed=-1: must be a whole number from 0 to 4294967295"),
-    ("seed=20240101123", "seed=20240101123: must be a whole number from 0 to 4294967295"),
-    ("+loss.weight=[1,2]", "loss.weight=[1,2]: must be a _target_ that makes a Tensor or null"),
+    ("seed=-1", "seed=-1: must be a whole number from 0 to 4,294,967,295"),
+    ("seed=20240101123", "seed=20240101123: must be a whole number from 0 to 4,294,967,295"),
     (
         "+loss.weight={_target_:torch.tensor,data:[1.,1.,1.]}",
         "loss.weight: .*weight tensor should be defined either for all 2 classes",

@@ -25,6 +25,7 @@ class Norm(Callback):
     "overrides",
     [
         "seed=4294967295",
+        "+loss.weight=[1.0,2.0]",
         "+loss.weight={_target_:torch.tensor,data:[1.,2.]}",
         "datamodule=cifar10 cache=false network=cifar_resnet lightning_module=classifier "
         "+loss.weight={_target_:torch.tensor,data:[1.,1.,1.,1.,1.,1.,1.,1.,1.,2.]}",

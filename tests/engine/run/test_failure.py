@@ -125,6 +125,11 @@ def test_a_loss_that_is_no_number_is_told() -> None:
     assert "nan at step 7" in str(sentence(error))
 
 
+def test_a_single_example_and_batchnorm() -> None:
+    error = raised(lambda: torch.nn.BatchNorm1d(3)(torch.zeros(1, 3)))
+    assert "BatchNorm cannot normalize: give another datamodule.batch_size" in str(sentence(error))
+
+
 def test_an_error_of_the_program_keeps_its_traceback() -> None:
     for error in (ValueError("no"), RuntimeError("mat1 and mat2 shapes cannot be multiplied"), KeyError("x")):
         assert sentence(error) is None

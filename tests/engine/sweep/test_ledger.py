@@ -67,9 +67,11 @@ def test_jobs_are_listed_before_they_run(sweep_config: Any, tmp_path: Path, caps
 
 
 def test_a_preset_may_say_what_is_swept(sweep_config: Any, tmp_path: Path) -> None:
-    Ledger().on_multirun_start(sweep_config("sweep=seeds", "sweep.n=3", "network=resnet18,timm"))
+    Ledger().on_multirun_start(sweep_config("sweep=seeds", "sweep.n=3", "network=resnet18,efficientnet_lite0"))
     settings = [row.overrides for row in read_sweep(tmp_path / "sweep").jobs.values()]
-    assert settings == [{"seed": seed, "network": network} for seed in range(3) for network in ("resnet18", "timm")]
+    assert settings == [
+        {"seed": seed, "network": network} for seed in range(3) for network in ("resnet18", "efficientnet_lite0")
+    ]
 
 
 def test_a_job_is_running_and_then_what_its_metrics_say(

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from engine.renamed import RENAMED
 from engine.run.allowlist import read_run_config
-from engine.run.renamed import RENAMED
 from tests.conftest import ROOT, RunTrain, metrics_of, run_script
 
 OLD = Path(__file__).parent / "run_of_9957fc1"

@@ -1,0 +1,45 @@
+"""Where the random generators stand, in checkpoints."""
+
+import random
+from typing import Any
+
+import numpy as np
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+
+class RandomState(Callback):
+    """A resumed training draws what it would have drawn: from PyTorch's, NumPy's and Python's own generators.
+
+    The project's procedures need it not, as they key all randomness; any other LightningModule may draw where it likes.
+    """
+
+    follows_chunks = True  # engine/training/chunks.py
+
+    def __init__(self) -> None:
+        self._saved: dict[str, Any] | None = None
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        numpy_state: Any = np.random.get_state(legacy=True)
+        _, keys, position, has_gauss, gauss = numpy_state
+        checkpoint["random"] = {
+            "torch": torch.get_rng_state(),
+            "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
+            "numpy": (keys.tolist(), position, has_gauss, gauss),
+            "python": random.getstate(),
+        }
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        self._saved = checkpoint.get("random")
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._saved is None:
+            return
+        torch.set_rng_state(self._saved["torch"].cpu())
+        if len(self._saved["cuda"]) == torch.cuda.device_count():
+            torch.cuda.set_rng_state_all([state.cpu() for state in self._saved["cuda"]])
+        keys, *rest = self._saved["numpy"]
+        np.random.set_state(("MT19937", np.array(keys, dtype=np.uint32), *rest))
+        version, state, gauss = self._saved["python"]
+        random.setstate((version, tuple(state), gauss))
+        self._saved = None

@@ -1,0 +1,88 @@
+"""A command line of train.py as Hydra wants it: options first, and every value in its grammar."""
+
+import os
+import re
+from collections.abc import Sequence
+
+from hydra._internal.utils import get_args_parser
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+
+from engine.config.arguments import quoted
+from engine.errors import UserError
+from engine.paths import CONF
+
+LISTS = ("logger", "callback")
+"""Groups of which several may be chosen, or none."""
+
+NONE = ("null", "none", "None", "false", "False")
+
+ODD = re.compile(r"[^\w./:+\-$%\\*@?|\[\]{},'\"~]", re.ASCII)
+"""Characters that Hydra's grammar takes in quotes alone, outside its functions."""
+
+
+def options_first(argv: Sequence[str]) -> list[str]:
+    """Options with their values, then overrides: Hydra takes overrides in one piece only, and Lightning appends some.
+
+    UserError for an option that Hydra does not know: it may be one of the config's keys.
+    """
+    known = {name: action.nargs != 0 for action in get_args_parser()._actions for name in action.option_strings}
+    options: list[str] = []
+    overrides: list[str] = []
+    rest = iter(argv)
+    for argument in rest:
+        name, given, _ = argument.partition("=")
+        if not argument.startswith("-"):
+            overrides.append(argument)
+        elif name not in known:
+            raise UserError(f"{argument}: {_without_dashes(argument, next(rest, ''))}.")
+        else:
+            options += [argument, *([next(rest, "")] if known[name] and not given else [])]
+    return [*options, *overrides]
+
+
+def _without_dashes(option: str, following: str) -> str:
+    key, given, value = option.lstrip("-").partition("=")
+    value = value if given or "=" in following else following
+    return f"write {key}={value or '…'}, without dashes; python train.py --help shows what there is"
+
+
+def config_dir(argv: Sequence[str]) -> str | None:
+    """The folder of `--config-dir`, if given."""
+    folder: str | None = get_args_parser().parse_known_args(list(argv))[0].config_dir
+    return folder
+
+
+def readable(override: str) -> str:
+    """The override as Hydra's grammar takes it: `~` stands for the home folder, and odd characters are quoted."""
+    key, given, value = override.partition("=")
+    if not given or key.startswith("~"):
+        return override
+    if key in LISTS and value in NONE:
+        return f"{key}=[]"
+    bare = value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'" else value
+    if bare == "~" or bare.startswith("~/"):
+        return f"{key}={quoted(os.path.expanduser(bare))}"  # noqa: PTH111 (which raises where there is no home)
+    if not ODD.search(value) or re.search(r"[\[\]{},'\"$]", value):
+        return override
+    try:
+        OverridesParser.create().parse_override(override)
+    except HydraException:
+        return f"{key}={quoted(value)}"
+    return override
+
+
+def misread(overrides: Sequence[str]) -> str | None:
+    """What is wrong with overrides that a shell has split, or that lack their `=`; None if nothing is."""
+    for position, override in enumerate(overrides):
+        following = overrides[position + 1] if position + 1 < len(overrides) else ""
+        if override == "=" or following == "=" or (override.endswith("=") and following and "=" not in following):
+            return f"{override} {following}: leave out the spaces around =."
+        if override.count("[") > override.count("]") or override.count("{") > override.count("}"):
+            whole = " ".join(overrides[position:]).partition("]")
+            return f"{override}: leave out the spaces, or quote it all: '{whole[0]}{whole[1]}'."
+        if "=" not in override and not override.startswith("~"):
+            groups = [group.parent.name for group in CONF.glob(f"*/{override}.yaml")]
+            what = f"did you mean {groups[0]}={override}?" if groups else "each argument is key=value."
+            return f"{override}: {what}"
+    return None

@@ -1,0 +1,92 @@
+"""Modules under other names than their own: those that earlier commits had, and Lightning's in its package `lightning`.
+
+Run directories written by earlier commits name them, and so do parts from other packages.
+"""
+
+import sys
+from importlib import import_module
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+RENAMED = {
+    "callbacks.checkpoint": "engine.checkpoints.best_checkpoint",
+    "callbacks.csv_logger": "engine.loggers.csv_logger",
+    "callbacks.last_checkpoint": "engine.checkpoints.last_checkpoint",
+    "callbacks.progress_bar": "engine.terminal.progress_bar",
+    "callbacks.pruning": "engine.sweep.pruning",
+    "callbacks.step_counter": "engine.training.step_counter",
+    "callbacks.wandb_logger": "engine.loggers.wandb_logger",
+    "datamodules.chunk": "engine.data.chunk",
+    "datamodules.class_folders": "engine.photos.class_folders",
+    "datamodules.errors": "engine.errors",
+    "datamodules.features": "engine.features.features",
+    "datamodules.folds": "engine.features.folds",
+    "datamodules.image_transform": "functional.image_transform",
+    "datamodules.images": "engine.photos.images",
+    "datamodules.keyed_sampler": "engine.data.keyed_sampler",
+    "datamodules.normalization": "engine.data.normalization",
+    "datamodules.official_data": "engine.downloads.official_data",
+    "datamodules.photo_loader": "engine.photos.photo_loader",
+    "datamodules.tensor_loader": "engine.data.tensor_loader",
+    "functional.keyed": "engine.data.keyed",
+    "lightning_modules.accounted_module": "engine.training.accounted_module",
+    "lightning_modules.fold_accuracy": "engine.features.fold_accuracy",
+    "lightning_modules.parameter_groups": "engine.training.parameter_groups",
+    "lightning_modules.procedure": "engine.training.procedure",
+    "lightning_modules.schedules": "functional.schedules",
+    "networks.initialization": "engine.training.initialization",
+}
+
+LIGHTNING = {"lightning.pytorch": "pytorch_lightning", "lightning.fabric": "lightning_fabric"}
+"""One code base under two names; a LightningModule of the one is none for the other's Trainer, so there is only one."""
+
+
+class ByAnotherName(MetaPathFinder, Loader):
+    """Imports a module of `names`, or one below it, as the module that `names` gives for it."""
+
+    def __init__(self, names: dict[str, str]) -> None:
+        self.names = names
+
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        return None if todays_name(fullname, self.names) == fullname else ModuleSpec(fullname, self)
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        module = import_module(todays_name(spec.name, self.names))
+        spec.loader_state = module.__spec__
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        assert module.__spec__ is not None
+        module.__spec__ = module.__spec__.loader_state  # which the import system has just replaced
+
+
+BEFORE, AFTER = ByAnotherName(LIGHTNING), ByAnotherName(RENAMED | {"lightning": "pytorch_lightning"})
+"""Finders before and after Python's own: the package `lightning` itself may be installed, or it is Lightning."""
+
+
+def import_by_any_name() -> None:
+    """From here on."""
+    if BEFORE not in sys.meta_path:
+        sys.meta_path.insert(0, BEFORE)
+        sys.meta_path.append(AFTER)
+
+
+def todays_name(name: str, names: dict[str, str]) -> str:
+    """The name of a module, or of something in it, with what stands for it in `names` in the place of its beginning."""
+    former = next((former for former in names if f"{name}.".startswith(f"{former}.")), "")
+    return f"{names[former]}{name[len(former) :]}" if former else name
+
+
+def with_todays_names(node: Any) -> Any:
+    """A config's containers, each `_target_` by its current name."""
+    if isinstance(node, list):
+        return [with_todays_names(value) for value in node]
+    if not isinstance(node, dict):
+        return node
+    return {key: _renamed(value) if key == "_target_" else with_todays_names(value) for key, value in node.items()}
+
+
+def _renamed(target: Any) -> Any:
+    return todays_name(target, RENAMED | LIGHTNING) if isinstance(target, str) else target

@@ -1,0 +1,110 @@
+"""A look at a sweep's jobs before the first one starts, and before anything is written. Nothing here imports torch."""
+
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from typing import Any
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import IntervalSweep, Override
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from engine.config.composition import explained
+from engine.config.sweep_job import representatives
+from engine.errors import UserError
+from engine.sweep.worker import Worker
+from engine.wording import missing_extra
+
+ALL_COMBINATIONS = ("hydra_plugins.plugins.GridSweeper", "hydra._internal.core_plugins.basic_sweeper.BasicSweeper")
+"""The sweepers whose jobs are known before the first one starts."""
+
+HERE = ("BasicLauncher", "JoblibLauncher")
+"""Launchers that can use the process which looks at the jobs for the first of them."""
+
+
+def refuse_mistakes(config: DictConfig) -> None:
+    """UserError, with all of them in one message, if jobs of this sweep could not run."""
+    for plugin in ("sweeper", "launcher"):
+        target = config.hydra[plugin]._target_
+        if missing := missing_extra(target):
+            raise UserError(f"{plugin}={target.rpartition('.')[2]} {missing}.")
+    jobs = planned_jobs(config) if config.hydra.sweeper._target_ in ALL_COMBINATIONS else _ends_of_a_search(config)
+    if not jobs:
+        raise UserError("The sweep has no jobs: list values to sweep over, or give sweep.n=1 or more.")
+    load = GlobalHydra.instance().config_loader().load_sweep_config
+    try:
+        configs = [load(config, [*job, "hydra.runtime.output_dir=."]) for job in representatives(jobs)]
+    except Exception as error:
+        raise UserError(explained("train", sys.argv[1:]) or str(error)) from error
+    worker = Worker.current()
+    mistakes = worker.check(configs)
+    if not config.hydra.launcher._target_.endswith(HERE):
+        worker.retire()
+    if mistakes:
+        raise UserError(mistakes)
+
+
+def planned_jobs(config: DictConfig) -> list[list[str]]:
+    """The jobs of a sweep over all combinations, each by its overrides."""
+    try:
+        (jobs,) = BasicSweeper.split_arguments(_overrides(config), None)
+    except Exception as error:  # as of an interval
+        raise UserError(explained("train", sys.argv[1:]) or str(error)) from error
+    return [list(job) for job in jobs]
+
+
+def _overrides(config: DictConfig) -> list[Override]:
+    parser = OverridesParser.create(GlobalHydra.instance().config_loader())
+    preset = {key: f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()}
+    given = {override.get_key_element(): override for override in parser.parse_overrides(config.hydra.overrides.task)}
+    return [*parser.parse_overrides([text for key, text in preset.items() if key not in given]), *given.values()]
+
+
+def _ends_of_a_search(config: DictConfig) -> list[list[str]]:
+    """Jobs that have the ends of all intervals and each choice once, as far as a search allows others than these."""
+    _check_search(config)
+    values = {override.get_key_element(): _values(override) for override in _overrides(config)}
+    first = [f"{key}={options[0]}" if "=" not in options[0] else options[0] for key, options in values.items()]
+    trial = ["sweep.study=study.journal", "sweep.trial=0"]
+    others = [
+        [*first[:place], f"{key}={value}", *first[place + 1 :]]
+        for place, (key, options) in enumerate(values.items())
+        for value in options[1:]
+    ]
+    return [[*job, *trial] for job in (first, *others)]
+
+
+def _values(override: Override) -> list[str]:
+    value: Any = override.value()
+    if isinstance(value, IntervalSweep):
+        return [str(value.start), str(value.end)]
+    return list(override.sweep_string_iterator()) if override.is_sweep_override() else [str(override.input_line)]
+
+
+def _check_search(config: DictConfig) -> None:
+    sweep = config.sweep
+    if "://" in str(sweep.study):
+        raise UserError(f"sweep.study={sweep.study}: give a file, which the search keeps as a journal, not a database.")
+    if str(sweep.sampler._target_).endswith("CmaEsSampler") and find_spec("cmaes") is None:
+        raise UserError("sweep.sampler: CmaEsSampler needs another package: pip install cmaes.")
+    try:
+        instantiate(sweep.sampler, seed=0)
+    except Exception as error:
+        text = " ".join(str(error.__cause__ or error).split())
+        raise UserError(f"sweep.sampler: {text}: ~sweep.sampler.NAME leaves a setting out.") from error
+
+
+def mistakes_in(configs: Sequence[DictConfig]) -> str | None:
+    """The mistakes in the configs of jobs in one message, None if there are none. It needs torch, as jobs do."""
+    from engine.config.composition import without_hydra
+    from engine.preflight.preflight import find_mistakes
+    from engine.startup import silence_idle_messages
+
+    silence_idle_messages()
+    found = [find_mistakes(without_hydra(config)) for config in configs]
+    for findings in found[1:]:
+        found[0].lines = findings.lines | found[0].lines
+    return found[0].message() if found[0].lines else None

@@ -1,0 +1,73 @@
+import pytest
+
+from engine.config.options import misread, options_first, readable
+from engine.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("given", "rewritten"),
+    [
+        ("a=1 --config-dir d -m b=2", "--config-dir d -m a=1 b=2"),
+        ("a=1 --config-dir=d --cfg job", "--config-dir=d --cfg job a=1"),
+        ("~a --multirun b=-1", "--multirun ~a b=-1"),
+        ("a=1 -cn x -cd y b=2", "-cn x -cd y a=1 b=2"),
+        ("a=1 b=2", "a=1 b=2"),
+        ("", ""),
+    ],
+)
+def test_options_come_first(given: str, rewritten: str) -> None:
+    assert options_first(given.split()) == rewritten.split()
+    assert options_first(rewritten.split()) == rewritten.split()
+
+
+@pytest.mark.parametrize(
+    ("given", "advice"),
+    [
+        ("--experiment X --epochs 3", "--experiment: write experiment=X, without dashes"),
+        ("a=1 --lr=3", "--lr=3: write lr=3, without dashes"),
+        ("--fast a=1", "--fast: write fast=…, without dashes"),
+    ],
+)
+def test_an_unknown_option_is_a_key(given: str, advice: str) -> None:
+    with pytest.raises(UserError) as caught:
+        options_first(given.split())
+    assert str(caught.value).startswith(advice)
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        ("name=a#b", 'name="a#b"'),
+        ("datamodule.data_dir=my photos (1)", 'datamodule.data_dir="my photos (1)"'),
+        ("datamodule.data_dir=a=b=c", 'datamodule.data_dir="a=b=c"'),
+        ("datamodule.data_dir=~/photos", 'datamodule.data_dir="/home/me/photos"'),
+        ('datamodule.data_dir="~/photos"', 'datamodule.data_dir="/home/me/photos"'),
+        ("+x=~", '+x="/home/me"'),
+        ("logger=null", "logger=[]"),
+        ("callback=false", "callback=[]"),
+        *((same, same) for same in ("~logger", "seed=range(0,3)", "x=choice(a,b)", "x={a: 1, b: [2]}", "x=a~b", "x=")),
+        *((same, same) for same in ("x=tag(log,interval(1e-4,1))", "x='a b'", "x=${oc.env:HOME}", "a,b", "sweep=null")),
+    ],
+)
+def test_values_are_read_as_meant(given: str, read: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    assert readable(given) == read
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (["lr", "=", "0.1"], "lr =: leave out the spaces around =."),
+        (["lr=", "0.1"], "lr= 0.1: leave out the spaces around =."),
+        (
+            ["logger=[tensorboard,", "csv]"],
+            "logger=[tensorboard,: leave out the spaces, or quote it all: 'logger=[tens",
+        ),
+        (["lenet_nll"], "lenet_nll: did you mean experiment=lenet_nll?"),
+        (["seed=1", "nothing"], "nothing: each argument is key=value."),
+        (["~logger", "x=[1,2]", "a=b", "x="], None),
+    ],
+)
+def test_what_a_shell_has_split(given: list[str], says: str | None) -> None:
+    mistake = misread(given)
+    assert mistake is says or (mistake is not None and says is not None and mistake.startswith(says))
