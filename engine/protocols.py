@@ -119,3 +119,10 @@ class PredictsClasses(Protocol):
     several: bool
 
     def probabilities(self, outputs: "Tensor") -> "Tensor": ...
+
+
+@runtime_checkable
+class NeedsData(Protocol):
+    """Preflight refuses a datamodule, or features in its place, that lacks one of these members."""
+
+    needs_data: Sequence[str]

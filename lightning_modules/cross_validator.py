@@ -31,6 +31,7 @@ class CrossValidator(FeatureExtractor):
     """
 
     follows_chunks = True
+    needs_data = ("num_folds",)
 
     def __init__(
         self,

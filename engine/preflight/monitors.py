@@ -1,6 +1,6 @@
 """Which metrics a procedure logs, and whether the callbacks that watch one watch one of these."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from engine.preflight.findings import Findings, select
@@ -10,33 +10,32 @@ WATCHING = ("monitor", "metric")
 """Parameters of callbacks that are the name of a metric."""
 
 
+KNOWN = ("callbacks", "engine", "lightning_modules", "pytorch_lightning", "lightning_fabric")
+"""Packages whose parts log nothing but what `logged_metrics` has; those of others may log anything."""
+
+
 def check_monitors(findings: Findings, module: Any) -> None:
-    """Adds names of metrics that the procedure does not log, and the lack of a callback that keeps the best epoch."""
-    if others_may_log(findings.values.get("callback"), module):
-        return
+    """Adds names of metrics that nothing logs, and the lack of a callback that keeps the best epoch."""
     names = set(logged_metrics(module))
-    callbacks = findings.values.get("callback")
-    watched = [(f"callback.{name}.{key}") for name in callbacks for key in WATCHING] if callbacks else []
-    for path in ("monitor.metric", *watched):
+    callbacks = findings.values.get("callback") or {}
+    targets = [type(module).__module__, *(str(select(callbacks, f"{name}._target_")) for name in callbacks)]
+    foreign = [target for target in targets if target.partition(".")[0] not in KNOWN]
+    watched = [f"callback.{name}.{key}" for name in callbacks for key in WATCHING]
+    for path in ("monitor.metric", *watched) if not foreign else ():
         metric = select(findings.values, path)
         # A name that ends in _ stands for one a class, and those are the data's.
         if isinstance(metric, str) and metric not in names and not metric.startswith(classwise(names)):
             findings.add(path, f"{type(module).__name__} logs no such metric; {nearest(metric, names)}")
     best = findings.values.get("monitor", {}).get("metric")
-    if (
-        best is not None
-        and isinstance(callbacks, Mapping)
-        and best not in [select(callbacks, f"{name}.monitor") for name in callbacks]
-    ):
+    every = select(findings.values, "trainer.check_val_every_n_epoch")
+    if str(best).startswith("train/") and isinstance(every, int) and every > 1:
+        findings.add(
+            "monitor.metric",
+            f"the best epoch is chosen at validations alone, every {every} epochs: give "
+            "trainer.check_val_every_n_epoch=1",
+        )
+    if best is not None and best not in [select(callbacks, f"{name}.monitor") for name in callbacks]:
         findings.add("callback", f"none keeps the best epoch by {best}: add best_checkpoint to the list")
-
-
-def others_may_log(callbacks: Any, module: Any) -> bool:
-    """Whether a callback or procedure from elsewhere may log metrics of its own, which shows in training only."""
-    targets = [select(callbacks, f"{name}._target_") for name in callbacks] if isinstance(callbacks, Mapping) else []
-    modules = [*map(str, targets), *(f"{base.__module__}." for base in type(module).__mro__)]
-    known = ("engine.", "callbacks.", "lightning_modules.", "pytorch_lightning.", "lightning_fabric.", "torch.")
-    return not all(name.startswith((*known, "torch", "builtins.", "typing.", "abc.")) for name in modules)
 
 
 def classwise(names: set[str]) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
+from lightning_fabric.utilities.seed import max_seed_value, min_seed_value
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import LightningModule
 from pytorch_lightning.utilities.model_helpers import is_overridden
@@ -17,7 +18,8 @@ from typing_extensions import NotRequired, is_typeddict
 from engine.build import CLASS_WEIGHTS, FOR_MODULE, READ_HERE, follows_monitor, takes
 from engine.errors import UserError
 from engine.paths import CONF
-from engine.preflight.findings import UNKNOWN, Findings, select
+from engine.preflight.findings import UNKNOWN, Findings, is_known, select
+from engine.preflight.members import GIVEN_BY_CODE, check_members, check_trainer
 from engine.preflight.rehearsal import rehearse
 from engine.preflight.signatures import choices_of, described, fits, signature_of, type_hints
 from engine.preflight.targets import find_target
@@ -28,13 +30,6 @@ from engine.wording import missing_extra, nearest
 
 PARTS = ("datamodule", "network", "loss", "lightning_module", "optimizer", "trainer")
 """Parts of a run that are made from a `_target_`; callbacks and loggers are several."""
-
-GIVEN_BY_CODE = {
-    "lightning_module": ("network", "loss", "optimizer", "scheduler"),
-    "features": ("photos", "backbone", "num_features", "key"),
-    "trainer": ("logger", "callbacks", "plugins"),
-}
-"""Arguments that train.py gives, with what it made before."""
 
 READ_BY_CODE = {"network": READ_HERE, "loss": CLASS_WEIGHTS, "features": ("precision",)}
 """Keys that engine/build.py takes out before the `_target_` is called."""
@@ -72,6 +67,8 @@ def find_mistakes(cfg: DictConfig) -> Findings:
     _check_scheduler(findings)
     _check_read_by_code(findings)
     _check_sizes(findings)
+    check_members(findings)
+    check_trainer(findings)
     rehearse(findings)
     return findings
 
@@ -90,10 +87,10 @@ def _check_root(findings: Findings) -> None:
             choices = [path.stem for path in (CONF / group).glob("*.yaml")]
             findings.add(group, f"a run needs one: give {group}=NAME; {nearest('', choices)}")
     # What a group holds, its own check says.
-    seed = findings.values.get("seed")
-    if isinstance(seed, int) and not 0 <= seed < 1 << 32:
-        findings.add("seed", f"must be a whole number from 0 to {(1 << 32) - 1:,}")
     _check_keys(findings, findings.values, own | dict.fromkeys([*groups, "features"]), "")
+    seed = findings.values.get("seed")
+    if isinstance(seed, int) and not min_seed_value <= seed <= max_seed_value:
+        findings.add("seed", f"must be a whole number from {min_seed_value} to {max_seed_value:,}")
     if findings.raw.get("run_dir") != own["run_dir"]:
         findings.add("run_dir", "follows hydra.run.dir: give that instead")
 
@@ -185,7 +182,7 @@ def _check_node(findings: Findings, path: str, node: Mapping[str, Any]) -> None:
 
 
 def _check_hint(findings: Findings, path: str, value: Any, hint: Any) -> None:
-    if value is UNKNOWN or fits(value, hint):
+    if not is_known(value) or fits(value, hint):
         return
     near = get_close_matches(str(value), choices_of(hint), n=1)
     findings.add(path, f"must be {described(hint)}" + (f"; did you mean {near[0]}?" if near else ""))

@@ -1,6 +1,7 @@
-"""Makes what costs nothing to make, ahead of the run, to hear what the constructors say of the config's values.
+"""Makes the network, loss, optimizer, scheduler, procedure and Trainer ahead of the run, to hear what they refuse.
 
-The network is made on torch's meta device: without memory, without weights, without a draw.
+Nothing is made that could write, or open a file or a connection: no data, no logger, no callback of one's own. The
+network is made on torch's meta device: without memory, without weights, without a draw.
 """
 
 import re
@@ -15,13 +16,13 @@ from hydra.utils import instantiate
 from torch import nn
 from torch.nn.modules.loss import _Loss
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from torch.overrides import TorchFunctionMode
 
-from engine.build import READ_HERE, build_loss
+from engine.build import FOR_MODULE, READ_HERE, build_loss, takes
 from engine.checkpoints.architecture import differences, saved_shapes
 from engine.errors import UserError
-from engine.preflight.findings import UNKNOWN, Findings, is_known, select
+from engine.preflight.findings import Findings, is_known, select
 from engine.preflight.monitors import check_monitors
 from engine.preflight.targets import find_target
 from engine.run.failure import MEMORY
@@ -32,9 +33,6 @@ from engine.training.schedule import lr_scheduler_config
 from engine.wording import nearest
 
 Settings = Mapping[str, Any]
-
-HARMLESS = ("callbacks.", "datamodules.", "engine.", "pytorch_lightning.callbacks.")
-"""Modules whose constructors only keep what they are given; any other might open a file or a connection."""
 
 DRAWS = ("normal_", "uniform_", "bernoulli_", "exponential_", "random_", "erfinv_")
 """Methods that give values alone. On the meta device they would import sympy, which takes a second."""
@@ -48,21 +46,28 @@ MISSING = re.compile(r"missing \d+ required .*arguments?: (.*)")
 STEPS = 100
 """Optimizer steps of the training, for schedulers that are to span it."""
 
+OUTPUTS = ("lightning_module.num_classes", "network.num_classes", "network.d_out")
+"""Where a config has the number of the network's outputs."""
+
 
 def rehearse(findings: Findings) -> None:
     """Adds what the constructors refuse, and what only shows when the parts are put together."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they come again
         _make(findings, "trainer", _trainer)
-        for path in ("datamodule", *_members(findings, "callback")):
-            if str(select(findings.values, f"{path}._target_")).startswith(HARMLESS):
-                _make(findings, path)
-        loss = _make(findings, "loss", lambda node: _tried_loss(node, _num_classes(findings.values)))
-        network = _make(findings, "network", _without_weights)
-        module = None
-        given = {"network": network, "loss": loss}
-        if all(made is not None or findings.values.get(part) is None for part, made in given.items()):
-            module = _make(findings, "lightning_module", lambda node: _procedure(node, network, loss))
+        for name in findings.values.get("callback") or ():
+            if str(select(findings.values, f"callback.{name}._target_")).startswith("pytorch_lightning.callbacks."):
+                _make(findings, f"callback.{name}")
+        outputs = next((n for path in OUTPUTS if isinstance(n := select(findings.values, path), int)), None)
+        made = {
+            "network": _make(findings, "network", _without_weights),
+            "loss": _make(findings, "loss", lambda node: _tried_loss(node, outputs)),
+            "optimizer": _make(findings, "optimizer"),
+            "scheduler": _make(findings, "scheduler"),
+        }
+        module, network = None, made["network"]
+        if all(made[part] is not None or findings.values.get(part) is None for part in FOR_MODULE):
+            module = _make(findings, "lightning_module", lambda node: _procedure(node, made))
         _try_optimizer(findings, module)
         if module is not None and network is not None:
             _check_initialization(findings, network)
@@ -72,13 +77,8 @@ def rehearse(findings: Findings) -> None:
             _check_checkpoint(findings, network)
 
 
-def _members(findings: Findings, group: str) -> list[str]:
-    members = findings.values.get(group)
-    return [f"{group}.{name}" for name in members] if isinstance(members, Mapping) else []
-
-
 def _make(findings: Findings, path: str, make: Callable[[Settings], Any] = instantiate) -> Any:
-    """What is made of the settings at `path`; None if they have mistakes, which are noted."""
+    """What is made of the settings at `path`; None where they have mistakes, which are noted."""
     settings = select(findings.values, path)
     if not isinstance(settings, Mapping) or not is_known(settings) or findings.any_below(path):
         return None
@@ -87,19 +87,19 @@ def _make(findings: Findings, path: str, make: Callable[[Settings], Any] = insta
     except Exception as error:
         inner, cause = _cause(error)
         text = " ".join(str(cause).split()) or type(cause).__name__
-        # It wants values, which are not there ahead of the run; or memory, and the run itself says what to lower.
+        # On the meta device it may want values that are not there; memory is no mistake of the config's.
         if re.search(r"\bmeta\b", text, re.IGNORECASE) or MEMORY.search(text):
             return None
         if missing := MISSING.search(text):
             for name in re.findall(r"'(\w+)'", missing[1]):
                 findings.add(f"{path}.{name}", "is missing")
             return None
-        if inner and select(findings.values, f"{path}.{inner}") is not UNKNOWN:
-            path = f"{path}.{inner}"
-        culprit = _culprit(select(findings.values, path), text)
-        if culprit is None and (other := re.match(r"(network|loss)\b", text)):  # what it is put together with
+        if inner and isinstance(part := select(settings, inner), Mapping):
+            path, settings = f"{path}.{inner}", part
+        blamed = culprit(settings, text)
+        if blamed is None and (other := re.match(r"(network|loss)\b", text)):  # what it is put together with
             path = other[1]
-        findings.add(f"{path}.{culprit}" if culprit else path, text if len(text) <= 300 else f"{text[:299]}…")
+        findings.add(f"{path}.{blamed}" if blamed else path, text if len(text) <= 300 else f"{text[:299]}…")
         return None
 
 
@@ -113,39 +113,37 @@ def _cause(error: BaseException) -> tuple[str, BaseException]:
     return inner, error
 
 
-def _culprit(settings: Any, text: str) -> str | None:
-    """The setting that an error is about: its text has `key=value`, the key, or else the value."""
-    keys = [key for key in settings if not str(key).startswith("_")] if isinstance(settings, Mapping) else []
-    named = [key for key in keys if re.search(rf"\b{re.escape(str(key))}\b", text)]
+def culprit(settings: Settings, text: str) -> str | None:
+    """The setting that an error's text names, as it is or in words; else the one whose value, a text, it has."""
+    keys = [key for key in settings if not key.startswith("_")]
+    words = {key: "learning rate" if key == "lr" else key.removesuffix("s") for key in keys}
+    named = [key for key in keys if re.search(rf"\b({re.escape(key)}\b|{words[key]})", text)]
     shown = [key for key in keys if re.search(rf"(?<!\w){re.escape(str(settings[key]))}(?!\w)", text)]
-    zeros = [key for key in keys if settings[key] == 0] if "zero" in text else []  # a ZeroDivisionError
-    exact = [key for key in keys if f"{key}={settings[key]}" in text]
-    return next(iter(exact + named + shown + zeros), None)
+    zeros = [key for key in keys if settings[key] == 0 and "zero" in text]  # a ZeroDivisionError
+    texts = [key for key in shown if isinstance(settings[key], str)]
+    given = [key for key in named if f"{key}=" in text]
+    both = [key for key in named if key in shown]
+    return next((found[0] for found in (given, both, named, texts, zeros) if found), None)
 
 
-# The parts -----------------------------------------------------------------------------------------------------------
+# What is made --------------------------------------------------------------------------------------------------------
 
 
 def _trainer(node: Settings) -> Any:
     trainer = instantiate({**node, "plugins": None}, logger=False, callbacks=[])
     for name in DIVISORS:
-        if getattr(trainer, name) is not None and getattr(trainer, name) < 1:
+        if (count := getattr(trainer, name, None)) is not None and count < 1:
             raise ValueError(f"{name} must be at least 1")
     return trainer
 
 
-def _num_classes(values: Settings) -> int:
-    found = [select(values, f"{part}.num_classes") for part in ("lightning_module", "datamodule", "network")]
-    return next((size for size in found if isinstance(size, int)), 3)
-
-
-def _tried_loss(node: Settings, num_classes: int) -> Any:
+def _tried_loss(node: Settings, outputs: int | None) -> Any:
     """The loss, and of torch's own a value of it: they look at their settings only then."""
     loss = build_loss(node)
-    if not isinstance(loss, _Loss) or not type(loss).__module__.startswith("torch."):
+    if not isinstance(loss, _Loss) or not type(loss).__module__.startswith("torch.") or outputs is None:
         return loss
-    scores, refused = torch.zeros(2, num_classes), None
-    for targets in (torch.zeros(2, dtype=torch.long), torch.zeros(2, num_classes)):
+    scores, refused = torch.zeros(2, outputs), None
+    for targets in (torch.zeros(2, dtype=torch.long), torch.zeros(2, outputs)):
         try:
             loss(scores, targets)
         except TypeError:  # of another number of inputs
@@ -155,10 +153,15 @@ def _tried_loss(node: Settings, num_classes: int) -> Any:
         else:
             return loss
     assert refused is not None
-    raise refused
+    if culprit(node, str(refused)):  # else it is of predictions or targets of another form
+        raise refused
+    return loss
 
 
-def _without_weights(node: Settings) -> nn.Module:
+def _without_weights(node: Settings) -> nn.Module | None:
+    """The network on the meta device; None where it would load weights by other means than our `pretrained`."""
+    if re.search(r"'weights': (?!None)", str(node)):  # torchvision's
+        return None
     settings = {key: value for key, value in node.items() if key not in READ_HERE}
     with torch.device("meta"), _NoDraws():
         network: nn.Module = instantiate(settings | ({"pretrained": False} if "pretrained" in settings else {}))
@@ -173,17 +176,18 @@ class _NoDraws(TorchFunctionMode):
         return next(iter((*args, *kwargs.values()))) if func.__name__ in DRAWS else func(*args, **kwargs)
 
 
-def _procedure(node: Settings, network: nn.Module | None, loss: nn.Module | None) -> Any:
+def _procedure(node: Settings, made: Mapping[str, Any]) -> Any:
     target = find_target(node["_target_"])
     if not issubclass(target, Procedure):  # it may do anything when it is made
         return None
+    parts = {part: made[part] for part in FOR_MODULE if takes(target, part)}
     with _NoDraws():
-        return instantiate({**node, "compile": False}, network=network, loss=loss, optimizer=None, scheduler=None)
+        return instantiate({**node, "compile": False} if "compile" in node else node, **parts)
 
 
 def _try_optimizer(findings: Findings, module: Any) -> None:
-    """On parameters of one number each, in the groups of the real ones."""
-    groups: list[dict[str, Any]] = [{}]
+    """On parameters of the real ones' shapes, without their memory; and the schedule on that."""
+    groups: list[dict[str, Any]] = [{"params": [torch.zeros(1, 1)]}]
     if module is not None:
         try:
             groups = parameter_groups(module.trained_parameters(), module.param_groups)
@@ -191,9 +195,11 @@ def _try_optimizer(findings: Findings, module: Any) -> None:
             findings.add("lightning_module.param_groups", str(error))
 
     def make(node: Settings) -> Optimizer:
-        optimizer: Optimizer = instantiate(node)(
-            [{**group, "params": [nn.Parameter(torch.zeros(1))]} for group in groups]
-        )
+        shaped = [
+            {**group, "params": [nn.Parameter(torch.zeros((), dtype=p.dtype).expand(p.shape)) for p in group["params"]]}
+            for group in groups
+        ]
+        optimizer: Optimizer = instantiate(node)(shaped)
         return optimizer
 
     def make_scheduler(node: Settings) -> Any:
@@ -204,13 +210,11 @@ def _try_optimizer(findings: Findings, module: Any) -> None:
         except UserError as error:
             key, _, text = str(error).partition(": ")
             return findings.add(key.partition("=")[0], text)
-        for _ in range(2):
-            optimizer.step()
+        for _ in range(2 if isinstance(scheduler, LRScheduler) else 0):
             scheduler.step(*([0.0] if isinstance(scheduler, ReduceLROnPlateau) else []))
         return scheduler
 
-    optimizer = _make(findings, "optimizer", make)
-    if optimizer is None:
+    if (optimizer := _make(findings, "optimizer", make)) is None:
         return
     for index, group in enumerate(groups):
         for key in group.keys() - optimizer.defaults.keys() - {"params"}:

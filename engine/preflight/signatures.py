@@ -1,24 +1,17 @@
 """What a `_target_` takes, from its own signature and annotations: names, types, choices and ranges."""
 
+import ast
 import inspect
 import json
-import re
+import textwrap
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from enum import Enum
-from typing import (
-    Annotated,
-    Any,
-    Literal,
-    NamedTuple,
-    Union,
-    get_args,
-    get_origin,
-    get_type_hints,
-)
+from functools import cache
+from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
-from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
-from typing_extensions import is_typeddict
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 BOUNDS = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
 """What annotated_types calls its limits, in words."""
@@ -33,38 +26,50 @@ class Signature(NamedTuple):
 
 
 def signature_of(target: Callable[..., Any]) -> Signature:
-    """The names of a constructor, and those of its base's if it hands its **kwargs on to that; else it takes any other.
+    """A constructor that does nothing with its **kwargs but pass them to its base's also takes the base's names.
 
-    Required are those of the first constructor alone: it may give the others their values itself.
+    Required are the base's as well, but those that the constructor gives it itself.
     """
     hints: dict[str, Any] = {}
     required: list[str] = []
-    for level, function in enumerate(_constructors(target)):
+    given: set[str] = set()
+    for function in _constructors(target):
         try:
             parameters = list(inspect.signature(function).parameters.values())
         except (TypeError, ValueError):  # written in C, without a signature
             return Signature(hints, required, True)
         annotations = type_hints(function)
-        others = ""
+        others = None
         for parameter in parameters[1:] if inspect.isclass(target) else parameters:
             if parameter.kind is parameter.VAR_KEYWORD:
                 others = parameter.name
             elif parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-                hints.setdefault(parameter.name, annotations.get(parameter.name, Any))
-                if level == 0 and parameter.default is parameter.empty:
+                hint = annotations.get(parameter.name, Any)
+                if parameter.default is parameter.empty and parameter.name not in {*hints, *given}:
                     required.append(parameter.name)
-        if not others or not _hands_on(function, others):
-            return Signature(hints, required, bool(others))
+                hints.setdefault(parameter.name, hint if parameter.default is not None else Union[hint, None])  # noqa: UP007
+        if others is None:
+            return Signature(hints, required, False)
+        if (passed := _passed_on(function, others)) is None:
+            break
+        given |= passed
     return Signature(hints, required, True)
 
 
-def _hands_on(function: Any, name: str) -> bool:
-    """Whether a constructor's source calls `super().__init__(…, **name)`."""
+def _passed_on(function: Callable[..., Any], name: str) -> set[str] | None:
+    """What goes to another `__init__` along with the **kwargs `name`; None where these go elsewhere, or are changed."""
     try:
-        source = inspect.getsource(function)
-    except (OSError, TypeError):
-        return False
-    return re.search(rf"super\(.*?\)\.__init__\([^#]*?\*\*{name}\b", source, re.DOTALL) is not None
+        nodes = list(ast.walk(ast.parse(textwrap.dedent(inspect.getsource(function)))))
+    except (OSError, TypeError, SyntaxError):
+        return None
+    calls = [node for node in nodes if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "__init__"]
+    keywords = [keyword for call in calls for keyword in call.keywords]
+    passed = [keyword.value for keyword in keywords if keyword.arg is None]
+    read = [node.value for node in nodes if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load)]
+    uses = [node for node in nodes if isinstance(node, ast.Name) and node.id == name]
+    if not {*uses} & {*passed} or any(use not in passed and use not in read for use in uses):
+        return None
+    return {keyword.arg for keyword in keywords if keyword.arg}
 
 
 def _constructors(target: Any) -> Iterator[Callable[..., Any]]:
@@ -90,37 +95,42 @@ def type_hints(function: Any) -> dict[str, Any]:
 # Values --------------------------------------------------------------------------------------------------------------
 
 
-STRICT = ConfigDict(strict=True, arbitrary_types_allowed=True)
-
-
 def fits(value: Any, hint: Any) -> bool:
     """Whether a config's value (None, bool, number, text, list, mapping) is of the annotated type and in its range.
 
-    Values are read as JSON is: a list may be a tuple, text a path, but a number is no text. What has a `_target_` fits
-    anything, and so does any value where the annotation says nothing about such values.
+    Nothing is converted, but that YAML has lists for tuples and text for paths. What holds a mapping with a `_target_`
+    fits anything, and so does any value where the annotation is not one that pydantic knows.
     """
-    if _has_target(value) or hint is Any:
+    if _holds_target(value) or (adapter := _adapter(hint)) is None:
         return True
-    if is_typeddict(hint):  # pydantic takes typing's only from Python 3.12 on
-        return isinstance(value, Mapping)
-    try:
-        TypeAdapter(hint, config=STRICT).validate_json(json.dumps(value))
-    except ValidationError:
-        return False
-    except (PydanticUserError, TypeError, NameError):  # an annotation that means nothing to it, a value that is unknown
-        return True
-    return True
+    # As JSON, a list may be a tuple and text a path; in Python, a list may be whatever it is an instance of.
+    with suppress(TypeError, ValueError):  # ValidationError is one
+        return _is_still_bool(value, adapter.validate_json(json.dumps(value), strict=True))
+    with suppress(ValidationError):
+        return _is_still_bool(value, adapter.validate_python(value, strict=True))
+    return False
 
 
-def _has_target(value: Any) -> bool:
+def _holds_target(value: Any) -> bool:
     if isinstance(value, Mapping):
-        return "_target_" in value or any(map(_has_target, value.values()))
-    return isinstance(value, list) and any(map(_has_target, value))
+        return "_target_" in value or any(map(_holds_target, value.values()))
+    return isinstance(value, list) and any(map(_holds_target, value))
 
 
-def _is_list(kind: type) -> bool:
-    """Whether a list in YAML can be one; a tensor, which is iterable too, is none."""
-    return issubclass(kind, Iterable) and kind.__module__ in ("builtins", "collections.abc")
+@cache
+def _adapter(hint: Any) -> TypeAdapter[Any] | None:
+    for config in (ConfigDict(arbitrary_types_allowed=True), None):  # a TypedDict refuses any
+        with suppress(Exception):  # of whatever an annotation holds that is no type
+            adapter = TypeAdapter(hint, config=config)
+            with suppress(ValidationError):
+                adapter.validate_python(None)  # a name that leads nowhere shows only now
+            return adapter
+    return None
+
+
+def _is_still_bool(value: Any, validated: Any) -> bool:
+    """False where true was taken for the 1 of a Literal[1]."""
+    return not isinstance(value, bool) or isinstance(validated, bool)
 
 
 # Words ---------------------------------------------------------------------------------------------------------------
@@ -133,7 +143,8 @@ def described(hint: Any) -> str:
     """An annotation in a user's words: `a whole number at least 1, or null`."""
     parts = list(dict.fromkeys(_alternatives(hint)))
     # What only a _target_ makes is of interest where nothing else will do.
-    parts = [part for part in parts if not part.startswith(TARGET)] or parts
+    others = [part for part in parts if not part.startswith(TARGET)]
+    parts = others if {*others} - {"null"} else parts
     choices = [part for part in parts if part.startswith("'")]
     others = [part for part in parts if not part.startswith("'")]
     if choices:
@@ -177,6 +188,11 @@ def _alternatives(hint: Any) -> Iterator[str]:
             yield "text"
         else:
             yield f"{TARGET}{kind.__name__}"
+
+
+def _is_list(kind: type) -> bool:
+    """Whether a list in YAML can be one; a tensor, which is iterable too, is none."""
+    return issubclass(kind, Iterable) and kind.__module__ in ("builtins", "collections.abc")
 
 
 def _plural(words: str) -> str:

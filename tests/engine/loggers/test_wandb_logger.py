@@ -18,3 +18,8 @@ def test_a_second_run_is_not_the_first(tmp_path: Path, monkeypatch: pytest.Monke
     wandb.finish()
     assert identities == ["one", "two"]
     assert len(list(tmp_path.glob("wandb/offline-run-*"))) == 2
+
+
+def test_a_project_is_named_as_the_service_takes_it(tmp_path: Path) -> None:
+    pytest.importorskip("wandb")
+    assert WandbLogger(project="mine/b#1", save_dir=tmp_path, offline=True)._project == "mine-b-1"

@@ -75,6 +75,20 @@ MISTAKES: list[tuple[str, str]] = [
         "trainer.max_epochs=-1: the cosine needs a length: give trainer.max_epochs, or scheduler.interval=step",
     ),
     ("lightning_module.init=foo", "lightning_module.init=foo: unknown initialization 'foo'; choose from"),
+    ("seed=-1", "seed=-1: must be a whole number from 0 to 4,294,967,295"),
+    ("seed=20240101123", "seed=20240101123: must be a whole number from 0 to 4,294,967,295"),
+    (
+        "+loss.weight={_target_:torch.tensor,data:[1.,1.,1.]}",
+        "loss.weight: .*weight tensor should be defined either for all 2 classes",
+    ),
+    (
+        "+callback.x={_target_:pytorch_lightning.callbacks.EarlyStopping,monitor:val/acc,mode:maxx}",
+        "callback.x.mode=maxx",
+    ),
+    (
+        "monitor.metric=train/loss monitor.mode=min trainer.check_val_every_n_epoch=2",
+        "monitor.metric=train/loss: the best epoch is chosen at validations alone, every 2 epochs: give trainer.check",
+    ),
     # Names
     ("+optimizer.lrr=1", "optimizer.lrr=1: torch.optim.SGD takes no lrr; did you mean lr?"),
     (
@@ -117,6 +131,14 @@ MISTAKES: list[tuple[str, str]] = [
     ),
     ("network=two_layer", "network.d_in=.*: refers to datamodule.d_in, which is not there"),
     ("network=lenet", "network: LeNet has no backbone to freeze"),
+    ("datamodule=cifar10", "cache=true: features are of photos, and CIFAR10 has no digest (PhotoData in "),
+    ("experiment=transfer_cross_validation cache=false", "cache=false: CrossValidator needs data with num_folds, and "),
+    ("+trainer.enable_progress_bar=false", "trainer.enable_progress_bar=false: the run has callback.progress_bar"),
+    ("+trainer.enable_checkpointing=false", "trainer.enable_checkpointing=false: the run has callback."),
+    (
+        "+callback.rich={_target_:pytorch_lightning.callbacks.RichProgressBar}",
+        "callback.rich: callback.progress_bar is a progress bar too: give ~callback.progress_bar",
+    ),
     ("run_dir=elsewhere", "run_dir=elsewhere: follows hydra.run.dir: give that instead"),
     (
         f'{FINETUNE} lightning_module.param_groups=[{{pattern:"^hed"}}]',
