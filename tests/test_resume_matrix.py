@@ -14,7 +14,7 @@ import torch
 from torch.optim import lr_scheduler
 
 from engine.checkpoints.checkpoint_io import load_checkpoint
-from tests.conftest import Train, metrics_of
+from tests.conftest import RunTrain, Train, metrics_of
 
 EPOCHS, DONE, RATE = 4, 2, 0.05
 SIZE, BATCH = 1257, 64  # digits' training examples; a batch
@@ -72,7 +72,7 @@ def in_epoch(batch: int) -> int:
 
 
 def rates(schedule: str, *, rate: float, epochs: int, batch: int) -> dict[int, float]:
-    """The rate after each optimizer step of a training whose first DONE epochs had batches of BATCH, as it is logged."""
+    """The logged rate after each optimizer step of a training whose first DONE epochs had batches of BATCH."""
     sizes = [in_epoch(BATCH)] * DONE + [in_epoch(batch)] * (epochs - DONE)
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=rate)
     _, make, by_step = SCHEDULES[schedule]
@@ -82,9 +82,11 @@ def rates(schedule: str, *, rate: float, epochs: int, batch: int) -> dict[int, f
     for size in sizes:
         for done in range(1, size + 1):
             step += 1
-            if by_step or done == size:
+            if by_step or (done == size and schedule != "plateau"):
                 scheduler.step()
             found[step] = optimizer.param_groups[0]["lr"]
+        if schedule == "plateau":  # after the epoch's validation
+            scheduler.step()
     return found
 
 
@@ -122,9 +124,22 @@ def interrupted(run: Path, directory: Path) -> Path:
     return directory
 
 
-@pytest.mark.parametrize("change", CHANGES)
-@pytest.mark.parametrize("schedule", SCHEDULES)
-def test_cell(schedule: str, change: str, straight: Callable[[str], Path], train_here: Train, tmp_path: Path) -> None:
+CELLS = [
+    pytest.param(schedule, change, marks=[pytest.mark.slow] if change == "processes" and schedule != "cosine" else [])
+    for schedule in SCHEDULES
+    for change in CHANGES
+]
+
+
+@pytest.mark.parametrize(("schedule", "change"), CELLS)
+def test_cell(
+    schedule: str,
+    change: str,
+    straight: Callable[[str], Path],
+    train_here: Train,
+    run_train: RunTrain,
+    tmp_path: Path,
+) -> None:
     whole = straight(schedule)
     assert logged(whole) == pytest.approx(rates(schedule, rate=RATE, epochs=EPOCHS, batch=BATCH))
     directory = interrupted(whole, tmp_path / ("moved" if change == "moved" else "run"))
@@ -136,15 +151,18 @@ def test_cell(schedule: str, change: str, straight: Callable[[str], Path], train
     elif change == "batch":
         batch, given = 2 * BATCH, (f"datamodule.batch_size={2 * BATCH}",)
     elif change == "processes":
-        given = ("trainer.devices=2", "trainer.strategy=ddp_fork")
+        batch = 2 * BATCH  # each has a batch of its own
+        given = ("trainer.devices=2", "trainer.strategy=ddp")
     elif change == "logger":
         given = ("logger=[csv,tensorboard]",)
-    train_here(tmp_path, f"resume={directory}", *given)
+    if change == "processes":
+        ended = run_train(f"resume={directory}", *given, cwd=tmp_path)
+        assert ended.returncode == 0, ended.stderr
+    else:
+        train_here(tmp_path, f"resume={directory}", *given)
 
     metrics, found = metrics_of(directory), logged(directory)
     assert (metrics["status"], metrics["epochs"]) == ("completed", epochs)
-    if change == "processes":
-        batch = BATCH  # which is for both together
     expected = rates(schedule, rate=rate, epochs=epochs, batch=batch)
     done = DONE * in_epoch(BATCH)
     if schedule == "plateau" and change == "rate":  # a new rate is where the plateaus to come start from

@@ -36,7 +36,7 @@ def job_line(row: Row, ended: int, total: int) -> str:
 def print_sweep(sweep: Sweep) -> None:
     """The groups of jobs, best first; what failed, and why; what to do next."""
     console, groups = Console(soft_wrap=True, highlight=False), group_by_seed(sweep.jobs.values())
-    counts = Counter(row.status for row in sweep.jobs.values())
+    counts: Counter[str] = Counter(row.status for row in sweep.jobs.values())
     listed = ", ".join(f"{counts[s]} {s}" for s in STATUSES if counts[s])
     console.print(f"{len(sweep.jobs)} {'job' if len(sweep.jobs) == 1 else 'jobs'}: {listed}")
     if groups:

@@ -1,5 +1,6 @@
 """Learning rate schedules: what the config says about one, made into what Lightning takes."""
 
+import math
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
@@ -69,7 +70,10 @@ def step_at_epoch_end(
 
 
 def training_steps(trainer: Trainer, *, in_chunks: bool) -> int:
-    """Optimizer steps of the whole training. UserError where the Trainer and the data do not say how many."""
+    """Optimizer steps of the whole training, those that are done included, whatever size their epochs had.
+
+    UserError if the Trainer and the data do not say how many.
+    """
     steps: float = trainer.max_steps
     if trainer.max_epochs != -1 or steps == -1:  # otherwise Lightning may have no data yet, and needs none
         steps = trainer.estimated_stepping_batches
@@ -79,9 +83,14 @@ def training_steps(trainer: Trainer, *, in_chunks: bool) -> int:
             f"trainer.max_epochs={trainer.max_epochs}, trainer.max_steps={trainer.max_steps}: a schedule over "
             f"the whole training needs its number of steps: give {wanted}."
         )
-    if not in_chunks or trainer.max_epochs == -1:
+    if trainer.max_epochs in (-1, None):
         return int(steps)
     loader: Any = trainer.train_dataloader
-    in_epoch = min(loader.num_batches, int(trainer.num_training_batches) * loader.chunk)
-    in_all = in_epoch * (trainer.max_epochs or 1)
+    if in_chunks:
+        in_epoch = min(loader.num_batches, int(trainer.num_training_batches) * loader.chunk)
+    else:
+        in_epoch = math.ceil(int(trainer.num_training_batches) / trainer.accumulate_grad_batches)
+    begun = trainer.fit_loop.epoch_loop.batch_progress.current.processed * (loader.chunk if in_chunks else 1)
+    before = trainer.global_step - begun // trainer.accumulate_grad_batches  # epochs that may have had other sizes
+    in_all = before + in_epoch * (trainer.max_epochs - trainer.current_epoch)
     return in_all if trainer.max_steps == -1 else min(in_all, trainer.max_steps)
