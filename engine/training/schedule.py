@@ -90,7 +90,8 @@ def training_steps(trainer: Trainer, *, in_chunks: bool) -> int:
         in_epoch = min(loader.num_batches, int(trainer.num_training_batches) * loader.chunk)
     else:
         in_epoch = math.ceil(int(trainer.num_training_batches) / trainer.accumulate_grad_batches)
-    begun = trainer.fit_loop.epoch_loop.batch_progress.current.processed * (loader.chunk if in_chunks else 1)
+    progress: Any = trainer.fit_loop.epoch_loop.batch_progress.current
+    begun = progress.processed * (loader.chunk if in_chunks else 1)
     before = trainer.global_step - begun // trainer.accumulate_grad_batches  # epochs that may have had other sizes
     in_all = before + in_epoch * (trainer.max_epochs - trainer.current_epoch)
     return in_all if trainer.max_steps == -1 else min(in_all, trainer.max_steps)
