@@ -31,6 +31,6 @@ def layout(module: Any) -> Layout:
         "optimization": {
             "learning rate": ["Multiline", ["train/lr"]],
             "gradient norm": ["Multiline", ["train/grad_norm"]],
-            "images a second": ["Multiline", ["train/images_per_second"]],
+            "images per second": ["Multiline", ["train/images_per_second"]],
         },
     }

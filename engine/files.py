@@ -94,7 +94,7 @@ def new_folder(target: Path, fill: Callable[[Path], None]) -> Path:
                 aside.replace(target)
     except OSError as error:
         raise DataError(
-            f"{target} cannot be written ({error}): choose a folder with room that you may write."
+            f"{target} cannot be written ({error}): choose a writable folder with free space."
         ) from error
     return target
 

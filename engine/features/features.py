@@ -114,7 +114,7 @@ class Features(LightningDataModule):
             self._compute_rows(Subset(Views(photos, array.shape[1], self.view_seed), rows), array)
         pictures = sum(array.shape[0] * array.shape[1] for array in arrays.values())
         seconds = time.monotonic() - started
-        logger.info("Features of %d pictures: %.1f s, %.0f a second.", pictures, seconds, pictures / seconds)
+        logger.info("Features of %d images: %.1f s, %.0f per second.", pictures, seconds, pictures / seconds)
 
     def _compute_rows(self, views: Dataset[Tensor], array: Tensor) -> None:
         loader = DataLoader(views, batch_size=READ_AT_ONCE, num_workers=self.photos.num_workers)

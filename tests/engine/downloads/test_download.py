@@ -257,7 +257,7 @@ def test_wrong_file_in_the_place_is_named_and_kept(server: Server, dest: Path) -
 
 def test_folder_in_the_place_is_named(server: Server, dest: Path) -> None:
     dest.mkdir(parents=True)
-    with pytest.raises(DataError, match=r"set\.zip is a folder where a file of 256,000 bytes was expected"):
+    with pytest.raises(DataError, match=r"set\.zip is a folder, but a file of 256,000 bytes was expected"):
         fetch(server, dest)
     assert server.requests == []
 
@@ -276,7 +276,7 @@ def test_unwritable_place_is_named(server: Server, tmp_path: Path) -> None:
 
 
 def test_full_disk_is_told_and_the_download_goes_on_when_there_is_room(server: Server, dest: Path) -> None:
-    with pytest.raises(DataError, match=rf"{dest} cannot be written \(.*File too large.*\): .* with room"), full_disk():
+    with pytest.raises(DataError, match=rf"{dest} cannot be written \(.*File too large.*\): .* with free space"), full_disk():
         fetch(server, dest)
     assert not dest.exists()
     have = part_of(dest).stat().st_size
