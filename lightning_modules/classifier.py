@@ -17,10 +17,10 @@ ONE_HOT = "estimates of a one-hot vector (clamped to [0, 1] and divided by their
 
 
 class Classifier(Procedure):
-    """One label per example: the network's outputs are (N, num_classes), targets are indices (N,).
-    What the outputs mean follows from the loss: a one-hot vector for OneHotMSELoss, log-probabilities for NLLLoss,
-    logits for any other. Logs `split/acc`, the share of right answers, and on validation and test data
-    `split/acc_<class>`, each class's own.
+    """One label per example: the network's outputs are (N, num_classes), targets are class indices (N,).
+
+    The loss determines what the outputs mean: estimates of a one-hot vector for OneHotMSELoss, log-probabilities for
+    NLLLoss, logits otherwise. Logs `split/acc` and, on validation and test data, `split/acc_<class>`.
     """
 
     several = False
@@ -34,19 +34,19 @@ class Classifier(Procedure):
         self.test_metrics = MetricCollection(self.overall_metrics() | self.detailed_metrics(), prefix="test/")
 
     def probabilities(self, outputs: Tensor) -> Tensor:
-        """The network's outputs (N, num_classes) as probabilities in [0, 1], each row's sum 1."""
+        """Converts the network's outputs (N, num_classes) to probabilities in [0, 1] whose rows sum to 1."""
         if self.outputs != ONE_HOT:
-            return outputs.softmax(1)  # of log-probabilities these are the exponentials
-        # The small term keeps the order of what the clamp makes equal, and the sum above 0.
+            return outputs.softmax(1)  # equals exp for log-probabilities
+        # The small term keeps the order of values that the clamp makes equal, and the sum above 0.
         shares = outputs.clamp(0, 1) + 1e-6 * outputs.softmax(1)
         return shares / shares.sum(1, keepdim=True)
 
     def overall_metrics(self) -> dict[str, Any]:
-        """What is kept on every split."""
+        """Metrics for every split."""
         return {"acc": MulticlassAccuracy(self.num_classes, average="micro", validate_args=False)}
 
     def detailed_metrics(self) -> dict[str, Any]:
-        """What is kept on validation and test data besides; `name_` gives one value per class (class_metric)."""
+        """Additional metrics for validation and test data; `name_` has one value per class (class_metric)."""
         return {"acc_": MulticlassAccuracy(self.num_classes, average=None, validate_args=False)}
 
     def metrics(self, split: str) -> MetricCollection:

@@ -168,7 +168,7 @@ def test_page_in_the_place_of_the_file_is_refused(server: Server, dest: Path, an
 
 def test_page_that_calls_itself_an_archive_is_refused(server: Server, dest: Path) -> None:
     server.content = PAGE + b" " * (len(CONTENT) - len(PAGE))
-    assert_refused(server, dest, "an HTML page, where")
+    assert_refused(server, dest, "an HTML page, but")
 
 
 def test_page_does_not_cost_the_part_that_was_fetched(server: Server, dest: Path) -> None:
@@ -276,7 +276,10 @@ def test_unwritable_place_is_named(server: Server, tmp_path: Path) -> None:
 
 
 def test_full_disk_is_told_and_the_download_goes_on_when_there_is_room(server: Server, dest: Path) -> None:
-    with pytest.raises(DataError, match=rf"{dest} cannot be written \(.*File too large.*\): .* with free space"), full_disk():
+    with (
+        pytest.raises(DataError, match=rf"{dest} cannot be written \(.*File too large.*\): .* free space"),
+        full_disk(),
+    ):
         fetch(server, dest)
     assert not dest.exists()
     have = part_of(dest).stat().st_size
