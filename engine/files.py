@@ -93,9 +93,7 @@ def new_folder(target: Path, fill: Callable[[Path], None]) -> Path:
                 _fill_aside(aside, fill)
                 aside.replace(target)
     except OSError as error:
-        raise DataError(
-            f"{target} cannot be written ({error}): choose a writable folder with free space."
-        ) from error
+        raise DataError(f"{target} cannot be written ({error}): choose a writable folder with free space.") from error
     return target
 
 

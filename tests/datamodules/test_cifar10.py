@@ -125,7 +125,7 @@ def test_another_test_file_makes_it_local(official):
 def test_an_altered_training_file_is_refused_by_name(official):
     with (official / "data_batch_4.bin").open("r+b") as file:
         file.write(b"\x05\x06\x07")
-    with pytest.raises(DataError, match=r"data_batch_4\.bin is cut off or altered"):
+    with pytest.raises(DataError, match=r"data_batch_4\.bin is truncated or altered"):
         build(official.parent).setup("fit")
 
 
