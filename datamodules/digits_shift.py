@@ -64,7 +64,7 @@ class DigitsShift(Digits):
         return torch.randperm(len(self.target), generator=keyed_generator(self.seed, epoch, 2))
 
     def first_training_batch(self, limit: int) -> tuple[Tensor, Tensor]:
-        """At most `limit` digits, alternately source and target, and the labels of both (training uses the source's)."""
+        """At most `limit` digits, alternately source and target, and the labels of both."""
         indices = torch.arange(limit // 2)
         sources, labels = self.splits["train"]
         pairs = self.train_transform()(sources[indices], indices, 0)

@@ -79,7 +79,7 @@ def test_no_validation_images_if_none_are_wanted(drawn, tmp_path):
 @pytest.mark.usefixtures("_offline")
 def test_without_a_stand_in_it_stops_with_what_to_do(tmp_path):
     with pytest.raises(
-        DataError, match=r"cifar-10-batches-bin does not exist, and no network.* Or give datamodule.data_dir=DIR"
+        DataError, match=r"cifar-10-batches-bin does not exist, and no network.* Or set datamodule.data_dir=DIR"
     ):
         build(tmp_path, stand_in=False).prepare_data()
     assert not (tmp_path / "stand-in").exists()
