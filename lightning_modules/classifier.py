@@ -30,6 +30,7 @@ class Classifier(Procedure):
     """
 
     several = False
+    follows_chunks = True
 
     def __init__(
         self,
