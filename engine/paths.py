@@ -39,7 +39,11 @@ def refuse_unwritable(argv: list[str]) -> None:
     Hydra, which makes it before anything of ours runs, would show a traceback.
     """
     for argument in argv:
-        key, _, value = argument.partition("=")
+        key, _, value = argument.lstrip("+").partition("=")
+        if key == "hydra.job.chdir" and value.lower() not in ("false", "null"):
+            raise UserError(
+                f"{argument}: paths start where the command is given, so no run changes folder: leave it out."
+            )
         if key not in ("hydra.run.dir", "hydra.sweep.dir") or "${" in value:
             continue
         place = Path(value.strip("\"'")).absolute()

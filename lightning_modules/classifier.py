@@ -1,12 +1,14 @@
 """Supervised classification."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import Tensor, nn
-from torchmetrics import MetricCollection
+from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
+from engine.errors import UserError
+from engine.training.accounted_module import Outcome
 from engine.training.procedure import Procedure
 from engine.wording import class_metric
 from losses.one_hot_mse import OneHotMSELoss
@@ -21,13 +23,27 @@ class Classifier(Procedure):
 
     The loss determines what the outputs mean: estimates of a one-hot vector for OneHotMSELoss, log-probabilities for
     NLLLoss, logits otherwise. Logs `split/acc` and, on validation and test data, `split/acc_<class>`.
+
+    Args:
+        metrics: additional metrics by name, for validation and test data (conf/metrics).
+        mix: mixes a batch of training images and labels (conf/mix); `train/acc` uses the original labels.
     """
 
     several = False
+    follows_chunks = True
 
-    def __init__(self, *, num_classes: int, **procedure: Any) -> None:
+    def __init__(
+        self,
+        *,
+        num_classes: int,
+        metrics: Mapping[str, Metric] | None = None,
+        mix: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None,
+        **procedure: Any,
+    ) -> None:
         super().__init__(**procedure)
         self.num_classes = num_classes
+        self.more_metrics = dict(metrics or {})
+        self.mix = mix
         self.outputs = _meaning(self.loss)
         self.train_metrics = MetricCollection(self.overall_metrics(), prefix="train/")
         self.val_metrics = MetricCollection(self.overall_metrics() | self.detailed_metrics(), prefix="val/")
@@ -41,13 +57,24 @@ class Classifier(Procedure):
         shares = outputs.clamp(0, 1) + 1e-6 * outputs.softmax(1)
         return shares / shares.sum(1, keepdim=True)
 
+    def compute(self, batch: Any) -> Outcome:
+        if self.mix is None or not self.training:
+            return super().compute(batch)
+        inputs, labels = batch
+        if inputs.ndim != 4:
+            raise UserError("lightning_module.mix needs images, not cached features: set cache=false.")
+        inputs, shares = self.mix(inputs, labels)
+        predictions = self(inputs)
+        return Outcome(self.compared(predictions, shares), predictions, labels)
+
     def overall_metrics(self) -> dict[str, Any]:
         """Metrics for every split."""
         return {"acc": MulticlassAccuracy(self.num_classes, average="micro", validate_args=False)}
 
     def detailed_metrics(self) -> dict[str, Any]:
         """Additional metrics for validation and test data; `name_` has one value per class (class_metric)."""
-        return {"acc_": MulticlassAccuracy(self.num_classes, average=None, validate_args=False)}
+        more = {name: metric.clone() for name, metric in self.more_metrics.items()}
+        return {"acc_": MulticlassAccuracy(self.num_classes, average=None, validate_args=False)} | more
 
     def metrics(self, split: str) -> MetricCollection:
         metrics = {"train": self.train_metrics, "val": self.val_metrics, "test": self.test_metrics}[split]

@@ -32,7 +32,7 @@ class MultilabelClassifier(Classifier):
 
     def detailed_metrics(self) -> dict[str, Any]:
         precision = MultilabelAveragePrecision(self.num_classes, average="macro", validate_args=False)
-        return {"map": precision} | self._at_threshold(None, "_")
+        return {"map": precision} | self._at_threshold(None, "_") | {n: m.clone() for n, m in self.more_metrics.items()}
 
     def _at_threshold(self, average: Any, suffix: str) -> dict[str, Any]:
         kinds = {"acc": MultilabelAccuracy, "f1": MultilabelF1Score}

@@ -6,6 +6,7 @@ import logging
 import os
 import secrets
 import shutil
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,10 @@ logger = logging.getLogger(__name__)
 
 MARK = b"sha256:"
 TRAILER = len(MARK) + hashlib.sha256().digest_size
+
+
+TEMPORARY = ".temp.ckpt"
+"""With it, processes that Lightning forked or spawned hand the trained weights back (launchers/multiprocessing.py)."""
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -48,6 +53,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         super().remove_checkpoint(path)
 
     def _require_inside(self, path: Path) -> None:
+        if path.name == TEMPORARY and path.is_relative_to(tempfile.gettempdir()):
+            return
         folders = self.folders() if self.folders else [Path(path.absolute().anchor)]
         if not any(path.resolve().is_relative_to(Path(folder).resolve()) for folder in folders):
             raise UserError(f"{path} is not in {folders[-1]}, where its checkpoints belong: give another filename.")

@@ -14,7 +14,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 
 from engine.checkpoints.continuation import curve_sizes
 from engine.loggers.csv_logger import CSVLogger
-from engine.stop import Interrupted
+from engine.stop import Interrupted, stop
 from engine.training.step_counter import StepCounter
 
 STOPPING = (signal.SIGTERM, signal.SIGINT)
@@ -60,7 +60,8 @@ class LastCheckpoint(Checkpoint):
         self._steps.start(trainer)
         self._saved_step, self._saved_at = trainer.global_step, time.monotonic()
         if threading.current_thread() is threading.main_thread():
-            self._handlers = {number: signal.signal(number, self._note) for number in STOPPING}
+            asking = [*STOPPING, *([signal.SIGUSR1] if signal.getsignal(signal.SIGUSR1) is stop else [])]
+            self._handlers = {number: signal.signal(number, self._note) for number in asking}
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self._signal is not None:

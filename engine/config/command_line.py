@@ -17,6 +17,7 @@ from engine.run.allowlist import read_run_config
 from engine.run.gate import require_plain
 from engine.run.locations import check_arguments
 from engine.run.outcome import read_json
+from engine.stop import queued_again
 
 CONFIG_OPTIONS = ("--config-path", "-cp", "--config-name", "-cn")
 
@@ -119,7 +120,8 @@ def _unquoted(value: str) -> str:
 def rewrite_arguments() -> None:
     """Puts the rewritten command line in the place of the given one; on a user's mistake prints it and exits with 1."""
     try:
-        argv = options_first(sys.argv[1:])
+        before = queued_again()  # a job of SLURM that starts again, with the same command line
+        argv = [f"resume={before}"] if before else options_first(sys.argv[1:])
         overrides = get_args_parser().parse_known_args(argv)[0].overrides
         if mistake := misread(overrides):
             raise UserError(mistake)

@@ -17,6 +17,9 @@ LISTS = ("logger", "callback")
 
 NONE = ("null", "none", "None", "false", "False")
 
+NAMES = ("data_dir", "cache_dir", "name")
+"""Keys whose values are names: a folder may be called 2024, yes or null."""
+
 ODD = re.compile(r"[^\w./:+\-$%\\*@?|\[\]{},'\"~]", re.ASCII)
 """Characters that Hydra's grammar takes in quotes alone, outside its functions."""
 
@@ -63,13 +66,14 @@ def readable(override: str) -> str:
     bare = value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'" else value
     if bare == "~" or bare.startswith("~/"):
         return f"{key}={quoted(os.path.expanduser(bare))}"  # noqa: PTH111 (which raises where there is no home)
-    if not ODD.search(value) or re.search(r"[\[\]{},'\"$]", value):
+    is_name = key.rpartition(".")[2] in NAMES
+    if not (ODD.search(value) or is_name) or re.search(r"[\[\]{},'\"$]", value):
         return override
     try:
-        OverridesParser.create().parse_override(override)
+        read = OverridesParser.create().parse_override(override).value()
     except HydraException:
         return f"{key}={quoted(value)}"
-    return override
+    return f"{key}={quoted(value)}" if is_name and isinstance(read, bool | int | float | None) else override
 
 
 def misread(overrides: Sequence[str]) -> str | None:

@@ -3,7 +3,6 @@
 import gc
 import io
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -18,7 +17,6 @@ from engine.config.command_line import rewrite_arguments
 from engine.config.help import train_help
 from engine.config.resolvers import register_resolvers
 from engine.errors import UserError
-from engine.paths import ROOT
 from engine.startup import quick_imports
 
 TRACE = ("debug=trace", "+debug=trace")
@@ -26,10 +24,6 @@ TRACE = ("debug=trace", "+debug=trace")
 
 def start(main: Callable[[], Any]) -> None:
     """train.py, from its command line."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # until a run handles it: nothing needs to be saved, or told
-    # No process that is started from here on may take modules from the current folder, as `python -c` would.
-    os.environ["PYTHONSAFEPATH"] = "1"
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal may know no more than ASCII
             stream.reconfigure(errors="replace")

@@ -58,7 +58,7 @@ def rehearse(findings: Findings) -> None:
         for name in findings.values.get("callback") or ():
             if str(select(findings.values, f"callback.{name}._target_")).startswith("pytorch_lightning.callbacks."):
                 _make(findings, f"callback.{name}")
-        outputs = next((n for path in OUTPUTS if isinstance(n := select(findings.values, path), int)), None)
+        outputs = next((n for path in OUTPUTS if isinstance(n := select(findings.values, path), int) and n > 0), None)
         made = {
             "network": _make(findings, "network", _without_weights),
             "loss": _make(findings, "loss", lambda node: _tried_loss(node, outputs)),

@@ -51,7 +51,7 @@ def prediction_file(path: Path, classes: Sequence[str]) -> Iterator[Write]:
         raise UserError(f"output={path}: give a file that ends in {' or '.join(FORMATS)}.")
     path.parent.mkdir(parents=True, exist_ok=True)
     # A path that is no UTF-8 keeps its bytes.
-    with replacing(path) as raw, io.TextIOWrapper(raw, "utf-8", errors="surrogateescape", newline="") as file:
+    with replacing(path) as raw:
+        file = io.TextIOWrapper(raw, "utf-8", errors="surrogateescape", newline="")
         yield FORMATS[path.suffix](file, classes)
-        file.flush()
-        file.detach()
+        file.detach()  # flushed; whoever opened the file below it closes it

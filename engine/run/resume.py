@@ -66,7 +66,9 @@ class Resume(Callback):
     follows_chunks = True  # engine/training/chunks.py
 
     def __init__(self, cfg: DictConfig) -> None:
-        self.cfg, self.directory = cfg, Path(cfg.run_dir)
+        self.directory = Path(cfg.run_dir)
+        # Plain values alone: other processes may get this object, and know no resolver of Hydra's.
+        self._config, self._text = resolved(cfg), stored(cfg)
         self.committed = False
         self.curves: Curves | None = None
         self._schedules: list[dict[str, Any]] = []
@@ -74,7 +76,7 @@ class Resume(Callback):
         complete_pending(self.directory)
         before = read_run_config(self.directory, f"resume={self.directory}", to_compare=True)
         before.run_dir = cfg.run_dir
-        old, new = flat(resolved(before)), flat(resolved(cfg))
+        old, new = flat(resolved(before)), flat(self._config)
         keys = [key for key in {**old, **new} if key.partition(".")[0] not in ABOUT_THE_PROCESS]
         self.changes = {k: (old.get(k), new.get(k)) for k in keys if old.get(k) != new.get(k)}
         last = self.directory / "checkpoints" / "last.ckpt"
@@ -101,7 +103,7 @@ class Resume(Callback):
     # Refusals --------------------------------------------------------------------------------------------------------
 
     def _refuse_what_cannot_be(self) -> None:
-        trainer = self.cfg.trainer
+        trainer = self._config["trainer"]
         is_done = outcome(self.directory).get("status") in ("completed", "pruned")
         for key, done in (("max_epochs", self.epochs), ("max_steps", self.steps)):
             end = trainer.get(key)
@@ -173,7 +175,7 @@ class Resume(Callback):
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         if not self.committed and trainer.is_global_zero:
-            replace_text(self.directory / PENDING, stored(self.cfg))
+            replace_text(self.directory / PENDING, self._text)
 
     def saved(self, path: Path) -> None:
         """Called after each checkpoint that was saved: from the first `last.ckpt` on, the run is the changed one."""
@@ -184,7 +186,7 @@ class Resume(Callback):
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not self.committed and trainer.is_global_zero:  # no callback saves a last.ckpt
             self.committed = True
-            replace_text(self.directory / "config.yaml", stored(self.cfg))
+            replace_text(self.directory / "config.yaml", self._text)
 
     def undo(self) -> None:
         """After a failure before the first save: the directory is as it was."""
@@ -211,9 +213,10 @@ class Resume(Callback):
 
     def _change_callbacks(self, trainer: Any, states: dict[str, Any]) -> None:
         """Changed settings win over those that a callback keeps in its state."""
-        for name in {key.split(".")[1] for key in self._changes_in("callback")} & set(self.cfg.callback):
-            target = self.cfg.callback[name].get("_target_")
-            alike = [other for other in self.cfg.callback if self.cfg.callback[other].get("_target_") == target]
+        for name in {key.split(".")[1] for key in self._changes_in("callback")} & set(self._config["callback"]):
+            members = self._config["callback"]
+            target = members[name].get("_target_")
+            alike = [other for other in members if members[other].get("_target_") == target]
             class_name = str(target).rpartition(".")[2]
             callbacks = [c for c in trainer.callbacks if type(c).__name__ == class_name]
             if len(callbacks) != len(alike):

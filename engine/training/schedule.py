@@ -83,7 +83,7 @@ def training_steps(trainer: Trainer, *, in_chunks: bool) -> int:
             f"trainer.max_epochs={trainer.max_epochs}, trainer.max_steps={trainer.max_steps}: a schedule over "
             f"the whole training needs its number of steps: give {wanted}."
         )
-    if trainer.max_epochs in (-1, None):
+    if trainer.max_epochs in (-1, None) or not math.isfinite(trainer.num_training_batches):
         return int(steps)
     loader: Any = trainer.train_dataloader
     if in_chunks:

@@ -72,3 +72,9 @@ def test_an_interactive_slurm_shell_is_one_process(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("SLURM_NTASKS", "4")
     monkeypatch.setenv("SLURM_JOB_NAME", "interactive")
     assert Path(new_run_directory(str(tmp_path))).is_dir()
+
+
+def test_no_run_changes_folder() -> None:
+    with pytest.raises(UserError, match=r"hydra\.job\.chdir=true: paths start where the command is given"):
+        refuse_unwritable(["hydra.job.chdir=true"])
+    refuse_unwritable(["hydra.job.chdir=false"])

@@ -61,7 +61,7 @@ def digests(experiment: str, checkout: Path, folder: Path) -> dict[str, str]:
     command = [sys.executable, str(checkout / "train.py"), f"experiment={experiment}", f"hydra.run.dir={run}"]
     closed = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), CLOSED)
     empty = {"TORCH_HOME": str(folder / "torch"), "HF_HOME": str(folder / "huggingface"), "HF_HUB_OFFLINE": "1"}
-    environment = {**os.environ, **closed, **empty, "OMP_NUM_THREADS": "1", "PYTHONPATH": ""}
+    environment = {**os.environ, **closed, **empty, "OMP_NUM_THREADS": "1", "PYTHONPATH": "", "PYTHONSAFEPATH": ""}
     done = subprocess.run([*command, *SHORT, *overrides], cwd=folder, env=environment, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"{experiment} ended with exit code {done.returncode}:\n{done.stdout}{done.stderr}")
