@@ -16,7 +16,7 @@ def stratified_folds(labels: Tensor, num_folds: int, *, seed: int, repeat: int) 
     smallest = int(labels.bincount().min())
     if not 2 <= num_folds <= smallest:
         raise DataError(
-            f"num_folds is {num_folds}: give at least 2, and at most {smallest}, the size of the smallest class."
+            f"num_folds is {num_folds}, but must be at least 2 and at most {smallest}, the size of the smallest class."
         )
     shuffled = torch.randperm(len(labels), generator=keyed_generator(seed, repeat))
     by_class = shuffled[labels[shuffled].argsort(stable=True)]

@@ -27,7 +27,7 @@ def stratified_split(labels: Tensor, val_size: int | float, *, seed: int) -> tup
 def _of_number(labels: Tensor, val_size: int) -> Tensor:
     """Number of validation examples per class, `val_size` in total."""
     if not 0 <= val_size <= len(labels):
-        raise DataError(f"A split of {val_size} examples cannot be drawn from {len(labels)}: give 0 to {len(labels)}.")
+        raise DataError(f"A split of {val_size} examples cannot be drawn from {len(labels)}: use 0 to {len(labels)}.")
     shares = torch.bincount(labels).double() * val_size / max(1, len(labels))
     counts = shares.floor().long()
     counts[(shares - counts).argsort(descending=True, stable=True)[: val_size - int(counts.sum())]] += 1
@@ -37,7 +37,7 @@ def _of_number(labels: Tensor, val_size: int) -> Tensor:
 def _of_share(labels: Tensor, share: float) -> Tensor:
     """Number of validation examples per class."""
     if not 0 < share < 1:
-        raise DataError(f"A fraction of {share} cannot be split off: give datamodule.val_fraction between 0 and 1.")
+        raise DataError(f"A fraction of {share} cannot be split off: set datamodule.val_fraction between 0 and 1.")
     sizes = torch.bincount(labels)
     if (sizes == 1).any():
         label = int((sizes == 1).nonzero()[0])

@@ -51,7 +51,7 @@ class TensorDataLoader:
         if len({len(tensor) for tensor in tensors}) != 1:
             raise ValueError(f"tensors differ in length: {[len(tensor) for tensor in tensors]}")
         if batch_size < 1 or chunk < 1:
-            raise ValueError(f"batch_size and chunk are at least 1, not {batch_size} and {chunk}")
+            raise ValueError(f"batch_size and chunk must be at least 1, not {batch_size} and {chunk}")
         self.tensors, self.transform = tensors, transform
         self.batch_size, self.chunk, self.drop_last = batch_size, chunk, drop_last
         self.shuffle, self.seed = shuffle, seed

@@ -49,7 +49,7 @@ class OfficialData:
             return
         real = data_dir / self.folder
         if os.path.lexists(real):  # the user expects real data here, not a stand-in
-            raise DataError(f"{real} is a file or a dangling link, where a folder was expected: fix or remove it.")
+            raise DataError(f"{real} is a file or a dangling link, but a folder was expected: fix or remove it.")
         is_default = data_dir.absolute() == default_data_dir().absolute()
         if stand_in is not True and not is_default:
             self._check_given(data_dir)

@@ -66,18 +66,18 @@ def not_guaranteed(record: Record, datamodule: Any, module: Any, trainer: Any) -
     """Features that this run lacks because of its parts or settings."""
     cfg = record.cfg
     if not isinstance(module, AccountedModule):
-        yield "resuming inside an epoch to the same bits"
+        yield "bit-identical resuming inside an epoch"
     if not isinstance(datamodule, Classes):
-        yield "figures of single classes"
+        yield "per-class metrics"
     if not (isinstance(module, PredictsClasses) and isinstance(datamodule, InputShape)):
         yield "predict.py"
     metric = OmegaConf.select(cfg, "monitor.metric")
     if best_checkpoint(trainer, metric) is None:
-        kept = f"no callback keeps the best epoch by {metric}" if metric else "monitor=null"
+        kept = f"no callback saves the best epoch by {metric}" if metric else "monitor=null"
         yield f"a best checkpoint ({kept})"
     unused = [part for part in FOR_MODULE if cfg.get(part) is not None and part not in given_to_module(cfg)]
     if unused:
-        yield f"an effect of {', '.join(unused)}, which {type(module).__name__} does not take"
+        yield f"use of {', '.join(unused)}, which {type(module).__name__} does not take"
     refused = {str(target) for _, target in targets(OmegaConf.to_container(cfg, resolve=False)) if unlisted(target)}
     if refused:
         packages = ",".join(sorted({target.partition(".")[0] for target in refused}))
@@ -131,10 +131,10 @@ def figures(metrics: Mapping[str, Any], best: Mapping[str, float]) -> list[Colum
         columns.append(Column(f"val, epoch {last}", "val", _of_split(metrics, "val")))
         columns.append(Column(f"val, best: epoch {best_epoch + 1}", "val", _of_split(best, "val")))
     else:
-        columns.append(Column(f"val, epoch {last}, the best", "val", _of_split(metrics, "val")))
-    tested = f"test, epoch {last}" if best_epoch is None else "test, at the best"
+        columns.append(Column(f"val, epoch {last} (best)", "val", _of_split(metrics, "val")))
+    tested = f"test, epoch {last}" if best_epoch is None else "test, best epoch"
     columns.append(Column(tested, "test", _of_split(metrics, "test")))
-    columns.append(Column("logged last", "", _of_no_split(metrics)))
+    columns.append(Column("last value", "", _of_no_split(metrics)))
     return [column for column in columns if column.figures]
 
 

@@ -50,5 +50,5 @@ def test_other_folds_find_the_same_features(run: Path, folder: Path, tiny: tuple
 
 
 def test_more_folds_than_photos_of_a_class(folder: Path, tiny: tuple[str, ...], train_here: Train) -> None:
-    with pytest.raises(UserError, match="num_folds is 15: give at least 2, and at most 14, the size of the"):
+    with pytest.raises(UserError, match="num_folds is 15, but must be at least 2 and at most 14, the size of the"):
         train_here(folder, *tiny, *SETTINGS, "features.num_folds=15")

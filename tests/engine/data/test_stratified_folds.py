@@ -40,6 +40,6 @@ def test_any_two_of_a_class_may_share_a_fold() -> None:
 @pytest.mark.parametrize("num_folds", [1, 12])
 def test_impossible_numbers(num_folds: int) -> None:
     with pytest.raises(
-        DataError, match=rf"num_folds is {num_folds}: give at least 2, and at most 11, .* smallest class"
+        DataError, match=rf"num_folds is {num_folds}, but must be at least 2 and at most 11, .* smallest class"
     ):
         stratified_folds(LABELS, num_folds, seed=0, repeat=0)

@@ -51,7 +51,7 @@ def test_what_is_no_folder_is_no_reason_for_a_stand_in(link: bool, tmp_path: Pat
         (tmp_path / "set").symlink_to("/nowhere/set")  # a disk that is not mounted
     else:
         (tmp_path / "set").write_text("")
-    with pytest.raises(DataError, match="set is a file or a dangling link, where a folder was expected"):
+    with pytest.raises(DataError, match="set is a file or a dangling link, but a folder was expected"):
         OFFICIAL.prepare(tmp_path, stand_in=True)
     assert not (tmp_path / "stand-in").exists()
 

@@ -119,7 +119,7 @@ def test_each_class_has_a_row_of_the_best_epoch(ended: Any) -> None:
 
 def test_the_last_epoch_may_be_the_best(ended: Any) -> None:
     shown = ended(metrics=METRICS | {"best/epoch": 4})
-    assert "val, epoch 5, the best" in shown
+    assert "val, epoch 5 (best)" in shown
     assert cells(shown, "loss") == ["0.125", "0.2"]
     assert cells(shown, "ants") == ["0.875"]
 
@@ -132,7 +132,7 @@ def test_a_test_has_columns_of_its_own(ended: Any) -> None:
 
 def test_several_metrics_a_class(ended: Any) -> None:
     shown = ended(metrics=METRICS | {"best/epoch": 4, "val/f1_ants": 0.5, "val/f1_bees": 0.75})
-    assert "acc: val, epoch 5, the best  f1: val, epoch 5, the best" in shown
+    assert "acc: val, epoch 5 (best)  f1: val, epoch 5 (best)" in shown
     assert cells(shown, "bees") == ["0.94", "0.75"]
 
 
