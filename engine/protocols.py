@@ -40,7 +40,7 @@ class Counts(Protocol):
 
 @runtime_checkable
 class InputShape(Protocol):
-    """export.py works, and so does predict.py on photos: both need the shape of one input, without the batch."""
+    """export.py works, and predict.py on photos: both need the shape of one input without the batch dimension."""
 
     @property
     def input_shape(self) -> Sequence[int]: ...
