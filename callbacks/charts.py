@@ -11,7 +11,7 @@ Layout = dict[str, dict[str, list[Any]]]
 
 
 class Charts(Callback):
-    """Draws training and validation in one chart, and groups what else a run logs."""
+    """Draws training and validation in the same charts, and groups the other curves."""
 
     follows_chunks = True
 
@@ -22,7 +22,7 @@ class Charts(Callback):
 
 
 def layout(module: Any) -> Layout:
-    """Of each group its charts, of each chart the regular expression of its curves' names."""
+    """Groups of charts; each chart is given by a regular expression for its curves' names."""
     names = [name.partition("/")[2] for split in ("train", "val") for name in module.metrics(split) or ()]
     overall = ["loss", *(name for name in names if not name.endswith("_"))]
     return {
@@ -31,6 +31,6 @@ def layout(module: Any) -> Layout:
         "optimization": {
             "learning rate": ["Multiline", ["train/lr"]],
             "gradient norm": ["Multiline", ["train/grad_norm"]],
-            "images a second": ["Multiline", ["train/images_per_second"]],
+            "images per second": ["Multiline", ["train/images_per_second"]],
         },
     }

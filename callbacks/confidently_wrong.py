@@ -1,4 +1,4 @@
-"""Pictures of the mistakes that a network was surest of."""
+"""Images of the most confident mistakes."""
 
 from typing import Annotated, Any
 
@@ -14,10 +14,10 @@ from engine.results.contact_sheet import scaled
 
 
 class ConfidentlyWrong(PredictionCallback):
-    """The grids `val/confidently_wrong` and `test/confidently_wrong`: wrong photos, the most probable mistake first.
+    """The grids `val/confidently_wrong` and `test/confidently_wrong` of misclassified photos, most confident first.
 
-    Of a training's validations the last one is shown. There is no grid where nothing is wrong. Of several processes the
-    first shows its own photos.
+    Only the last validation is drawn, and no grid if all predictions are right. With several processes, the first shows
+    its own photos.
     """
 
     is_last_alone = True
@@ -44,7 +44,7 @@ class ConfidentlyWrong(PredictionCallback):
 
 
 def confidently_wrong(probabilities: Tensor, labels: Tensor, count: int) -> list[int]:
-    """At most `count` rows of probabilities (N, K) whose greatest is not their label's (N,), the surest ones first."""
+    """At most `count` indices of misclassified rows of probabilities (N, K), the most confident first."""
     confidence, predicted = probabilities.max(dim=1)
     wrong = (predicted != labels).nonzero().flatten()
     order: list[int] = wrong[confidence[wrong].argsort(descending=True, stable=True)].tolist()

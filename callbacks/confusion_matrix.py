@@ -1,4 +1,4 @@
-"""Which classes are taken for which."""
+"""The confusion matrix as an image."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,16 +12,16 @@ from callbacks.evaluation import EvaluationCallback, one_label_each
 from callbacks.loggers import add_image, picture_loggers
 from engine.results.contact_sheet import font_of_size
 
-CELL, SHEET = 64, 280  # pixels a side: of a cell at least, and of all of them where they are few
-MAX_NAMED = 32  # classes; with more of them there is no room for words
-MAX_SIDE = 2048  # pixels, without words
-SHADE = (24, 70, 140)  # of a row's whole
+CELL, SHEET = 64, 280  # minimum side of a cell and of the matrix, in pixels
+MAX_NAMED = 32  # with more classes there is no room for text
+MAX_SIDE = 2048  # pixels, without text
+SHADE = (24, 70, 140)  # the colour for 100 % of a row
 
 
 class ConfusionMatrix(EvaluationCallback):
-    """The pictures `val/confusion` after validations and `test/confusion` after a test.
+    """Logs the images `val/confusion` after validations and `test/confusion` after a test.
 
-    For a procedure whose steps return scores (N, num_classes), on batches of inputs and labels (N,).
+    Evaluation steps must return scores (N, num_classes), and batches must contain inputs and labels (N,).
     """
 
     needs = ("classes",)
@@ -52,12 +52,12 @@ class ConfusionMatrix(EvaluationCallback):
 
 
 def count_pairs(labels: Tensor, predicted: Tensor, num_classes: int) -> Tensor:
-    """How often each class (row) was taken for each (column): (num_classes, num_classes) int64."""
+    """The confusion matrix (num_classes, num_classes) int64: rows are true classes, columns predicted ones."""
     return torch.bincount(labels * num_classes + predicted, minlength=num_classes**2).view(num_classes, num_classes)
 
 
 def draw_confusion(counts: Tensor, classes: Sequence[str]) -> Image.Image:
-    """Counts (K, K), rows the true classes and columns the predicted ones, shaded by their share of the row."""
+    """Draws counts (K, K), true classes as rows and predicted ones as columns, shaded by their share of the row."""
     shares = counts / counts.sum(1, keepdim=True).clamp(min=1)
     colours = 255 - shares[..., None] * (255 - torch.tensor(SHADE))
     shaded = Image.fromarray(colours.round().to(torch.uint8).numpy())

@@ -1,4 +1,4 @@
-"""What the callbacks that show an evaluation share."""
+"""Base classes of the callbacks that show an evaluation."""
 
 from collections.abc import Iterable
 from typing import Any, ClassVar
@@ -9,44 +9,42 @@ from torch import Tensor
 
 
 class EvaluationCallback(Callback):
-    """Collects what the validation or test steps return, and shows it once at the end.
+    """Collects the outputs of validation or test steps, and shows them once at the end.
 
-    Of a training's validations it shows the first, the second, the fourth and so on, and the last: pictures take time.
-    Of several validations in one epoch that is the epoch's last one. Which are shown follows from the epoch alone, so
-    that a resumed run shows the same.
+    To save time, only the first, second, fourth, eighth … and last validation are shown; of several validations in an
+    epoch, the last. The choice depends only on the epoch, so a resumed run shows the same ones.
 
-    For a procedure whose steps return outputs (N, num_classes), on batches of inputs, labels (N,) and whatever
-    else.
+    Evaluation steps must return outputs (N, num_classes), and batches must start with inputs and labels (N,).
     """
 
     follows_chunks = True
 
     is_last_alone: ClassVar[bool] = False
-    """Whether it shows of the validations the last one alone."""
+    """Whether only the last validation is shown."""
 
     needs: ClassVar[tuple[str, ...]] = ()
-    """Members of the datamodule without which nothing is collected, and so nothing shown."""
+    """Required members of the datamodule; without them nothing is collected or shown."""
 
     _is_pending = _is_unfit = False
 
     def takes(self, scores: Any, labels: Any) -> bool:
-        """Whether one batch's scores and labels are of the kind that is shown."""
+        """Whether a batch's scores and labels have the required shapes."""
         return True
 
     def read(self, module: Any, outputs: Any, labels: Any) -> Any:
-        """What `collect` gets of a batch's outputs."""
+        """Converts a batch's outputs to the scores that `collect` takes."""
         return outputs
 
     def collect(self, scores: Any, labels: Any) -> None:
-        """Takes one batch's scores and labels."""
+        """Adds a batch's scores and labels."""
         raise NotImplementedError
 
     def show(self, trainer: Trainer, split: str) -> None:
-        """Shows what was collected of `split` (val, test)."""
+        """Shows the collected data of `split` (val, test)."""
         raise NotImplementedError
 
     def forget(self) -> None:
-        """Forgets what was collected."""
+        """Deletes the collected data."""
         raise NotImplementedError
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -64,7 +62,7 @@ class EvaluationCallback(Callback):
     ) -> None:
         datamodule = getattr(trainer, "datamodule", None)
         is_labelled = isinstance(batch, list | tuple) and len(batch) > 1
-        if dataloader_idx:  # the first loader alone has the split's examples
+        if dataloader_idx:  # only the first loader has the split's examples
             return
         if is_labelled and all(hasattr(datamodule, name) for name in self.needs) and self.takes(outputs, batch[1]):
             self.collect(self.read(pl_module, outputs, batch[1]), batch[1])
@@ -75,8 +73,8 @@ class EvaluationCallback(Callback):
         self._is_pending = True
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        # Not at the validation's end: only now it is known whether the training goes on. And before the epoch's
-        # checkpoint is saved, so that a run that goes on from it need not show it again.
+        # Only now, not at the end of the validation, is it known whether training continues. This runs before the
+        # epoch's checkpoint is saved, so a run resumed from that need not show the validation again.
         is_one_of_some = not self.is_last_alone and is_power_of_two(number_of_validation(trainer))
         if self._is_pending and not self._is_unfit and (is_one_of_some or no_validation_follows(trainer)):
             self.show(trainer, "val")
@@ -94,14 +92,14 @@ class EvaluationCallback(Callback):
 
 
 def one_label_each(scores: Any, labels: Any) -> bool:
-    """Whether these are scores (N, num_classes) and the indices (N,) of the true classes."""
+    """Whether these are scores (N, num_classes) and class indices (N,)."""
     if not (isinstance(scores, Tensor) and isinstance(labels, Tensor)) or labels.is_floating_point():
         return False
     return scores.ndim == 2 and labels.shape == scores.shape[:1]
 
 
 class PredictionCallback(EvaluationCallback):
-    """Collects the classes' probabilities, as the procedure itself makes them of its outputs."""
+    """Collects class probabilities, as computed by the procedure's `probabilities`."""
 
     needs: ClassVar[tuple[str, ...]] = ("classes", "labels")
 
@@ -113,11 +111,11 @@ class PredictionCallback(EvaluationCallback):
 
     @property
     def probabilities(self) -> Tensor:
-        """All that were collected, (N, num_classes)."""
+        """All collected probabilities (N, num_classes)."""
         return torch.cat(self._predictions)
 
     def read(self, module: Any, outputs: Any, labels: Any) -> Any:
-        # Steps on several labels at once return probabilities already.
+        # Multi-label steps already return probabilities.
         return outputs.float() if labels.ndim == 2 else module.probabilities(outputs.float())
 
     def collect(self, probabilities: Tensor, labels: Tensor) -> None:
@@ -128,15 +126,15 @@ class PredictionCallback(EvaluationCallback):
 
 
 def indices_in_split(trainer: Trainer, positions: Iterable[int]) -> list[int]:
-    """Where in the split the photos are that this process evaluated as its `positions`-th: it has every world_size-th.
+    """Indices in the split of the photos at `positions` in the first process, which evaluates every world_size-th one.
 
-    Of several processes it is the first that shows what it evaluated.
+    With several processes, only the first shows its photos.
     """
     return [position * trainer.world_size for position in positions]
 
 
 def number_of_validation(trainer: Trainer) -> int:
-    """At the end of a training epoch with a validation: how many epochs with one there were, this one included."""
+    """At the end of a training epoch with a validation: the number of such epochs so far, including this one."""
     return (trainer.current_epoch + 1) // (trainer.check_val_every_n_epoch or 1)
 
 

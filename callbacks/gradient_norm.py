@@ -1,4 +1,4 @@
-"""How large the gradients are."""
+"""The norm of the gradients."""
 
 from typing import Any
 
@@ -12,10 +12,9 @@ from engine.training.step_counter import StepCounter
 
 
 class GradientNorm(Callback):
-    """Logs `train/grad_norm` where callbacks/step_curves.py logs its points: that of the step's gradients, as a whole.
+    """Logs `train/grad_norm`, the norm of all gradients before clipping, at the same steps as callbacks/step_curves.py.
 
-    It is the norm before any clipping. There is no curve where no process has all gradients (fsdp), nor for several
-    optimizers.
+    Not available with fsdp, where no process has all gradients, or with several optimizers.
     """
 
     follows_chunks = True
@@ -39,7 +38,7 @@ class GradientNorm(Callback):
         if not self._steps.passes(trainer, every) or shared_out:
             return
         if getattr(pl_module, "takes_chunks", False):
-            # The last step's gradients are still there, and nobody clipped them.
+            # The last step's gradients are still there, unclipped.
             self._norm = gradient_norm(trainer.optimizers[0])
         if self._norm is not None:
             for logger in trainer.loggers:
@@ -48,7 +47,7 @@ class GradientNorm(Callback):
 
 
 def gradient_norm(optimizer: Optimizer) -> Tensor:
-    """√Σ g² over all entries of the gradients of all that the optimizer trains, as a scalar; 0 where there are none."""
+    """√Σ g² over the gradients of all the optimizer's parameters, a scalar; 0 if there are none."""
     parameters = (parameter for group in optimizer.param_groups for parameter in group["params"])
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     return torch.nn.utils.get_total_norm(gradients)

@@ -10,7 +10,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch.utils.tensorboard.summary import hparams
 
 GROUPS = ("seed", "datamodule", "network", "loss", "lightning_module", "optimizer", "scheduler", "features")
-# How the data comes in, and what it looks like, which a table of figures has no room for; config.yaml has it all.
+# How data is loaded and transformed: too long for a table, and in config.yaml anyway.
 LEFT_OUT = (
     "_partial_",
     "data_dir",
@@ -22,15 +22,15 @@ LEFT_OUT = (
     "eval_transform",
 )
 
-# Where nothing is swept.
+# Shown if nothing is swept.
 SHOWN = ("network", "datamodule", "optimizer", "optimizer.lr", "seed")
 
 
 class HyperParameters(Callback):
-    """Shows a run's settings with the best value so far of `metric`, as the scalar `best/<metric>`.
+    """Logs a run's settings and the best value of `metric` so far, as the scalar `best/<metric>`.
 
-    The settings are written when training starts and the metric after each validation, so an interrupted run is there
-    as well. What a sweep varies, `swept`, has a column under its own key, whatever it is; else the keys SHOWN have one.
+    Settings are logged when training starts and the metric after each validation, so interrupted runs appear, too. The
+    visible columns are the keys that a sweep varies (`swept`), or SHOWN without a sweep.
     """
 
     follows_chunks = True
@@ -48,14 +48,14 @@ class HyperParameters(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.is_global_zero:  # the other processes' loggers have no writer
             return
-        if "trainer" not in pl_module.hparams:  # they are the module's own, not the run's config
+        if "trainer" not in pl_module.hparams:  # the module's own hparams, not the run's config
             return
         settings = flatten({group: pl_module.hparams[group] for group in GROUPS if group in pl_module.hparams})
         settings |= {f"trainer.{key}": pl_module.hparams["trainer"][key] for key in ("precision", "max_epochs")}
         settings |= {key: "null" if value is None else value for key, value in self.swept.items()}
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
-                # Without a value here: the scalar of the same tag gives it. A value would be the run's first point.
+                # The third summary, the metric's value, is left out: it would be the first point of the curve.
                 experiment, *session = hparams(settings, {self.tag: 0.0})
                 for summary in (put_first(experiment, self.swept or SHOWN), *session):
                     logger.experiment._get_file_writer().add_summary(summary)
@@ -78,7 +78,7 @@ class HyperParameters(Callback):
 
 
 def put_first(experiment: Summary, keys: Collection[str]) -> Summary:
-    """Marks these settings as differing between runs: TensorBoard shows those first, and the others where asked."""
+    """Marks only these settings as differing between runs, so TensorBoard shows them by default."""
     metadata = experiment.value[0].metadata.plugin_data
     content = HParamsPluginData.FromString(metadata.content)
     for info in content.experiment.hparam_infos:
@@ -90,7 +90,7 @@ def put_first(experiment: Summary, keys: Collection[str]) -> Summary:
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, bool | int | float | str]:
     """`{"optimizer": {"_target_": "torch.optim.SGD", "lr": 0.1}}` as `{"optimizer": "SGD", "optimizer.lr": 0.1}`.
 
-    Lists become text, which HPARAMS can show; None, which says that a thing is not used, is left out.
+    Lists become text, as HPARAMS requires; None is omitted.
     """
     flat: dict[str, bool | int | float | str] = {}
     for key, value in settings.items():

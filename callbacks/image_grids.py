@@ -1,4 +1,4 @@
-"""Pictures of what goes into the network and what comes out."""
+"""Images of the network's inputs and predictions."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -12,15 +12,15 @@ from callbacks.evaluation import PredictionCallback, indices_in_split
 from callbacks.loggers import add_image, picture_loggers
 from engine.results.contact_sheet import WHITE, Colour, Tile, draw_tiles, scaled
 
-COLUMNS = 4  # as many as TensorBoard shows at a size that can be read
-SIZE = 18  # of the letters: TensorBoard shows the picture at about half its size
+COLUMNS = 4  # as many as stay legible in TensorBoard
+SIZE = 18  # font size; TensorBoard shows images at about half size
 RIGHT, WRONG, PLAIN = (24, 120, 60), (176, 36, 36), (70, 70, 70)
 
 
 class ImageGrids(PredictionCallback):
-    """The first training batch as the network sees it; after validations and a test photos with predicted classes.
+    """Logs the first training batch as the network sees it, and photos with predictions after validations and tests.
 
-    The photos shown are spread evenly over the split, the same ones each time.
+    The photos are spread evenly over the split and are the same each time.
     """
 
     follows_chunks = True
@@ -29,7 +29,7 @@ class ImageGrids(PredictionCallback):
     def __init__(self, *, max_images: Annotated[int, Ge(1)]) -> None:
         super().__init__()
         self.max_images = max_images
-        self._photos: dict[str, list[Image.Image]] = {}  # of each split, those that are shown
+        self._photos: dict[str, list[Image.Image]] = {}  # the photos shown, by split
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
@@ -64,18 +64,18 @@ class ImageGrids(PredictionCallback):
 
 
 def describe(probabilities: Tensor, label: int, classes: Sequence[str]) -> str:
-    """The most probable of the classes, its probability (K,), and the true class where that is another."""
+    """The predicted class with its probability, out of probabilities (K,), and the true class if it differs."""
     predicted = int(probabilities.argmax())
     text = f"{classes[predicted]} {probabilities[predicted]:.0%}"
     return text if predicted == label else f"{text}, is {classes[label]}"
 
 
 def spread(size: int, count: int) -> list[int]:
-    """At most `count` positions, evenly over range(size)."""
+    """At most `count` positions, spread evenly over range(size)."""
     return [i * size // count for i in range(count)] if size > count else list(range(size))
 
 
 def draw_grid(photos: Sequence[Image.Image], captions: Sequence[tuple[str, Colour]]) -> Image.Image:
-    """Photos in rows of at most COLUMNS, each over its text in white on a colour."""
+    """Draws photos in rows of at most COLUMNS, each above its caption in white on a colour."""
     tiles = [Tile(photo, (text,), colour, WHITE) for photo, (text, colour) in zip(photos, captions, strict=True)]
     return draw_tiles(tiles, columns=COLUMNS, size=SIZE)

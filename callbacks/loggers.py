@@ -1,4 +1,4 @@
-"""What the run's loggers can show."""
+"""Selects loggers by what they can show."""
 
 import io
 
@@ -9,21 +9,21 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 
 
 def tensorboard_loggers(trainer: Trainer) -> list[TensorBoardLogger]:
-    """Those that this process writes: none but in the first."""
+    """The run's TensorBoard loggers in the first process, none in the others."""
     if not trainer.is_global_zero:
         return []
     return [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
 
 
 def picture_loggers(trainer: Trainer) -> list[Logger]:
-    """Those that show pictures and that this process writes."""
+    """The run's loggers that can show images in the first process, none in the others."""
     if not trainer.is_global_zero:
         return []
     return [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger | WandbLogger | MLFlowLogger)]
 
 
 def add_image(logger: Logger, tag: str, image: Image.Image, step: int) -> None:
-    """Hands a picture to one of `picture_loggers`."""
+    """Logs an image to one of `picture_loggers`."""
     if isinstance(logger, TensorBoardLogger):
         logger.experiment._get_file_writer().add_summary(image_summary(tag, image), step)
     elif isinstance(logger, WandbLogger):
@@ -33,7 +33,7 @@ def add_image(logger: Logger, tag: str, image: Image.Image, step: int) -> None:
 
 
 def image_summary(tag: str, image: Image.Image) -> Summary:
-    """As a JPEG: `SummaryWriter.add_image` would spend ten times the time and bytes on a PNG of photos."""
+    """A summary with a JPEG; `SummaryWriter.add_image` writes PNGs, which take ten times the time and space."""
     encoded = io.BytesIO()
     image.save(encoded, "JPEG", quality=90)
     value = Summary.Image(height=image.height, width=image.width, colorspace=3, encoded_image_string=encoded.getvalue())

@@ -9,23 +9,23 @@ from engine.errors import UserError
 
 
 class Lookahead(Callback):
-    """Pulls the weights back to a moving average of themselves every few optimizer steps, ever more strongly.
+    """Every few optimizer steps, replaces the weights by a moving average of them, with increasing strength.
 
-    After each `period`-th step t:  average ← d·average + (1 - d)·weights,  weights ← average,  with
-    d = decay^period · (t / total_steps)^power.  After the last step the weights become the average, as it stands.
+    After every `period`-th step t:  average ← d·average + (1 - d)·weights,  weights ← average,  with
+    d = decay^period · (t / total_steps)^power.  After the last step, the weights are set to the average.
     Weights are all floating-point entries of the module's state dict: parameters and BatchNorm's running statistics.
 
-    It counts the steps of the optimizer, not batches, since a training step may make several. The average and the count
-    are in the checkpoint, so that a resumed run goes on exactly. For one optimizer.
+    Counts optimizer steps, not batches, since a training step may make several. The average and the count are stored in
+    checkpoints, so resuming is exact. Supports one optimizer.
 
     Source: Zhang et al. 2019, "Lookahead optimizer", arXiv 1907.08610, with the schedule of airbench94 (Jordan 2024,
     arXiv 2404.00498, section 3.4; there period 5, decay 0.95, power 3).
 
     Args:
-        total_steps: optimizer steps in the whole training; None: as the procedure has it (lightning_modules/).
+        total_steps: optimizer steps in the whole training; None: the module's own or Lightning's estimate.
         period: steps between two updates.
-        decay: greatest share of the average that is kept, a step.
-        power: exponent of its growth over the training.
+        decay: maximum fraction of the average kept per step.
+        power: exponent of the growth of d over the training.
     """
 
     follows_chunks = True
@@ -47,7 +47,7 @@ class Lookahead(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if len(trainer.optimizers) != 1:
-            raise UserError(f"callback.lookahead: it is for one optimizer, and there are {len(trainer.optimizers)}.")
+            raise UserError(f"callback.lookahead supports one optimizer, but there are {len(trainer.optimizers)}.")
         known: Any = getattr(pl_module, "total_steps", None)
         spanned = self.total_steps or (known() if callable(known) else trainer.estimated_stepping_batches)
         self._last_step: float = spanned

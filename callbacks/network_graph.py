@@ -19,15 +19,15 @@ from callbacks.loggers import tensorboard_loggers
 
 
 class NetworkGraph(Callback):
-    """The whole network as it computes one example, its operations grouped by the modules that they belong to.
+    """Logs the network's graph for one example, with its operations grouped by module.
 
-    The network runs once for it, in the first process. There is no graph of a compiled network, nor of one whose
-    weights are shared out over processes (fsdp), which cannot run in one alone.
+    Runs the network once, in the first process. Not available for compiled networks, or with fsdp, where no process
+    has all weights.
     """
 
     follows_chunks = True
 
-    drawn: ClassVar[dict[str, bytes]] = {}  # in this process: the runs of a sweep have few networks
+    drawn: ClassVar[dict[str, bytes]] = {}  # cached per process, for sweeps
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         shape = pl_module.hparams.get("data", {}).get("input_shape")
@@ -46,7 +46,7 @@ class NetworkGraph(Callback):
 
 @torch.no_grad()
 def network_graph(network: nn.Module, example: Tensor) -> GraphDef:
-    """What `network` does, in eval mode, with `example`, a batch of one."""
+    """The graph of `network` in eval mode for `example`, a batch of one."""
     recorder = Recorder(example)
     with in_eval_mode(network), recorder.following(network), recorder:
         output = network(example)
@@ -66,7 +66,7 @@ def in_eval_mode(network: nn.Module) -> Iterator[None]:
 
 
 class Recorder(TorchFunctionMode):
-    """While it is active, each function of torch that makes a tensor of the input, or of what came of it, is a node."""
+    """While active, records a node for every torch function that computes a tensor from the input, even indirectly."""
 
     def __init__(self, example: Tensor) -> None:
         super().__init__()
@@ -74,12 +74,12 @@ class Recorder(TorchFunctionMode):
         self._scopes: list[str] = []
         self._counts: dict[str, int] = {}
         self._makers: dict[int, str] = {}
-        self._kept: list[Any] = []  # so that no two tensors have the same id
+        self._kept: list[Any] = []  # keeps the tensors' ids unique
         self.add("input", "Placeholder", [], (example,))
 
     @contextmanager
     def following(self, network: nn.Module) -> Iterator[None]:
-        """Names nodes by the module that is running."""
+        """Names nodes after the module that is running."""
         handles = []
         for name, module in network.named_modules():
             scope = "/".join(["network", *name.split(".")]).rstrip("/")
@@ -120,7 +120,7 @@ class Recorder(TorchFunctionMode):
 
 
 def tensors_in(values: Any) -> Iterator[Tensor]:
-    """Those in nested containers."""
+    """All tensors in nested containers."""
     if isinstance(values, Tensor):
         yield values
     elif isinstance(values, dict):

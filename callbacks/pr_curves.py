@@ -10,17 +10,17 @@ from torch import Tensor
 from callbacks.evaluation import PredictionCallback, indices_in_split
 from callbacks.loggers import tensorboard_loggers
 
-THRESHOLDS = 127  # as many as TensorBoard takes
+THRESHOLDS = 127  # TensorBoard's maximum
 
 
 class PRCurves(PredictionCallback):
-    """Precision over recall of each class, `val/pr_<class>` of a training's last validation and `test/pr_<class>`.
+    """Precision-recall curves per class: `val/pr_<class>` of the last validation and `test/pr_<class>`.
 
-    For a procedure whose steps return outputs (N, num_classes) that its `probabilities` takes, where labels are (N,),
-    or probabilities where labels are (N, num_classes). Of several processes the first shows its own photos.
+    Evaluation steps must return outputs (N, num_classes) for labels (N,), or probabilities for multi-label targets
+    (N, num_classes). With several processes, the first shows its own photos.
 
     Args:
-        max_classes: of more classes the first ones are shown.
+        max_classes: maximum number of curves; with more classes, only the first ones are shown.
     """
 
     is_last_alone = True
@@ -55,7 +55,7 @@ def one_hot(labels: Tensor, num_classes: int) -> Tensor:
 
 
 def precision_recall(probabilities: Tensor, is_true: Tensor) -> Tensor:
-    """At the thresholds t = 0, 1/126, … 1 of probabilities (N,), which are positive from t on, as (6, THRESHOLDS).
+    """The curve (6, THRESHOLDS) for thresholds t = 0, 1/126, … 1; probabilities (N,) ≥ t are positive.
 
     Rows: true and false positives, true and false negatives, precision and recall; 0 / 0 is 0.
     """

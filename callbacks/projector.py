@@ -30,17 +30,17 @@ CONFIG = """embeddings {{
 
 
 class Projector(PredictionCallback):
-    """The features of validation photos in a training's last validation, as points that carry the photos themselves.
+    """Shows the features of photos in the last validation as points with thumbnails.
 
-    Features are what goes into `network.head`; of a network that sees several views of a photo their mean. The photos
-    are spread evenly over the split. For a procedure whose steps return outputs (N, num_classes); a compiled network,
-    which cannot be looked into, has none. Of several processes the first shows its own photos.
+    Features are the input of `network.head`, averaged if the network evaluates several views of a photo. The photos are
+    spread evenly over the split. Evaluation steps must return outputs (N, num_classes). Not available for compiled
+    networks, which run no hooks. With several processes, the first shows its own photos.
 
-    In the run directory: projector_config.pbtxt, which TensorBoard looks for, and projector/.
+    Writes projector_config.pbtxt, which TensorBoard looks for, and projector/ to the run directory.
 
     Args:
-        max_photos: how many at most.
-        side: of a thumbnail, in pixels.
+        max_photos: maximum number of photos.
+        side: side of a thumbnail in pixels.
     """
 
     is_last_alone = True
@@ -49,7 +49,7 @@ class Projector(PredictionCallback):
     def __init__(self, *, max_photos: Annotated[int, Ge(1)], side: Annotated[int, Ge(1)]) -> None:
         super().__init__()
         self.max_photos, self.side = max_photos, side
-        self._calls: list[Tensor] = []  # of the head, in one batch
+        self._calls: list[Tensor] = []  # inputs of the head in one batch
         self._features: list[Tensor] = []
         self._hook: RemovableHandle | None = None
 
@@ -76,7 +76,7 @@ class Projector(PredictionCallback):
         self._calls, self._features = [], []
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Validation photos alone are shown."""
+        """Only validation photos are shown."""
 
     def show(self, trainer: Trainer, split: str) -> None:
         predicted = self.probabilities.argmax(1)
@@ -96,8 +96,9 @@ class Projector(PredictionCallback):
 
 
 def write(run: Path, features: Tensor, rows: list[tuple[str, str, str]], thumbnails: Tensor) -> None:
-    """For each photo its features (N, D), its class, its predicted class and whether they agree, and a thumbnail
-    (N, 3, side, side) uint8; all paths are relative, so that the run can be moved."""
+    """Writes features (N, D), rows of (class, predicted class, right or wrong) and thumbnails (N, 3, side, side) uint8.
+
+    All paths are relative, so the run can be moved."""
     folder = run / "projector"
     folder.mkdir(exist_ok=True)
     (folder / "features.bytes").write_bytes(features.numpy().tobytes())
@@ -111,7 +112,7 @@ def write(run: Path, features: Tensor, rows: list[tuple[str, str, str]], thumbna
 
 
 def sprite(thumbnails: Tensor) -> Image.Image:
-    """All thumbnails (N, 3, H, W) in one picture, row by row, in a square grid as TensorBoard takes it."""
+    """All thumbnails (N, 3, H, W) in one image, row by row in a square grid, as TensorBoard expects."""
     count, channels, height, width = thumbnails.shape
     side = math.ceil(math.sqrt(count))
     cells = thumbnails.new_full((side**2, channels, height, width), 255)

@@ -11,12 +11,12 @@ from callbacks.loggers import tensorboard_loggers
 
 
 class RunText(Callback):
-    """Writes the resolved config, how to repeat the run, and what it lacks (real data, the wanted weights)."""
+    """Logs the resolved config, the commands to repeat the run, and notices about stand-in data and weights."""
 
     follows_chunks = True
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.ckpt_path is not None:  # they are there already
+        if trainer.ckpt_path is not None:  # a resumed run has logged them
             return
         texts = {
             "config": f"```json\n{json.dumps(dict(pl_module.hparams), indent=2, default=str)}\n```",
@@ -30,14 +30,14 @@ class RunText(Callback):
 
 
 def how_to_repeat(run: Path) -> str:
-    """The command that started the run, where Hydra noted it, and one that repeats it from its directory; Markdown."""
+    """The run's original command, from Hydra's records, and a command that repeats it from its config; Markdown."""
     noted = run / ".hydra" / "overrides.yaml"
     overrides = yaml.safe_load(noted.read_text(encoding="utf-8")) if noted.is_file() else []
     overrides = [text for text in overrides or () if isinstance(text, str)]
     started = shlex.join(["python", "train.py", *overrides])
     again = shlex.join(["python", "train.py", "--config-path", str(run.absolute()), "--config-name", "config"])
     return (
-        f"Started by\n\n    {started}\n\n"
-        f"The same again, every value as it was resolved\n\n    {again} hydra.run.dir=NEW_DIR\n\n"
-        "The commit of the project's code and the versions of torch and Lightning are in metrics.json."
+        f"Started with\n\n    {started}\n\n"
+        f"To repeat it with the same resolved config\n\n    {again} hydra.run.dir=NEW_DIR\n\n"
+        "metrics.json has the commit of the project's code and the versions of torch and Lightning."
     )

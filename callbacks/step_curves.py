@@ -10,10 +10,10 @@ from engine.training.step_counter import StepCounter
 class StepCurves(Callback):
     """Logs `train/loss_step` and the learning rates every `trainer.log_every_n_steps` optimizer steps.
 
-    The loss is the mean over the mini-batches since the last point; there is no such curve for a LightningModule
-    without `losses` (engine/training/accounted_module.py). The rate is that of the next step: `train/lr`, or
-    `train/lr_<number>` for each of several parameter groups. Steps are counted, not batches, since a training step may
-    work through a chunk of them.
+    The loss is the mean over the mini-batches since the last point; it needs a LightningModule with `losses`
+    (engine/training/accounted_module.py). The learning rate is that of the next step: `train/lr`, or
+    `train/lr_<number>` with several parameter groups. Counts optimizer steps, since a training step may process a chunk
+    of mini-batches.
     """
 
     follows_chunks = True
@@ -45,6 +45,6 @@ class StepCurves(Callback):
 
 
 def learning_rates(trainer: Trainer) -> dict[str, float]:
-    """By name, in the order of the optimizers and their parameter groups."""
+    """The learning rates by name, in the order of the optimizers and their parameter groups."""
     rates = [float(group["lr"]) for optimizer in trainer.optimizers for group in optimizer.param_groups]
     return {f"train/lr{f'_{i}' if len(rates) > 1 else ''}": rate for i, rate in enumerate(rates)}

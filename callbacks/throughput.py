@@ -1,4 +1,4 @@
-"""How fast a run trains."""
+"""Training throughput."""
 
 import time
 from typing import Any
@@ -7,9 +7,9 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 
 class Throughput(Callback):
-    """Logs `train/images_per_second` of each epoch, of this process, validation not counted.
+    """Logs `train/images_per_second` of this process for each epoch, excluding validation.
 
-    Needs a module that counts its `examples_seen` (engine/training/accounted_module.py); for others there is no curve.
+    Needs a module that counts its `examples_seen` (engine/training/accounted_module.py).
     """
 
     follows_chunks = True
@@ -21,11 +21,11 @@ class Throughput(Callback):
 
     @property
     def images_per_second(self) -> float | None:
-        """Over all epochs so far."""
+        """The mean over all epochs so far."""
         return self.examples / self.seconds if self.seconds else None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.on_train_epoch_start(trainer, pl_module)  # a resumed training may start amid an epoch
+        self.on_train_epoch_start(trainer, pl_module)  # training may resume inside an epoch
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._started = time.monotonic()

@@ -5,13 +5,13 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 
 class Whitening(Callback):
-    """Sets networks/airbench.py's whitening layer from training images, and stops the training of its bias.
+    """Initialises the whitening layer of networks/airbench.py from training images, and freezes its bias after a while.
 
-    The layer is computed once, when a training starts anew, from the first `max_images` training images, normalised
-    and not augmented; a resumed training has it in its checkpoint. Its bias is trained for `bias_epochs` epochs. In
-    several processes that needs `trainer.strategy=ddp_find_unused_parameters_true`.
+    The layer is computed when a new training starts, from the first `max_images` training images, normalised but not
+    augmented; a resumed training loads it. Its bias is trained for `bias_epochs` epochs. With several processes, this
+    requires `trainer.strategy=ddp_find_unused_parameters_true`.
 
-    Source: Jordan 2024, arXiv 2404.00498, section 3.2 (there 5,000 images and 3 epochs).
+    Source: Jordan 2024, arXiv 2404.00498, section 3.2 (which uses 5,000 images and 3 epochs).
     """
 
     follows_chunks = True
@@ -27,7 +27,7 @@ class Whitening(Callback):
             network.whiten(datamodule.normalized_training_images(self.max_images).to(pl_module.device))
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.on_train_epoch_start(trainer, pl_module)  # a resumed training may start amid an epoch
+        self.on_train_epoch_start(trainer, pl_module)  # training may resume inside an epoch
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         network: Any = pl_module.network

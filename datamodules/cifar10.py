@@ -1,4 +1,4 @@
-"""CIFAR-10: 60,000 photos of ten kinds of things, 32 × 32 pixels (Krizhevsky 2009, cs.toronto.edu/~kriz/cifar.html)."""
+"""CIFAR-10: 60,000 photos in ten classes, 32×32 pixels (Krizhevsky 2009, cs.toronto.edu/~kriz/cifar.html)."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,17 +24,16 @@ OFFICIAL_TRAIN_SIZE = 50_000
 
 
 class CIFAR10(InMemory):
-    """The binary version under `data_dir/cifar-10-batches-bin`: found there, else downloaded, else drawn if `stand_in`.
+    """The binary version in `data_dir/cifar-10-batches-bin`: found there, else downloaded, else a generated stand-in.
 
-    `source` says which: official, local (the official training images, but a test file that is missing or another) or
-    stand-in. Without a test file there is no `test` split. Training files that are not the official ones are refused
-    (DataError).
+    `source` is official, local (official training images, but the test file is missing or another) or stand-in. Without
+    a test file there is no `test` split. Training files that are not the official ones are refused (DataError).
 
     Args:
-        data_dir: holds the folder, or receives it.
-        val_size: how many of the 50,000 training images are kept for validation, each class its share, drawn by the
-            seed; 0: train on all, and see InMemory about the best epoch. A stand-in, of a tenth of the size, gives a
-            tenth.
+        data_dir: contains the folder, or receives it.
+        val_size: how many of the 50,000 training images are used for validation, stratified by class and drawn with the
+            seed; 0: train on all (see InMemory for the best epoch). The stand-in is a tenth of the size, and so is its
+            validation split.
         stand_in: whether generated images may replace the real ones (official_data.py).
     """
 

@@ -1,4 +1,4 @@
-"""CIFAR-10 with several labels at once: what its things have in common."""
+"""CIFAR-10 as a multi-label dataset of attributes that its classes share."""
 
 import torch
 
@@ -19,10 +19,10 @@ ATTRIBUTES = {
 
 
 class CIFAR10Attributes(CIFAR10):
-    """CIFAR-10's images with targets (N, 8), float, 1 where the image's class has the attribute and 0 where it has not.
+    """CIFAR-10's images with float targets (N, 8): 1 if the image's class has the attribute, else 0.
 
-    `classes` are the names of the attributes. The stand-in's classes take the attributes of those in whose place they
-    are, which say nothing of a disc or a star; they can be learned all the same.
+    `classes` are the names of the attributes. The stand-in's shapes have the attributes of the classes they replace,
+    which are meaningless for a disc or a star but can be learned.
     """
 
     name = "cifar10_attributes"

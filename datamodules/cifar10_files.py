@@ -28,7 +28,7 @@ RECORD_BYTES = 1 + 3 * SIDE * SIDE  # the label, then the red, the green and the
 
 
 class Cifar10Images(NamedTuple):
-    """Images (N, 3, 32, 32) uint8 and labels (N,) int64 of each set; `test` is None where its file is missing."""
+    """Images (N, 3, 32, 32) uint8 and labels (N,) int64 of each split; `test` is None if its file is missing."""
 
     train: tuple[Tensor, Tensor]
     test: tuple[Tensor, Tensor] | None
@@ -39,15 +39,15 @@ class Cifar10Images(NamedTuple):
 def read_cifar10(folder: Path, *, md5s: Mapping[str, str] | None = OFFICIAL_MD5S) -> Cifar10Images:
     """Read CIFAR-10's binary version from `folder`: data_batch_1.bin to data_batch_5.bin, and test_batch.bin.
 
-    The training files must be the official ones. The test file may be missing or another, and then `source` is local:
-    results on it are not comparable with published ones.
+    The training files must be the official ones. The test file may be missing or another; then `source` is local, and
+    results are not comparable with published ones.
 
     Args:
-        folder: where the files lie.
-        md5s: what the files must hash to, by name; None for a stand-in, of any size, written in this format.
+        folder: the folder with the files.
+        md5s: the files' expected MD5 hashes, by name; None for a stand-in in this format, of any size.
 
-    Raises DataError, which names the file, for a training file that is missing, cut off or altered, for a file that
-    cannot be read or is not in the format, and for a label above 9.
+    Raises DataError, which names the file, if a training file is missing, truncated or altered, if a file cannot be
+    read or has the wrong format, and for a label above 9.
 
     Source: https://www.cs.toronto.edu/~kriz/cifar.html, "Binary version".
     """
@@ -56,12 +56,12 @@ def read_cifar10(folder: Path, *, md5s: Mapping[str, str] | None = OFFICIAL_MD5S
         content = _read(folder / name)
         if md5s is not None and (md5 := _md5(content)) != md5s[name]:
             raise DataError(
-                f"{folder / name} is cut off or altered: its {len(content)} bytes have the md5 {md5}, not the official "
-                f"{md5s[name]}; remove {folder} to have it fetched again."
+                f"{folder / name} is truncated or altered: its {len(content)} bytes have the MD5 {md5}, not the "
+                f"official {md5s[name]}; remove {folder} to download it again."
             )
         batches.append(_records(content, folder / name))
     train, test = _tensors(batches), None
-    if os.path.lexists(folder / TEST_FILE):  # a link to nothing is a mistake, not a missing file
+    if os.path.lexists(folder / TEST_FILE):  # a dangling link is an error, not a missing file
         content = _read(folder / TEST_FILE)
         test = _tensors([_records(content, folder / TEST_FILE)])
         if md5s is not None and _md5(content) != md5s[TEST_FILE]:
@@ -74,12 +74,12 @@ def read_cifar10(folder: Path, *, md5s: Mapping[str, str] | None = OFFICIAL_MD5S
 def _read(path: Path) -> NDArray[np.uint8]:
     try:
         if path.exists() and not path.is_file():  # reading a pipe might never end
-            raise DataError(f"{path} is a folder, pipe or device where a file of CIFAR-10 was expected: remove it.")
+            raise DataError(f"{path} is a folder, pipe or device, but a CIFAR-10 file was expected: remove it.")
         return np.fromfile(path, dtype=np.uint8)
     except OSError as error:
         raise DataError(
-            f"{path} cannot be read ({error.strerror or error}): put the file there, mend its permissions, or remove "
-            f"{path.parent} to have it fetched again."
+            f"{path} cannot be read ({error.strerror or error}): put the file there, fix its permissions, or remove "
+            f"{path.parent} to download it again."
         ) from error
 
 
@@ -91,7 +91,7 @@ def _records(content: NDArray[np.uint8], path: Path) -> NDArray[np.uint8]:
     """The file's records (N, 3073)."""
     if len(content) == 0 or len(content) % RECORD_BYTES:
         raise DataError(
-            f"{path} is cut off: its {len(content)} bytes are not whole records of {RECORD_BYTES}; "
+            f"{path} is truncated: its {len(content)} bytes are not a multiple of a record's {RECORD_BYTES}; "
             "remove it, or put the right file there."
         )
     records = content.reshape(-1, RECORD_BYTES)
@@ -109,12 +109,12 @@ def _tensors(files: Sequence[NDArray[np.uint8]]) -> tuple[Tensor, Tensor]:
 
 
 def _classes(path: Path) -> tuple[str, ...]:
-    """The names that the file lists, the official ones where it is missing."""
+    """The class names in the file, or the official ones if it is missing."""
     if not os.path.lexists(path):
         return OFFICIAL_CLASSES
     names = tuple(_read(path).tobytes().decode(errors="replace").split())
     if len(names) != len(OFFICIAL_CLASSES):
         raise DataError(
-            f"{path} names {len(names)} classes, not {len(OFFICIAL_CLASSES)}: remove it, and the official names hold."
+            f"{path} names {len(names)} classes, not {len(OFFICIAL_CLASSES)}: remove it to use the official names."
         )
     return names

@@ -1,4 +1,4 @@
-"""Real handwritten digits that need no download: scikit-learn carries them."""
+"""Handwritten digits from scikit-learn, which need no download."""
 
 from typing import Annotated, Any
 
@@ -12,13 +12,13 @@ from datamodules.in_memory import InMemory, Split
 from engine.data.stratified_split import stratified_split
 
 SIDE = 32
-TEST_SEED = 0  # of the draw of the test digits: the same ones whatever a run's seed
+TEST_SEED = 0  # the test split is the same for every seed of a run
 
 
 def read_digits() -> Split:
     """All 1,797 digits, light on dark, as images (N, 1, 32, 32) uint8 and labels (N,) int64 in [0, 9].
 
-    The source has 8×8 values from 0 to 16, scaled up here by bilinear interpolation.
+    The original 8×8 images with values from 0 to 16 are scaled up by bilinear interpolation.
 
     Source: `sklearn.datasets.load_digits`: the test part of Alpaydin & Kaynak 1998, "Optical recognition of handwritten
     digits", UCI Machine Learning Repository.
@@ -30,11 +30,11 @@ def read_digits() -> Split:
 
 
 class Digits(InMemory):
-    """Grey digits (N, 1, 32, 32); `source` is official, since the package holds the very data.
+    """Greyscale digits (N, 1, 32, 32); `source` is official, since the package contains the original data.
 
     Args:
-        val_size: digits kept for validation, each class its share, drawn by `seed`.
-        test_size: digits kept for the test, drawn the same way, but the same ones for every seed.
+        val_size: size of the validation split, stratified by class and drawn with `seed`.
+        test_size: size of the test split, also stratified, but the same for every seed.
     """
 
     name = "digits"
@@ -50,7 +50,7 @@ class Digits(InMemory):
         return self.split(*read_digits())
 
     def split(self, images: Tensor, labels: Tensor) -> dict[str, Split]:
-        """The splits of all digits' images (1797, C, 32, 32) and labels (1797,)."""
+        """Splits all images (1797, C, 32, 32) and labels (1797,)."""
         rest, test = stratified_split(labels, self.test_size, seed=TEST_SEED)
         train, val = stratified_split(labels[rest], self.val_size, seed=self.seed)
         indices = {"train": rest[train], "val": rest[val], "test": test}

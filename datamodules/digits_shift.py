@@ -1,4 +1,4 @@
-"""Two domains of digits, for domain adaptation: plain ones, and the same blended over coloured textures."""
+"""Two domains for domain adaptation: plain digits, and digits blended over coloured textures."""
 
 from typing import Annotated, Any
 
@@ -12,21 +12,21 @@ from engine.data.keyed import keyed_generator
 from engine.data.tensor_loader import Transform
 from functional.textures import coloured_textures, difference_blend
 
-TEXTURE_SEED = 0  # the target domain is the same data set whatever a run's seed
+TEXTURE_SEED = 0  # the target domain is the same for every seed of a run
 
 
 class DigitsShift(Digits):
-    """Labelled source digits to train on; the target domain's digits without labels to train on, and to be tested on.
+    """Trains on labelled source digits and unlabelled target digits, and evaluates on target digits.
 
     - train: pairs (N, 2, 3, 32, 32) of a source and a target digit, and the source digits' labels (N,). Both domains
-      have the same training digits, in orders of their own, drawn each epoch: the two of a pair have nothing in common.
-    - val, test: target digits (N, 3, 32, 32) with their labels. Those of val choose the best epoch and do nothing else;
-      an application without any would take the last epoch.
+      have the same training digits, shuffled independently in each epoch, so the two digits of a pair are unrelated.
+    - val, test: target digits (N, 3, 32, 32) with their labels. The validation labels are only used to select the best
+      epoch; without them, an application would use the last epoch.
 
     A target digit is |strength · texture - digit|. Source: MNIST-M, Ganin et al. 2016, "Domain-adversarial training of
-    neural networks". Departures: scikit-learn's digits and drawn textures in place of MNIST's and of photos of BSDS500,
-    and textures of less than full strength, at which 1,257 digits are too few. `source` is local, since nobody else
-    has this data set.
+    neural networks". Departures: scikit-learn's digits instead of MNIST, procedural textures instead of BSDS500 photos,
+    and a reduced texture strength, because 1,257 digits are too few for the full one. `source` is local, since the
+    dataset is not published.
 
     Args:
         strength: contrast of the textures, in [0, 1]; 0: both domains are the same.
@@ -60,11 +60,11 @@ class DigitsShift(Digits):
         return pair
 
     def partners(self, epoch: int) -> Tensor:
-        """Which target digit each source digit is paired with, (N,), each one once an epoch."""
+        """The index (N,) of each source digit's target digit; each target digit is used once per epoch."""
         return torch.randperm(len(self.target), generator=keyed_generator(self.seed, epoch, 2))
 
     def first_training_batch(self, limit: int) -> tuple[Tensor, Tensor]:
-        """Source and target digits in turn, at most `limit`, and their labels, which training knows the source's of."""
+        """At most `limit` digits, alternately source and target, and the labels of both."""
         indices = torch.arange(limit // 2)
         sources, labels = self.splits["train"]
         pairs = self.train_transform()(sources[indices], indices, 0)

@@ -1,4 +1,4 @@
-"""Sets of small images that are held whole, as uint8 tensors."""
+"""Datasets of small images that are held in memory as uint8 tensors."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
@@ -18,22 +18,21 @@ Split = tuple[Tensor, Tensor]
 
 
 class InMemory(LightningDataModule):
-    """Images (N, C, H, W) uint8 and targets (N, …) of `train`, maybe `val` and maybe `test`, which `load` gives.
+    """Images (N, C, H, W) uint8 and targets (N, …) for the `train` and optional `val` and `test` splits from `load`.
 
-    Batches are images (N, C, H, W), float in [0, 1] or normalised by `mean` and `std` if given, those for training
-    augmented (image_transform.py), and targets. On a CUDA device with room the tensors are moved there once, as they
-    are. Order and augmentation are keyed by (seed, epoch, index).
+    Batches are images (N, C, H, W), float in [0, 1] or normalised by `mean` and `std` if given, and targets. Training
+    images are augmented (image_transform.py). If a CUDA device has enough memory, the uint8 tensors are moved to it
+    once. Order and augmentation are keyed by (seed, epoch, index).
 
-    Without a `val` split nothing can choose a best epoch but a metric of training: `monitor.metric=train/loss
-    monitor.mode=min`. A monitor of `val/…` is then refused (DataError), and the test split never serves for it.
+    Without a `val` split, only a training metric can select the best epoch: `monitor.metric=train/loss
+    monitor.mode=min`. Monitoring `val/…` is then refused (DataError); the test split is never used for this.
 
     Args:
         num_classes: checked against the number of `classes`.
-        flip: none | random | alternating; with translate and cutout (pixels), see ImageTransform.
-        mean: per channel, of pixels in [0, 1]; with std: null: no normalisation.
-        drop_last: leave out a smaller last training batch.
-        chunk: training batches that are handed out together (tensor_loader.py); a procedure that cannot work through
-            several at once sets it to 1.
+        flip: none | random | alternating; for flip, translate and cutout (pixels), see ImageTransform.
+        mean: per channel, for pixels in [0, 1]; null (also for std): no normalisation.
+        drop_last: drop the last training batch if it is smaller.
+        chunk: training batches per chunk (tensor_loader.py); 1 for procedures that do not support chunks.
     """
 
     name: str
@@ -64,7 +63,7 @@ class InMemory(LightningDataModule):
         self.splits: dict[str, Split] = {}
 
     def load(self) -> dict[str, Split]:
-        """The splits by name; it sets `classes` (in the order of the labels) and `source` as well."""
+        """Returns the splits by name, and sets `classes` (in the order of the labels) and `source`."""
         raise NotImplementedError
 
     def setup(self, stage: str) -> None:
@@ -75,15 +74,15 @@ class InMemory(LightningDataModule):
             for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
                 if str(getattr(callback, "monitor", None)).startswith("val/"):
                     raise DataError(
-                        f"{self.name} has no validation images to choose the best epoch by: give "
+                        f"{self.name} has no validation images to select the best epoch: set "
                         "monitor.metric=train/loss monitor.mode=min, or a datamodule.val_size above 0."
                     )
 
     def _check(self) -> None:
         if len(self.classes) != self.num_classes:
             raise DataError(
-                f"{self.name} has {len(self.classes)} classes, datamodule.num_classes is {self.num_classes}: "
-                f"give datamodule.num_classes={len(self.classes)}."
+                f"{self.name} has {len(self.classes)} classes, but datamodule.num_classes is {self.num_classes}: "
+                f"set datamodule.num_classes={len(self.classes)}."
             )
         for split, (_, targets) in self.splits.items():
             check_labels(targets, self.num_classes, f"{self.name}'s {split} split")
@@ -91,7 +90,7 @@ class InMemory(LightningDataModule):
         if self.drop_last and size < self.batch_size:
             raise DataError(
                 f"{self.name} has {size} training images, fewer than the datamodule.batch_size of {self.batch_size}: "
-                "give a smaller one, or datamodule.drop_last=false."
+                "use a smaller batch size, or datamodule.drop_last=false."
             )
 
     @property
@@ -100,7 +99,7 @@ class InMemory(LightningDataModule):
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """Of one input of the network."""
+        """The shape of one input of the network."""
         return tuple(self.splits["train"][0].shape[1:])
 
     # Loaders ---------------------------------------------------------------------------------------------------------
@@ -117,7 +116,7 @@ class InMemory(LightningDataModule):
 
     @property
     def _shuffle(self) -> bool:
-        # Where the Trainer is to overfit some batches, the same ones come over and over.
+        # With `overfit_batches`, every epoch repeats the same batches.
         return self.trainer is None or not self.trainer.overfit_batches  # type: ignore[attr-defined]
 
     def val_dataloader(self) -> TensorDataLoader | list[Any]:
@@ -141,11 +140,11 @@ class InMemory(LightningDataModule):
         )
 
     def train_transform(self) -> Transform:
-        """What training images go through."""
+        """The transform of training images."""
         return self._transform("train", flip=self.flip, translate=self.translate, cutout=self.cutout)
 
     def eval_transform(self, split: str) -> Transform:
-        """What the other splits' images go through: normalisation alone."""
+        """The transform of other images: only normalisation."""
         return self._transform(split, flip="none", translate=0, cutout=0)
 
     def _transform(self, split: str, **augmentation: Any) -> ImageTransform:
@@ -153,21 +152,21 @@ class InMemory(LightningDataModule):
         return ImageTransform(set_size=size, seed=self.seed, mean=self.mean, std=self.std, **augmentation)
 
     def _near_the_network(self, split: str) -> Split:
-        """The split's tensors, from now on on the Trainer's CUDA device, if it has one with twice the room."""
+        """The split's tensors, moved to the Trainer's CUDA device if that has twice the free memory they need."""
         images, targets = self.splits[split]
         device = self.trainer.strategy.root_device if self.trainer else images.device
         if device.type == "cuda" and images.device != device and torch.cuda.mem_get_info(device)[0] > 2 * images.nbytes:
             self.splits[split] = images.to(device), targets.to(device)
         return self.splits[split]
 
-    # What is shown ---------------------------------------------------------------------------------------------------
+    # For callbacks and reports ---------------------------------------------------------------------------------------
 
     def counts(self) -> dict[str, int]:
-        """How many images each split has."""
+        """The number of images per split."""
         return {split: len(images) for split, (images, _) in self.splits.items()}
 
     def first_training_batch(self, limit: int) -> tuple[Tensor, Tensor]:
-        """At most `limit` images of the first training batch as the network sees them, in [0, 1], and their targets."""
+        """At most `limit` augmented images of the first training batch, in [0, 1], and their targets."""
         transform, (every, targets) = self.train_transform(), self.splits["train"]
         indices = torch.arange(len(every), device=every.device)
         loader = TensorDataLoader(
@@ -180,13 +179,13 @@ class InMemory(LightningDataModule):
         return coloured(images), targets[chosen].cpu()
 
     def normalized_training_images(self, limit: int) -> Tensor:
-        """The first training images, at most `limit`, normalised and not augmented: (N, C, H, W)."""
+        """The first training images, at most `limit`, normalised but not augmented: (N, C, H, W)."""
         images, _ = self.splits["train"]
         indices = torch.arange(min(limit, len(images)), device=images.device)
         return self.eval_transform("train")(images[indices], indices, 0)
 
     def labels(self, split: str, indices: Sequence[int]) -> list[Any]:
-        """The targets of some images of `split` (train, val, test)."""
+        """The targets of images of `split` (train, val, test)."""
         targets: list[Any] = self.splits[split][1][list(indices)].tolist()
         return targets
 
@@ -201,16 +200,16 @@ class InMemory(LightningDataModule):
 
 
 def check_labels(targets: Tensor, num_classes: int, name: str) -> None:
-    """DataError for labels (N,) int64 that do not lie in [0, num_classes); other targets pass."""
+    """Raises DataError for labels (N,) int64 outside [0, num_classes); other targets pass."""
     if targets.dtype == torch.int64 and targets.dim() == 1 and len(targets):
         low, high = int(targets.min()), int(targets.max())
         if low < 0 or high >= num_classes:
             raise DataError(
-                f"{name} has labels from {low} to {high}, where {num_classes} classes have 0 to {num_classes - 1}: "
-                "mend the labels, or name every class."
+                f"{name} has labels from {low} to {high}, but {num_classes} classes have 0 to {num_classes - 1}: "
+                "fix the labels, or name every class."
             )
 
 
 def coloured(images: Tensor) -> Tensor:
-    """Images (N, 1 or 3, H, W) with three channels."""
+    """Expands images (N, 1 or 3, H, W) to three channels."""
     return images.expand(-1, 3, -1, -1)

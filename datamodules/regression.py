@@ -1,4 +1,4 @@
-"""Random inputs with random outputs, as PyTorch's first programs fit them."""
+"""Random inputs and outputs, as in PyTorch's first tutorials."""
 
 from typing import Annotated
 
@@ -13,19 +13,19 @@ from engine.data.tensor_loader import TensorDataLoader
 
 
 class Regression(LightningDataModule):
-    """x (batch_size, d_in) and then y (batch_size, d_out), standard normal: one batch, the same at every step.
+    """One batch for all steps: x (batch_size, d_in), then y (batch_size, d_out), drawn from a standard normal.
 
-    There is nothing to generalise to, so validation is on that batch too: `val/loss` is the loss after the epoch's last
-    step. `source` is official: the numbers are this data set by definition, and stand in for nothing.
+    Validation is on the same batch, since there is nothing to generalise to: `val/loss` is the loss after the epoch's
+    last step. `source` is official, since these random numbers are the dataset.
 
-    Source: J. Johnson, "Learning PyTorch with Examples". The draws are keyed by `seed`, in a stream of their own: the
-    global generator would give the weights the very numbers that it gave the data.
+    Source: J. Johnson, "Learning PyTorch with Examples". The draws are keyed by `seed` in their own stream: with the
+    global generator, weights and data would be the same numbers.
 
     Args:
         batch_size: number of examples.
         d_in, d_out: widths of inputs and outputs.
         steps_per_epoch: how often an epoch repeats the batch.
-        chunk: steps that are handed out together (tensor_loader.py).
+        chunk: steps per chunk (tensor_loader.py).
     """
 
     name = "regression"
@@ -61,14 +61,14 @@ class Regression(LightningDataModule):
 
     @property
     def batch(self) -> tuple[Tensor, Tensor]:
-        """The one batch: inputs (batch_size, d_in) and targets (batch_size, d_out)."""
+        """Inputs (batch_size, d_in) and targets (batch_size, d_out)."""
         return self.x, self.y
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """Of one input of the network."""
+        """The shape of one input of the network."""
         return tuple(self.batch[0].shape[1:])
 
     def counts(self) -> dict[str, int]:
-        """How many examples there are to train on; no other split has any of its own."""
+        """The number of training examples; there are no others."""
         return {"train": len(self.x)}

@@ -1,6 +1,6 @@
-"""Takes the README's pictures of TensorBoard: `python -m docs.pictures RUN_DIR`; it needs Chromium.
+"""Takes the README's screenshots of TensorBoard: `python -m docs.pictures RUN_DIR`; needs Chromium.
 
-The run is one of transfer_feature_extractor on the real photos.
+The run must be of transfer_feature_extractor on the real photos.
 """
 
 import argparse
@@ -10,14 +10,14 @@ from pathlib import Path
 from tests.browsing import Page, browse, tensorboard
 
 HERE = Path(__file__).parent
-SETTLE = 5  # seconds, for what moves on a page, as the projector's points do
+SETTLE = 5  # seconds until animations end, such as the projector's points
 
 
 def shoot(page: Page, address: str, name: str, wait_for: str) -> None:
     page.open(address)
     page.wait_for(wait_for)
     time.sleep(SETTLE)
-    page.run("deepFind('#data-location').forEach(place => place.remove())")  # it is nobody else's
+    page.run("deepFind('#data-location').forEach(place => place.remove())")  # a path on this machine
     page.picture(HERE / f"tensorboard_{name}.png")
 
 

@@ -1,4 +1,4 @@
-"""Runs from Python: `load_run("last").predict(photo)`, `train(["experiment=lenet_nll"])`; in notebooks, too."""
+"""Python API, also for notebooks: `load_run("last").predict(photo)`, `train(["experiment=lenet_nll"])`."""
 
 import importlib.util
 import sys
@@ -32,21 +32,21 @@ from engine.run.outcome import outcome
 from engine.run.trained import load_trained
 from engine.startup import silence_idle_messages
 
-BATCH = 32  # photos the network sees at once
+BATCH = 32  # photos per forward pass
 
 
 class Prediction(NamedTuple):
-    """A photo's class, several with + between if the network gives several, and each class's probability in [0, 1]."""
+    """A photo's class (multi-label networks: classes joined by +) and the probability of each class in [0, 1]."""
 
     label: str
     probabilities: dict[str, float]
 
 
 class Run:
-    """A trained run; `directory` is where it lies, `config` its settings, `metrics` what metrics.json says."""
+    """A trained run with its `directory`, its `config`, and its `metrics` from metrics.json."""
 
     def __init__(self, directory: Path, checkpoint: str) -> None:
-        self.directory = directory.absolute()  # a notebook may change its folder
+        self.directory = directory.absolute()  # a notebook may change its working directory
         self._trained = load_trained(self.directory, checkpoint)
         self.config: DictConfig = self._trained.config
         self.classes: list[str] = self._trained.data["classes"]
@@ -68,10 +68,10 @@ class Run:
         return datamodule
 
     def predict(self, photos: Any) -> Any:
-        """What the network sees in a photo: a Prediction, or of several photos a list of them.
+        """Classifies one photo (returns a Prediction) or several (returns a list).
 
         A photo is a path, a PIL image, an array (H, W, 3) or (H, W) uint8, or a tensor (3, H, W), uint8 or floats in
-        [0, 1]. Several are a folder, a glob or a list. UserError for anything else, and for what cannot be read.
+        [0, 1]. Several photos are a folder, a glob or a list. Raises UserError for other or unreadable input.
         """
         if isinstance(photos, str | Path) and not Path(photos).is_file():
             photos = find_photos(str(photos))
@@ -94,7 +94,7 @@ class Run:
         return photo_transform(self._trained)
 
     def _pixels(self, photo: Any) -> Tensor:
-        """(3, H, W) uint8."""
+        """The photo as a tensor (3, H, W) uint8."""
         if isinstance(photo, str | Path):
             return read_image(Path(photo), self.config.datamodule.get("max_pixels", MAX_PIXELS))
         if isinstance(photo, np.ndarray) and photo.dtype == np.uint8 and photo.ndim in (2, 3):
@@ -114,21 +114,21 @@ class Run:
 
 
 def load_run(run: str | Path, checkpoint: str | None = None) -> Run:
-    """The run that a path, a unique start of one, or "last" names, with its best checkpoint or the one given."""
+    """Loads a run, given by a path, a unique prefix of one, or "last", at its best or the given checkpoint."""
     directory, named = find_run(run)
     return Run(directory, checkpoint or named or "best")
 
 
 def train(overrides: Sequence[str] = ()) -> Run:
-    """Trains as `python train.py OVERRIDES` does, here and now, and returns the run; at its best checkpoint if any.
+    """Trains like `python train.py OVERRIDES` in this process, and returns the run at its best checkpoint, if any.
 
-    UserError for what train.py refuses. Sweeps are for the command line.
+    Raises UserError for anything that train.py refuses. Sweeps need the command line.
     """
     register_resolvers()
     argv = compose_resumed_run_from_its_config(list(overrides))
     options = get_args_parser().parse_args(argv)
     if options.multirun or options.config_dir:
-        raise UserError("train takes key=value alone: start a sweep, or a run with --config-dir, on the command line.")
+        raise UserError("train only takes key=value: start sweeps and runs with --config-dir on the command line.")
     directories: list[Path] = []
 
     def task(cfg: DictConfig) -> None:
@@ -144,14 +144,14 @@ def train(overrides: Sequence[str] = ()) -> Run:
             raise UserError(explained(name, argv) or str(error)) from error
         hydra = GlobalHydra.instance().hydra
         assert hydra is not None
-        hydra.run(name, task, options.overrides).return_value  # noqa: B018 (which raises what the task raised)
+        hydra.run(name, task, options.overrides).return_value  # noqa: B018 (raises the task's exception)
     silence_idle_messages()
     best = (directories[0] / "checkpoints" / "best.ckpt").is_file()
     return load_run(directories[0], "best" if best else "last")
 
 
 def _train_py() -> Any:
-    """train.py as a module, wherever this process was started."""
+    """train.py as a module, whatever the current directory."""
     if "train" in sys.modules and getattr(sys.modules["train"], "__file__", None) == str(ROOT / "train.py"):
         return sys.modules["train"]
     spec = importlib.util.spec_from_file_location("train", ROOT / "train.py")

@@ -1,4 +1,4 @@
-"""Builds the parts of a config; a constructor is given only the arguments it names."""
+"""Builds the parts of a config."""
 
 import hashlib
 import inspect
@@ -25,22 +25,21 @@ from engine.paths import CONF
 logger = logging.getLogger(__name__)
 
 FOR_MODULE = ("network", "loss", "optimizer", "scheduler")
-"""Parts that a LightningModule is given, as far as its constructor names them."""
+"""Parts that are passed to a LightningModule if its constructor has a parameter of that name."""
 
 CLASS_WEIGHTS = ("weight", "pos_weight")
-"""Arguments of torch's losses that are tensors."""
+"""Tensor arguments of torch's losses."""
 
 READ_HERE = ("substitute", "substitute_for")
-"""Keys of `cfg.network` that are not the network's own."""
+"""Keys of `cfg.network` that this module reads and does not pass to the network."""
 
 
 def build_network(cfg: DictConfig, checkpoints: Path | None) -> Any:
-    """The network of `cfg.network`, None if there is none or the LightningModule takes none.
+    """Builds `cfg.network`; None if there is none or the LightningModule takes none.
 
-    Where a substitute takes its place, `cfg.network` becomes the substitute's.
-
-    `cfg.network.substitute` names it (null: none), `cfg.network.substitute_for` says afterwards whose place it took.
-    Of a run that has `checkpoints` the weights lie there, so no pretrained ones are looked for.
+    If its pretrained weights are not available, `cfg.network.substitute` (null: stop) is built instead; `cfg.network`
+    becomes the substitute's config, and `cfg.network.substitute_for` the original network's name. With `checkpoints`,
+    pretrained weights are not loaded, since the checkpoints contain the weights.
     """
     if cfg.get("network") is None or "network" not in given_to_module(cfg):
         return None
@@ -52,7 +51,7 @@ def build_network(cfg: DictConfig, checkpoints: Path | None) -> Any:
         wanted, substitute = network_name(cfg.network), cfg.network.get("substitute")
         if substitute is None:
             raise UserError(
-                f"{error} Give network.substitute=NAME or network.pretrained=false to go on without."
+                f"{error} Set network.substitute=NAME or network.pretrained=false to continue without them."
             ) from error
         logger.warning("%s", error)
         with open_dict(cfg):
@@ -62,7 +61,7 @@ def build_network(cfg: DictConfig, checkpoints: Path | None) -> Any:
 
 
 def _without_pretrained_weights(node: DictConfig, checkpoints: Path) -> Any:
-    """The network with the frozen backbone that lies in `checkpoints`, if one does; the rest is loaded with the run."""
+    """Builds the network and loads a frozen backbone from `checkpoints` if there is one; the rest is loaded later."""
     network = _instantiate({**node, "pretrained": False} if "pretrained" in node else node)
     backbone = checkpoints / "backbone.ckpt"
     if backbone.is_file():
@@ -74,15 +73,15 @@ def _instantiate(node: Mapping[Any, Any]) -> Any:
     settings = {key: value for key, value in node.items() if key not in READ_HERE}
     try:
         return instantiate(settings)
-    except InstantiationException as error:  # Hydra's cover of what the network's class raised
+    except InstantiationException as error:  # Hydra's wrapper of the network's exception
         if isinstance(error.__cause__, WeightsError):
             raise error.__cause__ from None
         raise
 
 
 def _composed(name: str) -> DictConfig:
-    """A config of conf/ with what its defaults list adds."""
-    running = GlobalHydra.instance().hydra  # of the run itself: Hydra has one at a time
+    """Composes a config of conf/ with its defaults list."""
+    running = GlobalHydra.instance().hydra  # the run's own; Hydra allows only one at a time
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(CONF), version_base="1.3"):
@@ -92,7 +91,7 @@ def _composed(name: str) -> DictConfig:
 
 
 def build_module(cfg: DictConfig, network: Any, **instead: Any) -> Any:
-    """The LightningModule of `cfg.lightning_module` with this network; `instead` replaces settings of its own."""
+    """Builds `cfg.lightning_module` with this network; `instead` overrides its settings."""
     make = {"network": lambda _: network, "loss": build_loss}
     parts = {part: make.get(part, instantiate)(cfg[part]) for part in given_to_module(cfg)}
     target = get_object(cfg.lightning_module["_target_"])
@@ -100,14 +99,14 @@ def build_module(cfg: DictConfig, network: Any, **instead: Any) -> Any:
 
 
 def build_loss(node: Mapping[Any, Any]) -> Any:
-    """The loss; the weights of its classes may be a list."""
+    """Builds the loss; its class weights may be given as a list."""
     weights = {key: node[key] for key in CLASS_WEIGHTS if isinstance(node.get(key), list | ListConfig)}
     tensors = {key: torch.tensor(list(values), dtype=torch.float32) for key, values in weights.items()}
     return instantiate({key: value for key, value in node.items() if key not in weights}, **tensors)
 
 
 def given_to_module(cfg: Mapping[Any, Any]) -> list[str]:
-    """Those of the config's network, loss, optimizer and scheduler that its LightningModule takes."""
+    """Which of the config's network, loss, optimizer and scheduler its LightningModule takes."""
     given = [part for part in FOR_MODULE if part in cfg]
     if "lightning_module" not in cfg:
         return given
@@ -116,7 +115,7 @@ def given_to_module(cfg: Mapping[Any, Any]) -> list[str]:
 
 
 def takes(target: Any, name: str) -> bool:
-    """Whether a callable names this parameter; a constructor with **kwargs also takes what its base's names."""
+    """Whether a callable has this parameter; a constructor with **kwargs also has those of its base class."""
     bases = target.__mro__[:-1] if inspect.isclass(target) else ()
     for function in [vars(base)["__init__"] for base in bases if "__init__" in vars(base)] or [target]:
         parameters = inspect.signature(function).parameters
@@ -128,10 +127,10 @@ def takes(target: Any, name: str) -> bool:
 
 
 def build_callbacks(cfg: DictConfig) -> list[Any]:
-    """The callbacks of `callback`, those that follow a monitored metric only if there is one, and the `trainer`'s.
+    """Builds the callbacks of `callback` and `trainer.callbacks`.
 
-    Our progress bar gives way to another one; `trainer.enable_progress_bar=false` leaves out every bar, and
-    `trainer.enable_checkpointing=false` everything that saves checkpoints.
+    Without a monitored metric, callbacks that need one are left out. Another progress bar replaces the project's;
+    `trainer.enable_progress_bar=false` removes all of them, and `trainer.enable_checkpointing=false` all checkpoints.
     """
     names = [name for name in cfg.get("callback") or () if cfg.monitor.metric or not follows_monitor(cfg, name)]
     settings = [{"_convert_": "all", **cfg.callback[name]} for name in names]
@@ -148,15 +147,15 @@ def build_callbacks(cfg: DictConfig) -> list[Any]:
 
 
 def follows_monitor(cfg: DictConfig, name: Any) -> bool:
-    """Whether a setting of this callback is the run's monitored metric."""
+    """Whether a setting of this callback is `${monitor.metric}`."""
     raw = OmegaConf.to_container(cfg, resolve=False)["callback"][name]  # type: ignore[index,call-overload]
     return isinstance(raw, dict) and "${monitor.metric}" in raw.values()
 
 
 def in_trainer(cfg: DictConfig, key: str) -> list[Any]:
-    """What `trainer.callbacks`, `trainer.plugins` or `trainer.logger` adds to the engine's own.
+    """Builds the parts that `trainer.callbacks`, `trainer.plugins` or `trainer.logger` adds to the engine's.
 
-    UserError for a CheckpointIO, which would take the place of AtomicCheckpointIO.
+    Raises UserError for a CheckpointIO, which would replace AtomicCheckpointIO.
     """
     node = cfg.trainer.get(key)
     made = instantiate(node) if OmegaConf.is_config(node) else []
@@ -171,7 +170,7 @@ def in_trainer(cfg: DictConfig, key: str) -> list[Any]:
 
 
 def build_features(cfg: DictConfig, datamodule: Any, network: Any) -> Any:
-    """The features of the datamodule's photos, as `cfg.features` says, in the place of the photos."""
+    """Builds `cfg.features`, the cached features that replace the datamodule's photos."""
     from engine.features.frozen import FrozenBackbone
 
     settings = dict(cfg.features)
@@ -182,9 +181,9 @@ def build_features(cfg: DictConfig, datamodule: Any, network: Any) -> Any:
 
 
 def transforms_key(datamodule: DictConfig) -> str:
-    """What photos go through before the network: the config of the transforms, and a hash of each class's source file.
+    """Identifies the photos' transforms by their config and a hash of each class's source file.
 
-    For a datamodule that makes its transforms itself, its whole config.
+    If the config has no transforms, because the datamodule creates them itself, its whole config is used.
     """
     node: Any = OmegaConf.to_container(datamodule, resolve=True)
     names = [name for name in ("train_transform", "eval_transform") if name in node]
@@ -197,9 +196,9 @@ def transforms_key(datamodule: DictConfig) -> str:
 
 
 def network_name(node: Mapping[Any, Any] | None) -> str | None:
-    """As the config group has it, `resnet18`; with timm's own name where there is one, `timm/convnext_tiny`.
+    """The network's name in the config group, such as `resnet18`, or with timm's own name, `timm/convnext_tiny`.
 
-    A network from another package goes by its class. None if there is no network.
+    For a network from another package, its class name. None without a network.
     """
     if not node:
         return None

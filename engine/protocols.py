@@ -1,9 +1,9 @@
-"""What the engine expects of a part, level by level.
+"""Optional protocols for datamodules, networks and LightningModules.
 
-1. Whatever Lightning's Trainer accepts runs here unedited: none of these protocols is required.
-2. A part with all members of a protocol gets what its docstring says. If something the user asked for needs a member
-   that is missing, preflight names it.
-3. The project's own bases have them all: `Procedure` (engine/training), `ImageFolder` and `InMemory` (datamodules/).
+1. Anything that Lightning's Trainer accepts runs unchanged; none of these protocols is required.
+2. A part that implements a protocol gets the features in its docstring. If a requested feature needs a missing member,
+   preflight names it.
+3. The project's base classes implement them: `Procedure` (engine/training), `ImageFolder` and `InMemory` (datamodules).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class NamedData(Protocol):
-    """Panels, metrics.json and exports name the data and where it came from."""
+    """Panels, metrics.json and exports show the name and source of the data."""
 
     name: str
     source: str  # official | local | stand-in | generated
@@ -26,21 +26,21 @@ class NamedData(Protocol):
 
 @runtime_checkable
 class Classes(Protocol):
-    """Metrics, tables and predictions name each class; evaluate.py checks that other data has the same ones."""
+    """Metrics, tables and predictions use class names; evaluate.py checks that other data has the same classes."""
 
     classes: Sequence[str]  # in the order of the labels
 
 
 @runtime_checkable
 class Counts(Protocol):
-    """Panels and evaluations say how many examples each split has."""
+    """Panels and evaluations show the number of examples per split."""
 
     def counts(self) -> Mapping[str, int]: ...
 
 
 @runtime_checkable
 class InputShape(Protocol):
-    """export.py works, and predict.py on photos: they know the shape of one input of the network, without a batch."""
+    """export.py works, and so does predict.py on photos: both need the shape of one input, without the batch."""
 
     @property
     def input_shape(self) -> Sequence[int]: ...
@@ -48,7 +48,7 @@ class InputShape(Protocol):
 
 @runtime_checkable
 class ShowsImages(Protocol):
-    """Image grids, the most confident mistakes and the projector. Images are (N, 3, H, W), floats in [0, 1]."""
+    """Image grids, most confident mistakes and the projector are shown. Images are (N, 3, H, W), floats in [0, 1]."""
 
     classes: Sequence[str]
 
@@ -60,7 +60,7 @@ class ShowsImages(Protocol):
 
 @runtime_checkable
 class InChunks(Protocol):
-    """Short steps are faster: a `Procedure` works through `chunk` mini-batches at once; 1 hands them out singly."""
+    """Short steps are faster: a `Procedure` processes `chunk` mini-batches per training step (1: no chunks)."""
 
     chunk: int
 
@@ -79,7 +79,7 @@ class PhotoSet(Protocol):
 
 @runtime_checkable
 class PhotoData(NamedData, Counts, InputShape, ShowsImages, Protocol):
-    """A frozen backbone runs once: its features are cached and trained on (`cache=true`), also in folds."""
+    """The features of a frozen backbone are cached (`cache=true`), also for cross-validation."""
 
     train: PhotoSet
     val: PhotoSet
@@ -99,7 +99,7 @@ class PhotoData(NamedData, Counts, InputShape, ShowsImages, Protocol):
 
 @runtime_checkable
 class HasBackbone(Protocol):
-    """The network can be a frozen feature extractor: its `head` is trained on `features` of its `backbone`."""
+    """The `head` can be trained on features of the frozen `backbone`."""
 
     backbone: "nn.Module"
     head: "nn.Linear"
@@ -109,10 +109,10 @@ class HasBackbone(Protocol):
 
 @runtime_checkable
 class PredictsClasses(Protocol):
-    """predict.py works, and exports say what the outputs mean.
+    """predict.py works, and exports describe the outputs.
 
-    `outputs` describes the network's outputs (N, K) in a phrase; `probabilities` turns them into one probability in
-    [0, 1] per class; `several` says whether more than one class may be true at once.
+    `outputs` is a short description of the network's outputs (N, K); `probabilities` converts them to probabilities in
+    [0, 1] per class; `several` is True for multi-label classification.
     """
 
     outputs: str
@@ -123,6 +123,6 @@ class PredictsClasses(Protocol):
 
 @runtime_checkable
 class NeedsData(Protocol):
-    """Preflight refuses a datamodule, or features in its place, that lacks one of these members."""
+    """Preflight refuses a datamodule (or the features that replace it) without these members."""
 
     needs_data: Sequence[str]

@@ -1,6 +1,6 @@
-"""Modules under other names than their own: those that earlier commits had, and Lightning's in its package `lightning`.
+"""Aliases of modules: names from earlier versions of the project, and Lightning's names in the package `lightning`.
 
-Run directories written by earlier commits name them, and so do parts from other packages.
+Older run directories and parts from other packages refer to them.
 """
 
 import sys
@@ -40,11 +40,11 @@ RENAMED = {
 }
 
 LIGHTNING = {"lightning.pytorch": "pytorch_lightning", "lightning.fabric": "lightning_fabric"}
-"""One code base under two names; a LightningModule of the one is none for the other's Trainer, so there is only one."""
+"""The same code under two names; mapped to one, since a Trainer of one rejects a LightningModule of the other."""
 
 
 class ByAnotherName(MetaPathFinder, Loader):
-    """Imports a module of `names`, or one below it, as the module that `names` gives for it."""
+    """Imports modules whose names, or parents' names, are keys of `names` as the modules that they map to."""
 
     def __init__(self, names: dict[str, str]) -> None:
         self.names = names
@@ -59,28 +59,28 @@ class ByAnotherName(MetaPathFinder, Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         assert module.__spec__ is not None
-        module.__spec__ = module.__spec__.loader_state  # which the import system has just replaced
+        module.__spec__ = module.__spec__.loader_state  # undoes the import system's change
 
 
 BEFORE, AFTER = ByAnotherName(LIGHTNING), ByAnotherName(RENAMED | {"lightning": "pytorch_lightning"})
-"""Finders before and after Python's own: the package `lightning` itself may be installed, or it is Lightning."""
+"""Finders before and after Python's own; the latter applies `lightning` only if that package is not installed."""
 
 
 def import_by_any_name() -> None:
-    """From here on."""
+    """Activates the aliases."""
     if BEFORE not in sys.meta_path:
         sys.meta_path.insert(0, BEFORE)
         sys.meta_path.append(AFTER)
 
 
 def todays_name(name: str, names: dict[str, str]) -> str:
-    """The name of a module, or of something in it, with what stands for it in `names` in the place of its beginning."""
+    """The current name of a module, or of something in it: its prefix is replaced according to `names`."""
     former = next((former for former in names if f"{name}.".startswith(f"{former}.")), "")
     return f"{names[former]}{name[len(former) :]}" if former else name
 
 
 def with_todays_names(node: Any) -> Any:
-    """A config's containers, each `_target_` by its current name."""
+    """A copy of a config's containers with the current name in each `_target_`."""
     if isinstance(node, list):
         return [with_todays_names(value) for value in node]
     if not isinstance(node, dict):

@@ -1,9 +1,9 @@
-"""What is imported: under any of its names, and not what libraries import at start-up and an ordinary run never needs.
+"""Speeds up start-up by deferring imports that an ordinary run never needs, and silences irrelevant messages.
 
-torch._dynamo, which serves `torch.compile`, and scipy.signal, which serves an audio metric, take half of the CPU time
-of `import pytorch_lightning` (2.9 instead of 5.8 s, median of 3, on 2 cores). Each is imported as soon as anything is
-asked of it that its stand-in does not know; what the stand-in gave away until then follows the real module from there
-on, so that compiled code computes what it computes without this file (tests/engine/test_startup.py compares them).
+torch._dynamo, needed for `torch.compile`, and scipy.signal, needed for an audio metric, take half of the CPU time of
+`import pytorch_lightning` (2.9 instead of 5.8 s, median of 3, on 2 cores). Each is replaced by a placeholder with a few
+attributes, and imported on the first access to any other. From then on, those attributes delegate to the real module,
+so compiled code gives the same results as without this file (tests/engine/test_startup.py compares them).
 """
 
 import gc
@@ -24,7 +24,7 @@ from engine.renamed import import_by_any_name
 
 
 class DeferredModule(ModuleType):
-    """Takes the place of a module in `sys.modules` until it is needed; it knows a few of its names itself."""
+    """A placeholder in `sys.modules` for a module that is imported when needed; `known` are its own attributes."""
 
     def __init__(self, name: str, **known: Any) -> None:
         super().__init__(name)
@@ -32,8 +32,8 @@ class DeferredModule(ModuleType):
 
     def __getattr__(self, attribute: str) -> Any:
         if attribute == "__path__" and (path := self._search_path()):
-            return path  # so that a submodule can be imported alone
-        if attribute.startswith("__"):  # the import system looks around
+            return path  # lets a submodule be imported on its own
+        if attribute.startswith("__"):  # probed by the import system
             raise AttributeError(attribute)
         return getattr(self._real(), attribute)
 
@@ -51,9 +51,9 @@ class DeferredModule(ModuleType):
 
 @contextmanager
 def quick_imports() -> Iterator[None]:
-    """Inside, imports that a run never needs are deferred, and Python's garbage collector is off.
+    """Defers imports that a run never needs, and disables Python's garbage collector.
 
-    Imports create a million objects and hardly any garbage: searching them took a fifth of the time.
+    Imports create a million objects and hardly any garbage; the collector took a fifth of the time.
     """
     prepare_imports()
     was_on = gc.isenabled()
@@ -66,10 +66,10 @@ def quick_imports() -> Iterator[None]:
 
 
 def keep_out_current_folder() -> None:
-    """Processes that this one starts search the project for modules, never the folder they happen to be started in.
+    """Child processes find modules in the project, never in their current directory (Python 3.11 or later).
 
-    Whoever starts Python by `-c` or `-m` (multiprocessing, joblib, submitit, Ray) would import a `random.py` that lies
-    there, in place of the standard library's. From Python 3.11 on.
+    Otherwise Python started with `-c` or `-m` (multiprocessing, joblib, submitit, Ray) would import a `random.py` in
+    the current directory instead of the standard library's.
     """
     given = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
     root = str(Path(__file__).parents[1])
@@ -77,7 +77,7 @@ def keep_out_current_folder() -> None:
 
 
 def prepare_imports() -> None:
-    """Call it before torchvision, torchmetrics and Lightning are imported; modules already imported are left alone."""
+    """Must be called before importing torchvision, torchmetrics and Lightning; imported modules are left unchanged."""
     keep_out_current_folder()
     import_by_any_name()
     for stand_in in (
@@ -89,26 +89,26 @@ def prepare_imports() -> None:
 
 
 def silence_idle_messages() -> None:
-    """Before the Trainer is made: what libraries say that tells a user nothing, each with the reason."""
-    # What it says there stands in the panel at the start.
+    """Silences library messages that are of no use to the user; must be called before the Trainer is built."""
+    # The panel at the start has this information.
     logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
     logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)
-    # Lightning 2.6 asks torch 2.14 in a way that still works.
+    # Lightning 2.6 uses an API that is deprecated in torch 2.14 but works.
     warnings.filterwarnings("ignore", r".isinstance\(treespec, LeafSpec\)", FutureWarning)
-    # It counts batches, and a chunk is many steps; the procedure logs by steps.
+    # The warning counts batches, but a chunk has many steps, and logging is by step.
     warnings.filterwarnings("ignore", r"The number of training batches .* is smaller than the logging interval")
-    # So does MLflow ask SQLAlchemy 2.1.
+    # MLflow uses an API that is deprecated in SQLAlchemy 2.1 but works.
     warnings.filterwarnings("ignore", r"The ``noload`` loader strategy is deprecated")
-    # A resumed run's is not meant to be.
+    # A resumed run's checkpoint directory is not empty.
     warnings.filterwarnings("ignore", r"Checkpoint directory .* exists and is not empty")
-    # evaluate.py's has none.
+    # evaluate.py's Trainer has no logger.
     warnings.filterwarnings("ignore", r"You called `self\.log\(.*\)` but have no logger configured")
-    # Average precision over a few batches alone, as with debug=fast: they need not hold every label.
+    # Average precision over a few batches, as with debug=fast, which may lack some labels.
     warnings.filterwarnings("ignore", r"No positive samples found in target, recall is undefined")
 
 
 def import_for_real() -> None:
-    """Removes all stand-ins, so that the real modules are imported the next time they are needed."""
+    """Removes all placeholders, so the real modules are imported the next time they are needed."""
     for name, module in list(sys.modules.items()):
         if isinstance(module, DeferredModule):
             del sys.modules[name]
@@ -121,11 +121,11 @@ class _CompiledAsSoonAsThereIsOne(type):
 
 
 class _OptimizedModule(metaclass=_CompiledAsSoonAsThereIsOne):
-    """`torch._dynamo.OptimizedModule`: nothing is an instance until something has been compiled."""
+    """`torch._dynamo.OptimizedModule`; nothing is an instance until something has been compiled."""
 
 
 def _disable(function: Any = None, *arguments: Any, **settings: Any) -> Any:
-    """`torch._dynamo.disable`, which acts from the moment that something is compiled."""
+    """`torch._dynamo.disable`, which has no effect until something is compiled."""
     if function is None:
         return partial(_disable, **settings)
 

@@ -1,4 +1,4 @@
-"""How messages show values and suggest names."""
+"""Formats values and suggests names in messages."""
 
 import difflib
 import re
@@ -10,7 +10,7 @@ from engine.errors import printable
 
 
 def shown(value: Any) -> str:
-    """As on a command line, but not at length, and on one line."""
+    """The value as on the command line, shortened to one line."""
     if isinstance(value, Mapping):
         return "{…}" if value else "{}"
     if isinstance(value, list):
@@ -19,13 +19,13 @@ def shown(value: Any) -> str:
         text = "null" if value is None else str(value).lower()
     else:
         text = str(value)
-    text = text if text.isprintable() else ascii(text)  # what is shown may be a stranger's
+    text = text if text.isprintable() else ascii(text)  # it may come from an untrusted file
     return text if len(text) <= 60 else f"{text[:59]}…"
 
 
 def markup(text: object) -> str:
-    """A text for rich, which shows it as it is."""
-    from rich.markup import escape  # here, as not all that speaks needs it
+    """Escapes a text for rich, so that it is shown literally."""
+    from rich.markup import escape  # slow to import, and not always needed
 
     return escape(printable(text))
 
@@ -34,7 +34,7 @@ NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?(inf|nan)", re.IGN
 
 
 def cell(value: Any) -> Any:
-    """A value for a CSV file: no text starts a formula in a spreadsheet."""
+    """A value for a CSV file; text that a spreadsheet would run as a formula is quoted."""
     text = str(value)
     return f"'{text}" if re.match(r"\s*[=+\-@]|[\t\r\n]", text) and not NUMBER.fullmatch(text) else value
 
@@ -46,11 +46,11 @@ EXTRAS = {
     "WandbLogger": ("wandb", "wandb"),
     "MLFlowLogger": ("mlflow", "mlflow"),
 }
-"""Classes that need a package of an extra, and the extra."""
+"""Classes that need an optional package: the package, and the extra that installs it."""
 
 
 def missing_extra(target: object) -> str | None:
-    """`needs optuna: pip install -e '.[optuna]'` for the dotted name of a class whose package is not installed."""
+    """`needs optuna: pip install -e '.[optuna]'` if the class with this dotted name needs a package that is missing."""
     package, extra = EXTRAS.get(str(target).rpartition(".")[2], ("sys", ""))
     return None if _is_installed(package) else f"needs {package}: pip install -e '.[{extra}]'"
 
@@ -58,23 +58,23 @@ def missing_extra(target: object) -> str | None:
 def _is_installed(package: str) -> bool:
     try:
         return find_spec(package) is not None
-    except ValueError:  # its place in sys.modules is taken by nothing
+    except ValueError:  # its entry in sys.modules is None or has no spec
         return False
 
 
 INTERVAL = ("std", "low", "high")
-"""Ends of the names of metrics that describe a spread: `acc_std`, `acc_low`, `acc_high`."""
+"""Suffixes of metrics that describe a spread: `acc_std`, `acc_low`, `acc_high`."""
 
 
 def class_metric(kind: str, label: str) -> str:
-    """`acc_bees`, one class's own `acc`; `acc_class_low` if the class is named as an end of an interval is."""
+    """The name of a per-class metric: `acc_bees`, or `acc_class_low` if the class is named like one of INTERVAL."""
     return f"{kind}_class_{label}" if label in INTERVAL else f"{kind}_{label}"
 
 
 def class_metrics(names: Iterable[str], classes: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """Of metrics' names those of a single class, each with its kind and class: `acc_bees` with ("acc", "bees").
+    """The per-class metrics among `names`, with their kind and class: `acc_bees` with ("acc", "bees").
 
-    `top_3` is none of a class 3: a kind has a value for every class.
+    A kind counts only if every class has a value, so `top_3` is not a metric of a class 3.
     """
     known = set(names)
     first = class_metric("", classes[0]) if classes else None
@@ -84,14 +84,14 @@ def class_metrics(names: Iterable[str], classes: Sequence[str]) -> dict[str, tup
 
 
 def figure(value: float | str | None) -> str:
-    """Four digits, of large numbers all; NaN and infinities are text already, as in metrics.json; None is empty."""
+    """Four significant digits, or an integer if large; text (NaN and infinities, as in metrics.json) is unchanged."""
     if value is None or isinstance(value, str):
         return value or ""
     return f"{value:.4g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """`did you mean X?` where one of the names is like it, else what there is; for the end of a sentence."""
+    """`did you mean X?` if a name is similar, else a list of the names; for the end of a sentence."""
     known = sorted(set(names))
     if near := difflib.get_close_matches(name, known, n=1, cutoff=0.6):
         return f"did you mean {near[0]}?"

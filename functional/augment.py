@@ -3,10 +3,10 @@ from torch import Tensor
 
 
 def alternating_flip(first: Tensor, epoch: int) -> Tensor:
-    """Which images are flipped in `epoch` (from 0), given which are in epoch 0 (`first`, (N,) bool): all alternate.
+    """Which images (N,) are flipped in `epoch` (from 0), given those flipped in epoch 0, `first` (N,) bool.
 
-    flipped(i, e) ⇔ (first(i) + e) is odd. Two consecutive epochs show every image both ways, so fewer views repeat than
-    with an independent draw each epoch.
+    flipped(i, e) ⇔ (first(i) + e) is odd. Any two consecutive epochs show each image both ways, which repeats fewer
+    views than independent flips.
 
     Source: Jordan 2024, "94% on CIFAR-10 in 3.29 seconds on a single GPU", arXiv 2404.00498, section 3.6.
     """
@@ -14,16 +14,16 @@ def alternating_flip(first: Tensor, epoch: int) -> Tensor:
 
 
 def translate(images: Tensor, shifts: Tensor, *, flipped: Tensor | None = None) -> Tensor:
-    """Crop images (N, C, H, W), padded by reflection without repeating the border, at an offset of their own.
+    """Shift each of the images (N, C, H, W) by its own offset, with reflection padding that does not repeat the border.
 
     out[n, c, y, x] = images[n, c, r(y + shifts[n, 0], H), r(x + shifts[n, 1], W)],  r(i, n) = |i| mirrored at n - 1.
 
-    One gather does it all, so that a flip of the images beforehand costs nothing more.
+    It is a single gather, so a preceding flip adds no cost.
 
     Args:
         images: any dtype.
         shifts: (N, 2) int64, rows then columns, each smaller in magnitude than H and W.
-        flipped: (N,) bool, images that are mirrored left to right first; None: none.
+        flipped: (N,) bool, the images to mirror left to right first; None: none.
     """
     height, width = images.shape[-2:]
     rows = _reflect(torch.arange(height, device=images.device) + shifts[:, :1], height)
@@ -36,10 +36,9 @@ def translate(images: Tensor, shifts: Tensor, *, flipped: Tensor | None = None) 
 
 
 def cutout(images: Tensor, centres: Tensor, size: int) -> Tensor:
-    """Set a square of size × size pixels in each of the images (N, C, H, W) to 0, the part inside the image where it
-    crosses the border.
+    """Set a square of size × size pixels in each of the images (N, C, H, W) to 0, clipped at the image's border.
 
-    The square of a centre (y, x), one of `centres` (N, 2), covers rows y - size // 2 to y - size // 2 + size - 1, and
+    For a centre (y, x) in `centres` (N, 2), the square covers rows y - size // 2 to y - size // 2 + size - 1, and
     columns likewise. Meant for normalised images, whose mean colour is 0.
 
     Source: DeVries & Taylor 2017, "Improved regularization of convolutional neural networks with cutout",

@@ -7,17 +7,17 @@ from torch import Tensor
 
 
 def pairwise_squared_distance(x: Tensor, y: Tensor) -> Tensor:
-    """Squared Euclidean distances between the rows of x (N, D) and of y (M, D), as (N, M), never negative.
+    """Squared Euclidean distances (N, M) between the rows of x (N, D) and of y (M, D), never negative.
 
-    Expands |x - y|² = |x|² + |y|² - 2 x·y, so it needs O(N·M) memory, not O(N·M·D). What the expansion cancels is lost:
-    the absolute error is about ε (|x|² + |y|²), so both sets are first moved to the mean of x, which keeps these norms
-    small. The gradient 2 (x - y) is finite everywhere, also between equal rows.
+    Expands |x - y|² = |x|² + |y|² - 2 x·y, which needs O(N·M) memory instead of O(N·M·D). Cancellation causes an
+    absolute error of about ε (|x|² + |y|²), so the mean of x is subtracted from both sets first to keep the norms
+    small. The gradient 2 (x - y) is finite everywhere, even for equal rows.
 
-    Computes in float32 at least, also under autocast: a product in bfloat16 would leave no digit of a small distance.
+    Computes in float32 or higher precision, even under autocast: bfloat16 products would destroy small distances.
     """
     dtype = torch.promote_types(torch.promote_types(x.dtype, y.dtype), torch.float32)
     x, y = x.to(dtype), y.to(dtype)
-    centre = x.detach().mean(0)  # distances do not depend on it, so neither do their gradients
+    centre = x.detach().mean(0)  # no effect on distances or their gradients
     x, y = x - centre, y - centre
     with torch.autocast(x.device.type, enabled=False):
         product = x @ y.T
@@ -25,7 +25,7 @@ def pairwise_squared_distance(x: Tensor, y: Tensor) -> Tensor:
 
 
 def pairwise_squared_distance_numpy(x: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
-    """`pairwise_squared_distance` for NumPy arrays: x (N, D) and y (M, D) give (N, M), never negative."""
+    """`pairwise_squared_distance` for NumPy arrays x (N, D) and y (M, D)."""
     centre = x.mean(0)
     x, y = x - centre, y - centre
     squared = np.square(x).sum(1)[:, None] + np.square(y).sum(1) - 2 * x @ y.T

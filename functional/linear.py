@@ -5,10 +5,10 @@ from torch.autograd import Function
 
 
 class LinearFunction(Function):
-    """y = x Wᵀ + b, for x (..., D), W (K, D) and b (K,) or None, as y (..., K), with its derivatives written by hand.
+    """y = x Wᵀ + b with hand-written derivatives, for x (..., D), W (K, D), b (K,) or None, and y (..., K).
 
-    With G = ∂L/∂y: ∂L/∂x = G W, ∂L/∂W = Gᵀ x and ∂L/∂b = Σ G, both sums over all leading dimensions. A gradient that
-    nobody needs is not computed, and what it alone would need is not kept.
+    With G = ∂L/∂y: ∂L/∂x = G W, ∂L/∂W = Gᵀ x and ∂L/∂b = Σ G; the last two sum over all leading dimensions. Gradients
+    that are not needed are not computed, and tensors that only they would need are not saved.
 
     Source: PyTorch's notes, "Extending torch.autograd". Departure: any number of leading dimensions.
     """
@@ -36,5 +36,5 @@ class LinearFunction(Function):
 
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """input (..., D) times weight (K, D) transposed, plus bias (K,) where given, as (..., K): see `LinearFunction`."""
+    """input (..., D) · weightᵀ (D, K) + bias (K,) if given, through `LinearFunction`: (..., K)."""
     return LinearFunction.apply(input, weight, bias)

@@ -5,16 +5,16 @@ from torch.nn import functional as F
 
 
 def multi_crop(logits: Callable[[Tensor], Tensor], images: Tensor, *, views: int) -> Tensor:
-    """Logits (N, K) of images (N, C, H, W), averaged over views of each.
+    """Logits (N, K) of images (N, C, H, W), averaged over `views` of each image.
 
-    1: the image alone. 2: and its mirror image, half each. 6: both, with half of the weight, and both shifted by one
-    pixel up and left and by one pixel down and right (padded by reflection), with a quarter each. ValueError for other
-    numbers.
+    1: the image. 2: the image and its mirror image, with equal weights. 6: these two with half of the total weight, and
+    both shifted by one pixel up and left, and down and right (reflection padding), with a quarter each. Raises
+    ValueError for other numbers.
 
     Source: Jordan 2024, arXiv 2404.00498, section 3.5.
     """
     if views not in (1, 2, 6):
-        raise ValueError(f"views is 1, 2 or 6, not {views}")
+        raise ValueError(f"views must be 1, 2 or 6, not {views}")
     if views == 1:
         return logits(images)
     centred = (logits(images) + logits(images.flip(-1))) / 2

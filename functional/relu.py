@@ -5,10 +5,10 @@ from torch.autograd import Function
 
 
 class ReLUFunction(Function):
-    """max(x, 0) by clamping; its gradient is zero where x < 0 and passes elsewhere (at 0 too, unlike torch.relu's).
+    """max(x, 0) by clamping; the gradient is 0 for x < 0 and passes through for x ≥ 0 (torch.relu's is 0 at 0).
 
     Source: J. Johnson, "Learning PyTorch with Examples", section "Defining new autograd functions". Departure: the
-    backward pass does not write into a clone but masks out of place, so it can itself be differentiated.
+    backward pass masks out of place instead of writing into a clone, so it is itself differentiable.
     """
 
     @staticmethod
@@ -26,5 +26,5 @@ class ReLUFunction(Function):
 
 
 def relu(x: Tensor) -> Tensor:
-    """max(x, 0), elementwise on any shape, through `ReLUFunction`."""
+    """Elementwise max(x, 0) through `ReLUFunction`."""
     return ReLUFunction.apply(x)

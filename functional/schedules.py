@@ -29,17 +29,17 @@ def warmup_cosine(optimizer: Optimizer, *, total_steps: int, warmup: float, end:
 
 
 def triangular(optimizer: Optimizer, *, total_steps: int, start: float, peak_at: float, end: float) -> LambdaLR:
-    """The learning rate times a factor that rises linearly to 1 and falls linearly again; it is stepped every step.
+    """Multiplies the learning rate by a factor that rises linearly to 1, then falls linearly; updated at every step.
 
     factor(0) = start, factor(int(peak_at · total_steps)) = 1, factor(total_steps and later) = end.
 
-    Source: Jordan 2024, arXiv 2404.00498; airbench94 has start 0.2, peak_at 0.23 and end 0.07.
+    Source: Jordan 2024, arXiv 2404.00498; airbench94 uses start 0.2, peak_at 0.23 and end 0.07.
 
     Args:
-        optimizer: its learning rates are those at the peak.
+        optimizer: its learning rates are the peak values.
         total_steps: optimizer steps in the whole training, at least 1.
-        start: factor of the first step.
-        peak_at: share of the steps at which the peak lies, in [0, 1).
+        start: factor at the first step.
+        peak_at: position of the peak as a fraction of the steps, in [0, 1).
         end: factor after the last step.
     """
     if total_steps < 1 or not 0 <= peak_at < 1:

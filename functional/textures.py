@@ -5,10 +5,10 @@ from engine.data.keyed import keyed_generator
 
 
 def pink_noise(shape: tuple[int, ...], *, generator: torch.Generator) -> Tensor:
-    """Noise whose amplitude falls as 1 / frequency over the last two dimensions, each image scaled to exactly [0, 1].
+    """1/f noise over the last two dimensions (each ≥ 2), with every image scaled to exactly [0, 1].
 
-    ℱ⁻¹(ℱ(white noise) / |f|), without its mean. Natural images have such spectra: Field 1987, "Relations between the
-    statistics of natural images and the response properties of cortical cells". The last two dimensions are ≥ 2.
+    ℱ⁻¹(ℱ(white noise) / |f|), with zero mean before scaling. Natural images have such spectra: Field 1987, "Relations
+    between the statistics of natural images and the response properties of cortical cells".
     """
     height, width = shape[-2:]
     frequency = torch.hypot(torch.fft.fftfreq(height)[:, None], torch.fft.rfftfreq(width))
@@ -19,10 +19,10 @@ def pink_noise(shape: tuple[int, ...], *, generator: torch.Generator) -> Tensor:
 
 
 def coloured_textures(count: int, *, size: int, seed: int) -> Tensor:
-    """Procedural colour textures (count, 3, size, size) in [0, 1]; the i-th depends on (seed, i) and size alone.
+    """Procedural colour textures (count, 3, size, size) in [0, 1]; the i-th depends only on (seed, i) and size.
 
-    Each channel is 1/f noise that runs between two uniformly drawn values of that channel: these stand for the patches
-    of photos that MNIST-M takes from BSDS500 (Ganin et al. 2016).
+    Each channel is 1/f noise between two uniformly drawn values. The textures replace the BSDS500 photo patches of
+    MNIST-M (Ganin et al. 2016).
     """
     textures = torch.empty(count, 3, size, size)
     for index, texture in enumerate(textures):
@@ -33,7 +33,7 @@ def coloured_textures(count: int, *, size: int, seed: int) -> Tensor:
 
 
 def difference_blend(digits: Tensor, textures: Tensor) -> Tensor:
-    """|textures - digits|: a white digit on black inverts the colours of the texture that it is laid upon.
+    """|textures - digits|: a white digit on black inverts the colours of the texture beneath it.
 
     digits (N, 1 or 3, H, W) and textures (N, 3, H, W) in [0, 1] give (N, 3, H, W) in [0, 1].
 

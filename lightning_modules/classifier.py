@@ -19,14 +19,14 @@ ONE_HOT = "estimates of a one-hot vector (clamped to [0, 1] and divided by their
 
 
 class Classifier(Procedure):
-    """One label per example: the network's outputs are (N, num_classes), targets are indices (N,).
-    What the outputs mean follows from the loss: a one-hot vector for OneHotMSELoss, log-probabilities for NLLLoss,
-    logits for any other. Logs `split/acc`, the share of right answers, and on validation and test data
-    `split/acc_<class>`, each class's own.
+    """One label per example: the network's outputs are (N, num_classes), targets are class indices (N,).
+
+    The loss determines what the outputs mean: estimates of a one-hot vector for OneHotMSELoss, log-probabilities for
+    NLLLoss, logits otherwise. Logs `split/acc` and, on validation and test data, `split/acc_<class>`.
 
     Args:
-        metrics: more of them, by name, for validation and test data (conf/metrics).
-        mix: mixes a batch of training images and labels (conf/mix); `train/acc` is then that on the labels before.
+        metrics: additional metrics by name, for validation and test data (conf/metrics).
+        mix: mixes a batch of training images and labels (conf/mix); `train/acc` compares with the original labels.
     """
 
     several = False
@@ -50,10 +50,10 @@ class Classifier(Procedure):
         self.test_metrics = MetricCollection(self.overall_metrics() | self.detailed_metrics(), prefix="test/")
 
     def probabilities(self, outputs: Tensor) -> Tensor:
-        """The network's outputs (N, num_classes) as probabilities in [0, 1], each row's sum 1."""
+        """Converts the network's outputs (N, num_classes) to probabilities in [0, 1] whose rows sum to 1."""
         if self.outputs != ONE_HOT:
-            return outputs.softmax(1)  # of log-probabilities these are the exponentials
-        # The small term keeps the order of what the clamp makes equal, and the sum above 0.
+            return outputs.softmax(1)  # equals exp for log-probabilities
+        # The small term keeps the order of values that the clamp makes equal, and the sum above 0.
         shares = outputs.clamp(0, 1) + 1e-6 * outputs.softmax(1)
         return shares / shares.sum(1, keepdim=True)
 
@@ -68,11 +68,11 @@ class Classifier(Procedure):
         return Outcome(self.compared(predictions, shares), predictions, labels)
 
     def overall_metrics(self) -> dict[str, Any]:
-        """What is kept on every split."""
+        """Metrics for every split."""
         return {"acc": MulticlassAccuracy(self.num_classes, average="micro", validate_args=False)}
 
     def detailed_metrics(self) -> dict[str, Any]:
-        """What is kept on validation and test data besides; `name_` gives one value per class (class_metric)."""
+        """Additional metrics for validation and test data; `name_` has one value per class (class_metric)."""
         more = {name: metric.clone() for name, metric in self.more_metrics.items()}
         return {"acc_": MulticlassAccuracy(self.num_classes, average=None, validate_args=False)} | more
 

@@ -19,15 +19,15 @@ from networks.stacked_linear import StackedLinear
 class CrossValidator(FeatureExtractor):
     """A FeatureExtractor that trains F = `num_folds` · `num_repeats` heads at once (engine/features/folds.py).
 
-    Each head has its own initialisation, training part and order. The loss is the sum of the heads' mean losses, so
-    each head's gradients are those of a training of its own, and so are its weights if the optimizer works element by
-    element (SGD, Adam, AdamW) and gradients are not clipped by their common norm. `train/loss` and `train/acc` are over
-    all heads, and so is the count of images per second.
+    Each head has its own initialisation, training data and order. The loss is the sum of the heads' mean losses, so
+    each head has the same gradients as if it were trained alone. It also has the same weights if the optimizer is
+    elementwise (SGD, Adam, AdamW) and gradients are not clipped by their joint norm. `train/loss`, `train/acc` and the
+    images per second count all heads.
 
     Logs `val/acc`, `val/acc_std`, `val/acc_low`, `val/acc_high` (fold_accuracy.py) and `val/acc_<class>`. Validation
-    steps return the log of the mean probabilities (N, num_classes) that the heads gave a photo held out from them.
+    steps return the log of the mean probabilities (N, num_classes) over the heads that a photo is held out from.
 
-    In checkpoints `network.head` is the mean of all heads, so that an exported network answers with their mean logits.
+    In checkpoints, `network.head` is the mean of all heads, so an exported network returns their mean logits.
     """
 
     follows_chunks = True
@@ -54,13 +54,13 @@ class CrossValidator(FeatureExtractor):
     def setup(self, stage: str) -> None:
         super().setup(stage)
         if not hasattr(self.trainer.datamodule, "num_folds"):  # type: ignore[attr-defined]
-            raise ValueError("cross-validation works on cached features: it has no plain path for cache=false")
+            raise ValueError("cross-validation needs cached features: it does not support cache=false")
 
     def trainable(self) -> nn.Module:
         return self.heads
 
     def compute(self, batch: Any) -> Outcome:
-        """Of a training batch, or of a validation batch: its targets are classes and heads, (N · num_repeats, 2)."""
+        """The outcome of a training or validation batch; validation targets are (class, head), (N · num_repeats, 2)."""
         if len(batch) == 2:
             features, labels = batch
             logits, labels = self.heads(features).flatten(0, 1), labels.flatten()

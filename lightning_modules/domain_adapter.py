@@ -10,24 +10,24 @@ from torch import nn
 from engine.training.accounted_module import Outcome
 from lightning_modules.classifier import Classifier
 
-STEEPNESS = 10  # of the weight's rise: Ganin et al. 2016, section 5.2.2
+STEEPNESS = 10  # of the weight's schedule: Ganin et al. 2016, section 5.2.2
 
 
 class DomainAdapter(Classifier):
-    """A Classifier for a target domain without labels: it learns the source's labels, and to tell no domain apart.
+    """A Classifier for an unlabelled target domain: it learns the source's labels and aligns the domains' features.
 
     loss(source logits, labels) + λ(p) · Σ discrepancy(layer of source, layer of target), over the layers `features`
-    and `head` of the network, with λ(p) = weight · (2 / (1 + exp(-10 p)) - 1) and p the share of epochs that are over.
-    A training batch is pairs (N, 2, C, H, W) of a source and a target image, and the source's labels (N,), which
-    train/acc is of as well. Validation and test batches are a Classifier's.
+    and `head` of the network, with λ(p) = weight · (2 / (1 + exp(-10 p)) - 1) and p the fraction of epochs completed.
+    A training batch consists of pairs (N, 2, C, H, W) of a source and a target image, and the source's labels (N,);
+    train/acc is on the source images. Validation and test batches are as for a Classifier.
 
     Source: Long et al. 2015, "Learning transferable features with deep adaptation networks", equation 4. Departures:
-    each layer's discrepancy over the whole batch, not its linear-time estimate, and the weight rises as that of Ganin
-    et al. 2016, once an epoch: while the features mean nothing, aligning them does harm.
+    each layer's discrepancy is over the whole batch instead of its linear-time estimate, and the weight follows the
+    schedule of Ganin et al. 2016, once per epoch, because aligning untrained features does harm.
 
     Args:
-        discrepancy: of two samples (N, D) and (N, D), as a scalar; 0 where they are of one distribution.
-        weight: λ at the end; 0: training on the source alone.
+        discrepancy: maps two samples (N, D) and (N, D) to a scalar, 0 if both come from the same distribution.
+        weight: λ at the end of training; 0: train on the source only.
     """
 
     follows_chunks = True
@@ -54,6 +54,6 @@ class DomainAdapter(Classifier):
         return Outcome(loss, source, labels)
 
     def current_weight(self) -> float:
-        """λ(p) of this epoch: 0 in the first, nearly `weight` in the last."""
+        """λ(p) in this epoch: 0 in the first, almost `weight` in the last."""
         progress = self.current_epoch / (self.trainer.max_epochs or 1)
         return self.weight * (2 / (1 + math.exp(-STEEPNESS * progress)) - 1)

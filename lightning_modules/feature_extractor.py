@@ -13,12 +13,12 @@ BACKBONE = "network.backbone."
 
 
 class FeatureExtractor(Classifier):
-    """A Classifier whose backbone is frozen altogether: no gradients, and its BatchNorm statistics stand still.
+    """A Classifier with a frozen backbone: it gets no gradients, and its BatchNorm statistics do not change.
 
-    `requires_grad=False` alone would leave BatchNorm's running statistics moving, so the backbone also stays in eval
-    mode throughout. The network needs `features(images)`, a `backbone` and a `head` (networks/pretrained.py).
+    `requires_grad=False` does not stop BatchNorm from updating its running statistics, so the backbone also stays in
+    eval mode. The network needs `features(images)`, a `backbone` and a `head` (networks/pretrained.py).
 
-    Checkpoints leave the backbone out. It is written once, to `backbone.ckpt` beside them.
+    Checkpoints do not contain the backbone, which is written once, to `backbone.ckpt` in the same folder.
     """
 
     network: Pretrained
@@ -26,7 +26,7 @@ class FeatureExtractor(Classifier):
     def __init__(self, *, network: Pretrained, **classifier: Any) -> None:
         if not hasattr(network, "backbone"):
             raise TypeError(f"network: {type(network).__name__} has no backbone to freeze (networks/pretrained.py).")
-        network.backbone.requires_grad_(False)  # before `init` redraws what is trained
+        network.backbone.requires_grad_(False)  # before `init` initialises the trainable weights
         super().__init__(network=network, **classifier)
 
     def train(self, mode: bool = True) -> "FeatureExtractor":

@@ -1,4 +1,4 @@
-"""Several labels an example."""
+"""Multi-label classification."""
 
 from typing import Any
 
@@ -10,11 +10,11 @@ from lightning_modules.classifier import Classifier
 
 
 class MultilabelClassifier(Classifier):
-    """`num_classes` labels an example, each true or not: the network gives logits (N, L), targets (N, L) lie in [0, 1].
+    """L = `num_classes` binary labels per example: the network's outputs are logits (N, L), targets (N, L) in [0, 1].
 
-    Logs `split/acc` and `split/f1`, the means over the labels at a probability of 0.5, and on validation and test data
-    also each label's own, `split/acc_<label>` and `split/f1_<label>`, and `split/map`, the mean over the labels of
-    average precision, the area under the curve of precision over recall. The metrics round the targets.
+    Logs `split/acc` and `split/f1`, macro-averaged at a threshold of 0.5, and on validation and test data also
+    `split/acc_<label>`, `split/f1_<label>` and `split/map`, the mean average precision (area under the precision-recall
+    curve) over the labels. The metrics round the targets.
     """
 
     several = True
@@ -42,6 +42,6 @@ class MultilabelClassifier(Classifier):
         }
 
     def compute(self, batch: Any) -> Outcome:
-        """As a Classifier's, but the predictions are probabilities and the targets whole numbers, for the metrics."""
+        """As in Classifier, but with probabilities as predictions and integer targets, as the metrics expect."""
         loss, logits, targets = super().compute(batch)
         return Outcome(loss, logits.sigmoid(), targets.round().int())

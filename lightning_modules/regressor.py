@@ -1,4 +1,4 @@
-"""Fitting numbers."""
+"""Regression."""
 
 from typing import Any
 
@@ -9,9 +9,9 @@ from engine.training.procedure import Procedure
 
 
 class Regressor(Procedure):
-    """Outputs (N, D) for targets (N, D), both floating point.
+    """Fits outputs (N, D) to targets (N, D), both floating point.
 
-    Logs `split/mse`, the mean over examples and outputs: `split/loss` may be a sum, which depends on the batch's size.
+    Logs `split/mse`, the mean over examples and outputs; `split/loss` may be a sum, which depends on the batch size.
     """
 
     def __init__(self, **procedure: Any) -> None:

@@ -9,12 +9,12 @@ from functional.kernels import multi_kernel_gaussian
 class MMDLoss(nn.Module):
     """Squared maximum mean discrepancy of two samples, source (N, D) and target (M, D), under a multi-kernel Gaussian.
 
-    MMD² = E k(x, x') + E k(y, y') - 2 E k(x, y): zero if and only if both come from the same distribution. Two
-    estimates of it (Gretton et al. 2012, "A kernel two-sample test", Lemma 6):
+    MMD² = E k(x, x') + E k(y, y') - 2 E k(x, y) is zero if and only if both distributions are the same. There are two
+    estimators (Gretton et al. 2012, "A kernel two-sample test", Lemma 6):
 
-    - biased (V-statistic, equation 5): means over all pairs, a point with itself included. Never negative (up to
-      rounding), so it can be driven to zero; overestimates by O(1/N + 1/M). The usual training loss.
-    - unbiased (U-statistic, equation 3): no point is paired with itself. Right on average, can be negative. N, M ≥ 2.
+    - biased (V-statistic, equation 5): means over all pairs, including each point with itself. Nonnegative up to
+      rounding, so it can be minimised to zero; its bias is O(1/N + 1/M). The usual training loss.
+    - unbiased (U-statistic, equation 3): excludes pairs of a point with itself. It can be negative. N, M ≥ 2.
 
     Long et al. 2015 (deep adaptation networks) use it between the features of two domains.
 
@@ -22,7 +22,7 @@ class MMDLoss(nn.Module):
         kernel_mul: ratio of neighbouring bandwidths, > 0.
         kernel_num: number of Gaussians, ≥ 1.
         fix_sigma: the middle bandwidth, a squared distance > 0; None: the mean squared distance in the batch.
-        unbiased: which estimate.
+        unbiased: use the unbiased estimator.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class MMDLoss(nn.Module):
         self.unbiased = unbiased
 
     def forward(self, source: Tensor, target: Tensor) -> Tensor:
-        """The estimate, a scalar. ValueError where a sample is too small for it."""
+        """The estimate, a scalar. Raises ValueError if a sample is too small."""
         n, m = len(source), len(target)
         if min(n, m) < 1 + self.unbiased:
             raise ValueError(f"MMDLoss needs at least {1 + self.unbiased} samples of each domain; got {n} and {m}")
@@ -56,7 +56,7 @@ class MMDLoss(nn.Module):
         return self._mean(within_source) + self._mean(within_target) - 2 * between.mean()
 
     def _mean(self, kernel: Tensor) -> Tensor:
-        """The mean of one domain's kernel values (N, N), without the diagonal for the unbiased estimate."""
+        """Mean of one domain's kernel values (N, N); the unbiased estimator excludes the diagonal."""
         if not self.unbiased:
             return kernel.mean()
         count = len(kernel)

@@ -20,7 +20,7 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 
 
 def build_activation(name: str) -> nn.Module:
-    """A new elementwise activation by its class name, with torch's default settings. ValueError for an unknown name."""
+    """A new elementwise activation by class name, with torch's defaults. Raises ValueError for an unknown name."""
     if name not in ACTIVATIONS:
         raise ValueError(f"unknown activation {name!r}; choose from {', '.join(ACTIVATIONS)}")
     return ACTIVATIONS[name]()

@@ -18,21 +18,21 @@ class Airbench(nn.Module):
     3 × 32 → frozen whitening conv 2×2 with bias → 24 × 31 → GELU → group → 64 × 15 → group → 256 × 7 → group → 256 × 3
     → maximum of each channel → 256 → linear without bias → num_classes → divided by `logit_divisor`
 
-    `whiten` must have been called, once, with training images before training starts. Parameter names: `whitening.bias`
-    (the source freezes it after 3 epochs), `groups.*.norm*.bias` (the source's 64-fold learning rate), the rest.
+    `whiten` must be called once with training images before training starts. The source treats two groups of parameters
+    specially: it freezes `whitening.bias` after 3 epochs, and `groups.*.norm*.bias` has a 64-fold learning rate.
 
     Source: Jordan 2024, "94% on CIFAR-10 in 3.29 seconds on a single GPU", arXiv 2404.00498, sections 3.1 to 3.3, and
-    github.com/KellerJordan/cifar10-airbench, legacy/airbench94.py. Departures: the precision is the Trainer's (there:
-    half, with BatchNorm in float); eigenvectors are computed in double precision; the last pooling takes a plane of any
-    size (there: 3×3).
+    github.com/KellerJordan/cifar10-airbench, legacy/airbench94.py. Departures: the precision is the Trainer's (source:
+    half, with BatchNorm in float); eigenvectors are computed in double precision; the last pooling accepts any size
+    (source: 3×3).
 
     Args:
         num_classes: number of outputs.
         widths: channels of each group.
-        batchnorm_momentum: share of the old running statistics that each step keeps (torch's momentum is 1 minus this).
-        whitening_eps: added to the variances that the whitening divides by, so that noise is not blown up.
-        logit_divisor: logits are divided by this.
-        views: crops that are averaged in evaluation: 1, 2 or 6 (functional/multi_crop.py).
+        batchnorm_momentum: fraction of the running statistics kept at each step (1 - torch's momentum).
+        whitening_eps: added to the variances in the whitening, so that noise is not amplified.
+        logit_divisor: divides the logits.
+        views: views averaged in evaluation: 1, 2 or 6 (functional/multi_crop.py).
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Airbench(nn.Module):
 
     @torch.no_grad()
     def whiten(self, images: Tensor) -> None:
-        """Set the first layer to whiten the patches of normalised training images (N, 3, H, W): 5,000 do."""
+        """Set the first layer to whiten patches of normalised training images (N, 3, H, W); 5,000 are enough."""
         filters = whitening_filters(images, WHITENING_KERNEL, eps=self.whitening_eps)
         self.whitening.weight.copy_(torch.cat([filters, -filters]))
 
@@ -82,7 +82,7 @@ class Airbench(nn.Module):
 class ConvGroup(nn.Module):
     """(N, C_in, H, W) → (N, C_out, H // 2, W // 2): conv 3×3, max pool 2, norm, GELU, conv 3×3, norm, GELU.
 
-    The first C_in filters of a convolution start as the identity, and the scales of the norms stay at 1.
+    The first C_in filters of each convolution are initialised to the identity, and the scales of the norms stay at 1.
     """
 
     def __init__(self, channels_in: int, channels_out: int, *, momentum: float) -> None:

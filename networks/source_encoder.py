@@ -9,9 +9,9 @@ class SourceEncoder(nn.Module):
     """An encoder and a linear head for domain adaptation: images (N, 3, 32, 32) → logits (N, num_classes).
 
     Channels × side: 3 × 32 → conv 5×5 → 32 × 32 → pool → 32 × 16 → conv 5×5 → 64 × 16 → pool → 64 × 8 = 4096 →
-    code_size (up to here `features`, which a domain adapter aligns) → num_classes (`head`).
+    code_size (the output of `features`, which a domain adapter aligns) → num_classes (`head`).
 
-    Source: the source encoder of domain separation networks, Bousmalis et al. 2016, here for 32×32 images.
+    Source: the source encoder of domain separation networks, Bousmalis et al. 2016, adapted to 32×32 images.
 
     Args:
         num_classes: number of outputs.

@@ -6,9 +6,9 @@ from torch.nn.functional import linear
 
 
 class StackedLinear(nn.Module):
-    """L linear layers of one shape side by side: `weight` (L, out, in) and `bias` (L, out), copied from `layers`.
+    """L linear layers of the same shape in parallel: `weight` (L, out, in) and `bias` (L, out), copied from `layers`.
 
-    A loss that is a sum over the layers gives each the gradient of a training of its own.
+    If the loss is a sum over the layers, each gets the same gradient as if it were trained alone.
     """
 
     def __init__(self, layers: Sequence[nn.Linear]) -> None:
@@ -17,9 +17,9 @@ class StackedLinear(nn.Module):
         self.bias = nn.Parameter(torch.stack([layer.bias.detach() for layer in layers]))
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Outputs (L, N, out) of inputs (L, N, in), each layer's own, or (N, in), the same for all layers."""
+        """Outputs (L, N, out) for inputs (L, N, in), one set per layer, or (N, in), shared by all layers."""
         if inputs.ndim == 2:
             flat = linear(inputs, self.weight.flatten(0, 1), self.bias.flatten())
             return flat.unflatten(1, self.bias.shape).transpose(0, 1)
-        # Measured with few outputs: weight · inputsᵀ takes half the time of inputs · weightᵀ, forward and backward.
+        # With few outputs, weight · inputsᵀ takes half the time of inputs · weightᵀ, forward and backward.
         return torch.baddbmm(self.bias[:, :, None], self.weight, inputs.mT).mT

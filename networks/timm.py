@@ -1,4 +1,4 @@
-"""Any network of timm (Wightman, https://github.com/huggingface/pytorch-image-models) behind a new linear head."""
+"""Any timm network (Wightman, https://github.com/huggingface/pytorch-image-models) with a new linear head."""
 
 import difflib
 from typing import Any
@@ -11,18 +11,17 @@ from networks.pretrained import Pretrained, require_reachable
 
 
 class Timm(Pretrained):
-    """timm's network `name` up to its pooled features, and a new linear head.
+    """timm's network `name` up to its pooled features, with a new linear head.
 
-    Raises ValueError for a name that timm does not have where `pretrained` and the weights are neither
-    cached nor within reach.
+    Raises ValueError for an unknown name, and WeightsError if `pretrained` and the weights are not available.
     """
 
     def __init__(self, *, name: str, num_classes: int, image_size: int, pretrained: bool) -> None:
         if not timm.is_model(name):
             near = difflib.get_close_matches(name, timm.list_models(), n=5) or timm.list_models(f"{name[:3]}*")[:5]
-            raise ValueError(f"timm has no network of the name {name}; near it are {', '.join(near) or 'none'}.")
+            raise ValueError(f"timm has no network named {name}; similar names: {', '.join(near) or 'none'}.")
         config = timm.get_pretrained_cfg(name)
-        # A transformer's position embedding is made for one size; timm resamples it to another when told.
+        # Position embeddings have a fixed size; timm resamples them for `img_size`.
         options: dict[str, Any] = {"img_size": image_size} if config is not None and config.fixed_input_size else {}
         if pretrained:
             options["pretrained_cfg_overlay"] = _weights_source(name)
@@ -37,10 +36,10 @@ class Timm(Pretrained):
 
 
 def _weights_source(name: str) -> dict[str, str]:
-    """What timm must know to load the weights of `name` without asking a hub that may not be there."""
+    """Overrides that let timm load the weights of `name` from the cache, without contacting a hub."""
     config = timm.get_pretrained_cfg(name)
     if config is None or not config.has_weights:
-        raise WeightsError(f"timm has no pretrained weights of {name}: give network.pretrained=false.")
+        raise WeightsError(f"timm has no pretrained weights for {name}: set network.pretrained=false.")
     cached = config.hf_hub_id and huggingface_hub.try_to_load_from_cache(config.hf_hub_id, "model.safetensors")
     if isinstance(cached, str):
         return {"file": cached}
@@ -48,5 +47,5 @@ def _weights_source(name: str) -> dict[str, str]:
     try:
         require_reachable(endpoint)
     except OSError as error:
-        raise WeightsError(f"timm's weights of {name} are not cached, and {endpoint} gave: {error}") from error
+        raise WeightsError(f"timm's weights for {name} are not cached; {endpoint} is unreachable: {error}") from error
     return {}

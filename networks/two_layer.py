@@ -8,7 +8,7 @@ from networks.activation import build_activation
 
 
 class CustomLinear(nn.Linear):
-    """nn.Linear with its parameters, computed by the hand-written autograd function of functional/linear.py."""
+    """nn.Linear, computed by the hand-written autograd function of functional/linear.py."""
 
     def forward(self, input: Tensor) -> Tensor:
         return linear(input, self.weight, self.bias)
@@ -17,14 +17,14 @@ class CustomLinear(nn.Linear):
 class TwoLayerNet(nn.Module):
     """y = W₂ a(W₁ x + b₁) + b₂: (N, d_in) → (N, hidden) → (N, d_out).
 
-    Source: J. Johnson, "Learning PyTorch with Examples". With `bias` false, `activation` CustomReLU and initialization
-    "normal" it is that text's `x.mm(w1)`, `MyReLU`, `.mm(w2)` on plain randn weights (W₁ = w1ᵀ, W₂ = w2ᵀ).
+    Source: J. Johnson, "Learning PyTorch with Examples". With bias=False, activation="CustomReLU" and initialization
+    "normal", it equals the tutorial's `x.mm(w1)`, `MyReLU`, `.mm(w2)` with randn weights (W₁ = w1ᵀ, W₂ = w2ᵀ).
 
     Args:
         d_in, hidden, d_out: widths of input, hidden layer and output.
         bias: whether the layers have biases b.
-        activation: a, a name of networks/activation.py.
-        custom_linear: compute the layers by the hand-written `LinearFunction`.
+        activation: the function a, a name in networks/activation.py.
+        custom_linear: compute the layers with the hand-written `LinearFunction`.
     """
 
     def __init__(
@@ -48,5 +48,5 @@ class TwoLayerNet(nn.Module):
 
 
 def two_layer_sequential(*, d_in: int, hidden: Annotated[int, Ge(1)], d_out: int, activation: str) -> nn.Sequential:
-    """The same net as a plain nn.Sequential: (N, d_in) → (N, hidden) → (N, d_out)."""
+    """The same network as a plain nn.Sequential: (N, d_in) → (N, hidden) → (N, d_out)."""
     return nn.Sequential(nn.Linear(d_in, hidden), build_activation(activation), nn.Linear(hidden, d_out))

@@ -157,7 +157,7 @@ def test_a_sweep_that_was_stopped_goes_on_to_the_same_figures(
     _, sweep = sweep_of(tmp_path)
     if number != signal.SIGKILL:
         assert [job["status"] for job in sweep["jobs"]] == ["completed", "interrupted", "missing"]
-        assert f"go on            python train.py -m sweep.resume={directory.relative_to(tmp_path)}" in output
+        assert f"resume           python train.py -m sweep.resume={directory.relative_to(tmp_path)}" in output
 
     done = run_train(f"sweep.resume={directory}", *held, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr

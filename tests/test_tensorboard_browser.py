@@ -90,4 +90,4 @@ def test_pr_curves(page: Page, board: str) -> None:
 
 def test_text(page: Page, board: str) -> None:
     page.open(f"{board}#text")
-    page.wait_for(has('"seed": 5', "Started by", "trainer.max_epochs=3", "--config-name config"))
+    page.wait_for(has('"seed": 5', "Started with", "trainer.max_epochs=3", "--config-name config"))

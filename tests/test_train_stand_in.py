@@ -30,7 +30,7 @@ def test_says_so_at_the_start_and_at_the_end(done: tuple[Finished, Path]) -> Non
 
 
 def test_names_what_is_missing(done: tuple[Finished, Path]) -> None:
-    assert "hymenoptera_data.zip cannot be had" in done[0].stdout + done[0].stderr
+    assert "hymenoptera_data.zip cannot be downloaded" in done[0].stdout + done[0].stderr
     assert "resnet18-f37072fd.pth gave" in done[0].stdout + done[0].stderr
     assert "Traceback" not in done[0].stderr
 

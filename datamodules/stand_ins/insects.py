@@ -1,4 +1,4 @@
-"""Drawn pictures of ants and bees on blurred natural grounds: the stand-in for the hymenoptera photos."""
+"""Generated images of ants and bees on blurred natural backgrounds, the stand-in for the hymenoptera photos."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 CANVAS = 320
-"""Side of the square that an insect is drawn on, head up, and scaled down from; its middle is the insect's."""
+"""Side of the square canvas on which an insect is drawn, centred and head up, before it is scaled down."""
 
 # Grass, leaf, bark, sand, stone, sky, petal.
 GROUNDS = (
@@ -24,7 +24,7 @@ Colour = tuple[int, ...]
 
 
 def draw_insect(insect: str, rng: np.random.Generator) -> Image.Image:
-    """An RGB picture, 200 to 280 wide and 150 to 210 high, with one of the "ants" or "bees"; rng decides all else."""
+    """An RGB image of one insect ("ants" or "bees"), 200 to 280 pixels wide and 150 to 210 high, drawn with rng."""
     size = (int(rng.integers(200, 281)), int(rng.integers(150, 211)))
     picture = _ground(size, rng)
     body = Image.new("RGBA", (CANVAS, CANVAS))
@@ -43,7 +43,7 @@ def draw_insect(insect: str, rng: np.random.Generator) -> Image.Image:
 
 
 def _ground(size: tuple[int, int], rng: np.random.Generator) -> Image.Image:
-    """Soft patches of one or two natural colours with a few blades, pebbles and stems, out of focus."""
+    """An out-of-focus background: patches of one or two natural colours with a few blades, pebbles and stems."""
     colours = np.array(GROUNDS)[rng.integers(0, len(GROUNDS), 2)]
     mix = rng.random((6, 8, 1))
     patches = colours[0] * mix + colours[1] * (1 - mix) + rng.normal(0, 16, (6, 8, 1)) + rng.normal(0, 5, (6, 8, 3))
@@ -61,7 +61,7 @@ def _ground(size: tuple[int, int], rng: np.random.Generator) -> Image.Image:
 
 
 def _draw_ant(draw: ImageDraw.ImageDraw, rng: np.random.Generator) -> None:
-    """Head, narrow thorax and drop-like abdomen, black to reddish brown, six long jointed legs and bent antennae."""
+    """Head, narrow thorax and drop-shaped abdomen, black to reddish brown, six long jointed legs and bent antennae."""
     colour = _shade([(24, 20, 20), (52, 30, 22), (110, 48, 26)][rng.integers(3)], rng)
     middle, girth = CANVAS / 2, rng.uniform(0.85, 1.15)
     for side in (-1, 1):
@@ -103,7 +103,7 @@ def _draw_bee(draw: ImageDraw.ImageDraw, rng: np.random.Generator) -> None:
 
 
 def _wing(draw: ImageDraw.ImageDraw, side: int, reach: float, angle: float, alpha: int) -> None:
-    """A clear leaf-shaped outline from the thorax, `angle` (radians) from sideways towards the abdomen."""
+    """A translucent leaf-shaped wing from the thorax, `angle` radians from sideways towards the abdomen."""
     along = np.linspace(0, 1, 13)
     width = 0.24 * reach * np.sin(np.pi * along**0.7)
     out = np.concatenate([along, along[::-1]]) * reach
@@ -115,7 +115,7 @@ def _wing(draw: ImageDraw.ImageDraw, side: int, reach: float, angle: float, alph
 
 
 def _limb(draw: ImageDraw.ImageDraw, points: Sequence[Point], colour: Colour, width: int) -> None:
-    """A jointed line; points count from the canvas's middle."""
+    """A jointed line; points are relative to the canvas's centre."""
     placed = [(CANVAS / 2 + x, CANVAS / 2 + y) for x, y in points]
     draw.line(placed, fill=colour, width=width, joint="curve")
 
@@ -126,7 +126,7 @@ def _ellipse(draw: ImageDraw.ImageDraw, middle: Point, half_width: float, half_h
 
 
 def _shade(colour: Colour, rng: np.random.Generator) -> Colour:
-    """The colour, a little different each time."""
+    """The colour with a little noise."""
     return tuple(int(value) for value in np.clip(np.array(colour) + rng.normal(0, 10, 3), 0, 255))
 
 

@@ -1,11 +1,11 @@
-"""Drawn pictures of ten shapes, in any pose, size and colour, 32 × 32: the stand-in for CIFAR-10."""
+"""Generated 32×32 images of ten shapes in random poses, sizes and colours, the stand-in for CIFAR-10."""
 
 from collections.abc import Callable
 
 import numpy as np
 
 Field = np.ndarray
-"""Numbers at the points of a picture, (N, 32, 32) or what broadcasts to it."""
+"""Values at the pixels of N images, (N, 32, 32) or broadcastable to it."""
 
 SIDE = 32
 
@@ -15,7 +15,7 @@ def _box(x: Field, y: Field, width: float, height: float) -> Field:
 
 
 def _polygon(x: Field, y: Field, corners: int, inner: float) -> Field:
-    """A regular star with outer corners at radius 1, inner ones at `inner` (cos(π / corners) makes it a polygon)."""
+    """A regular star with outer corners at radius 1 and inner ones at `inner` (cos(π / corners) gives a polygon)."""
     sector = 2 * np.pi / corners
     angle = np.abs((np.arctan2(x, -y) + sector / 2) % sector - sector / 2)
     radius = np.hypot(x, y)
@@ -25,7 +25,7 @@ def _polygon(x: Field, y: Field, corners: int, inner: float) -> Field:
     return (ey * (px - 1) - ex * py) / np.hypot(ex, ey)
 
 
-# Each is negative inside its shape, positive outside, and about the distance to its outline between; radius about 1.
+# Approximate signed distances to the outlines of the shapes, negative inside; each shape has a radius of about 1.
 _OUTLINES: dict[str, Callable[[Field, Field], Field]] = {
     "disc": lambda x, y: np.hypot(x, y) - 0.8,
     "ring": lambda x, y: np.abs(np.hypot(x, y) - 0.7) - 0.2,
@@ -40,18 +40,18 @@ _OUTLINES: dict[str, Callable[[Field, Field], Field]] = {
 }
 
 SHAPES = tuple(_OUTLINES)
-"""Names of the classes, in the order of their labels."""
+"""Class names, in the order of their labels."""
 
 
 def draw_shapes(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Pictures (N, 3, 32, 32), uint8, of the shapes with the labels (N,), everything else about them drawn from rng."""
+    """Images (N, 3, 32, 32) uint8 of the shapes with labels (N,); everything else is random."""
     pictures = len(labels)
     x, y = _poses(pictures, rng)
     outline = np.empty((pictures, SIDE, SIDE))
     for label, shape in enumerate(_OUTLINES.values()):
         chosen = labels == label
         outline[chosen] = shape(x[chosen], y[chosen])
-    # Over about one pixel of width 2 / 32 the shape's edge goes from opaque to clear.
+    # The shape's edge fades from opaque to transparent over about one pixel, whose width is 2 / 32.
     opacity = rng.uniform(0.7, 1.0, (pictures, 1, 1)) * np.clip(0.5 - 8 * outline, 0, 1)
     ground, figure = _colours(pictures, rng)
     image = ground * (1 - opacity[:, None]) + figure * opacity[:, None]
@@ -60,7 +60,7 @@ def draw_shapes(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _poses(pictures: int, rng: np.random.Generator) -> tuple[Field, Field]:
-    """Coordinates of each pixel, (N, 32, 32) each, in a frame that is moved, turned, scaled and stretched at random."""
+    """Pixel coordinates x and y, (N, 32, 32) each, in a randomly shifted, rotated, scaled and stretched frame."""
     row, column = np.mgrid[0:SIDE, 0:SIDE] * (2 / (SIDE - 1)) - 1
     shift_x, shift_y = rng.uniform(-0.25, 0.25, (2, pictures, 1, 1))
     turn = rng.uniform(-0.35, 0.35, (pictures, 1, 1))
@@ -73,13 +73,13 @@ def _poses(pictures: int, rng: np.random.Generator) -> tuple[Field, Field]:
 
 
 def _colours(pictures: int, rng: np.random.Generator) -> tuple[Field, Field]:
-    """Colours of the ground, which fades from one to another and is cloudy, and of the shape, (N, 3, 32, 32) each."""
+    """Colours (N, 3, 32, 32) of the background, a gradient with clouds, and of the shape."""
     fade = rng.random((pictures, 1, 1, 1)) * np.linspace(0, 1, SIDE)[:, None]
     ends = rng.uniform(0, 1, (2, pictures, 3, 1, 1))
     ends[1] = ends[0] + 0.5 * (ends[1] - ends[0])
     clouds = np.kron(rng.normal(0, 0.08, (pictures, 1, 4, 4)), np.ones((8, 8)))
     ground = ends[0] * (1 - fade) + ends[1] * fade + clouds
-    # The shape keeps a distance of 0.45 to 0.9 from the ground's mean colour, towards the emptier side of each channel.
+    # The shape's colour differs from the background's mean by 0.45 to 0.9, towards the farther end of each channel.
     mean = ends.mean(axis=0)
     away = np.where(mean < 0.5, 1.0, -1.0) * rng.choice([1, 0.2], (pictures, 3, 1, 1), p=[0.75, 0.25])
     figure = mean + away * rng.uniform(0.45, 0.9, (pictures, 1, 1, 1)) * np.ones((SIDE, SIDE))

@@ -8,9 +8,9 @@ Batch = Sequence[Tensor]
 
 
 class Chunk:
-    """Several mini-batches that one training_step works through, so that the Trainer's cost a step is paid once.
+    """Several mini-batches for a single training_step, so that the Trainer's per-step overhead is paid only once.
 
-    Not a list: Lightning would walk through all of its tensors, several times.
+    Not a list, because Lightning would traverse all of its tensors several times.
     """
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class Chunk:
         return self.batches[index]
 
     def to(self, device: torch.device, **_: Any) -> "Chunk":
-        """Itself, where it is there already; this is how Lightning moves what it does not know."""
+        """The chunk on `device`; Lightning calls this to move objects of types that it does not know."""
         if self.batches[0][0].device == device:
             return self
         moved = Chunk()
@@ -39,6 +39,6 @@ class Chunk:
 
 
 def takes_chunks(trainer: Any) -> bool:
-    """Whether the module that is trained works through chunks; a loader that no Trainer asks for hands them out."""
+    """Whether the trainer's module accepts chunks; True without a trainer."""
     module = getattr(trainer, "lightning_module", None)
     return module is None or getattr(module, "takes_chunks", False)

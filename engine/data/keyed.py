@@ -1,6 +1,6 @@
-"""Randomness by key: what is drawn for (seed, epoch, index) depends on those integers alone.
+"""Keyed randomness: the draw for (seed, epoch, index) depends only on those integers.
 
-No draw depends on the ones before it, so no worker count, prefetching or restart can change one.
+It does not depend on earlier draws, so the number of workers, prefetching and restarts do not affect it.
 """
 
 import hashlib
@@ -11,21 +11,21 @@ import torch
 
 
 def mix(*key: int) -> int:
-    """One seed in [0, 2⁶³) for the integers of `key`, in their order, the same in every process.
+    """Combine the integers of `key`, whose order matters, into a seed in [0, 2⁶³) that is the same in every process.
 
-    The integers are hashed, so that neighbouring keys start unrelated streams.
+    The integers are hashed, so neighbouring keys give unrelated streams.
     """
     return int.from_bytes(hashlib.blake2b(repr(key).encode(), digest_size=8).digest(), "big") >> 1
 
 
 def keyed_generator(*key: int) -> torch.Generator:
-    """A CPU generator whose draws depend on the integers of `key` alone: (seed, epoch, index), say."""
+    """A CPU generator seeded by the integers of `key`, for example (seed, epoch, index)."""
     return torch.Generator().manual_seed(mix(*key))
 
 
 @contextmanager
 def keyed_rng(*key: int) -> Iterator[None]:
-    """Inside, torch's global CPU generator draws the stream of `key`; afterwards it is where it was."""
+    """Seeds torch's global CPU generator with `key` and restores its state on exit."""
     state = torch.default_generator.get_state()
     torch.default_generator.manual_seed(mix(*key))
     try:

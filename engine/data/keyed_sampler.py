@@ -1,4 +1,4 @@
-"""The order of a data set's items, keyed by (seed, epoch)."""
+"""The order of a dataset's items, keyed by (seed, epoch)."""
 
 from collections.abc import Iterator
 
@@ -11,15 +11,15 @@ from engine.data.keyed import keyed_generator
 class KeyedSampler(DistributedSampler[tuple[int, int]]):
     """Yields (epoch, index), shuffled by (seed, epoch) or in order; each of `num_replicas` processes gets its share.
 
-    A DistributedSampler, so that Lightning calls `set_epoch` and puts no other sampler in its place. Shuffled shares
-    are padded to one length, as training needs; in order, each item is given out exactly once.
+    It subclasses DistributedSampler so that Lightning calls `set_epoch` and does not replace it. When shuffling, all
+    shares are padded to the same length, as training requires; in order, each item is yielded exactly once.
     """
 
     def __init__(self, size: int, *, seed: int, shuffle: bool, num_replicas: int, rank: int, epoch: int) -> None:
         super().__init__(range(size), num_replicas=num_replicas, rank=rank, shuffle=shuffle, seed=seed)  # type: ignore[arg-type]
         self.size = size
         self.epoch = epoch
-        self.skip = 0  # items to leave out at the beginning of the next iteration
+        self.skip = 0  # items to skip at the start of the next iteration
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         for index in self._share()[self.skip :].tolist():

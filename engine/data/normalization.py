@@ -1,4 +1,4 @@
-"""From bytes to what a network takes, a batch at a time and on the batch's device."""
+"""Converts batches of uint8 images to the network's input, on the batch's device."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def normalize(images: Tensor, mean: Sequence[float] | None, std: Sequence[float] | None) -> Tensor:
-    """uint8 images (N, C, H, W) as float32 in [0, 1], less `mean` and divided by `std` per channel if given."""
+    """Scales uint8 images (N, C, H, W) to float32 in [0, 1] and normalises them by `mean` and `std` if given."""
     scaled = images.float().div_(255)
     if mean is None or std is None:
         return scaled

@@ -6,12 +6,12 @@ from engine.errors import DataError
 
 
 def stratified_folds(labels: Tensor, num_folds: int, *, seed: int, repeat: int) -> Tensor:
-    """The fold, 0 to `num_folds` - 1, of each of the examples with labels (N,), drawn with (seed, repeat).
+    """Assigns a fold, 0 to `num_folds` - 1, to each example with labels (N,); the draw is keyed by (seed, repeat).
 
-    Folds are of one size, and each class has the same number of examples in each, both to within one.
+    The sizes of the folds, and the number of examples of each class in them, differ by at most one.
 
     Raises:
-        DataError: there are fewer than two folds, or more than the smallest class has examples.
+        DataError: there are fewer than two folds, or more folds than examples in the smallest class.
     """
     smallest = int(labels.bincount().min())
     if not 2 <= num_folds <= smallest:

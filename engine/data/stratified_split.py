@@ -6,15 +6,15 @@ from engine.errors import DataError
 
 
 def stratified_split(labels: Tensor, val_size: int | float, *, seed: int) -> tuple[Tensor, Tensor]:
-    """Indices of the training and of the validation examples, each in ascending order, drawn with `seed`.
+    """Indices of the training and the validation examples, each in ascending order, drawn with `seed`.
 
-    `val_size` says what of labels (N,) goes to validation, as scikit-learn's train_test_split has it:
+    `val_size` is the part of labels (N,) used for validation, as in scikit-learn's train_test_split:
 
-    - an int: that many, 0 to N. Every class gives its share, to within one example: the shares are rounded down, and
-      the classes with the largest remainders give one more (the first of equals).
-    - a float: that share of each class, between 0 and 1, rounded; but each gives one at least, and keeps one at least.
+    - int: the number of examples, 0 to N. Each class contributes in proportion: the shares are rounded down, then the
+      classes with the largest remainders contribute one more (ties: the lower label first).
+    - float: the fraction of each class, between 0 and 1, rounded; at least one example of each class on either side.
 
-    Raises DataError for a `val_size` out of these ranges, and for a class of a single example where a share is given.
+    Raises DataError if `val_size` is out of range, or if it is a float and a class has only one example.
     """
     counts = _of_number(labels, val_size) if isinstance(val_size, int) else _of_share(labels, val_size)
     order = torch.randperm(len(labels), generator=keyed_generator(seed))
@@ -25,7 +25,7 @@ def stratified_split(labels: Tensor, val_size: int | float, *, seed: int) -> tup
 
 
 def _of_number(labels: Tensor, val_size: int) -> Tensor:
-    """How many examples each class gives, `val_size` in all."""
+    """Number of validation examples per class, `val_size` in total."""
     if not 0 <= val_size <= len(labels):
         raise DataError(f"A split of {val_size} examples cannot be drawn from {len(labels)}: give 0 to {len(labels)}.")
     shares = torch.bincount(labels).double() * val_size / max(1, len(labels))
@@ -35,11 +35,11 @@ def _of_number(labels: Tensor, val_size: int) -> Tensor:
 
 
 def _of_share(labels: Tensor, share: float) -> Tensor:
-    """How many examples each class gives."""
+    """Number of validation examples per class."""
     if not 0 < share < 1:
-        raise DataError(f"A share of {share} cannot be split off: give datamodule.val_fraction between 0 and 1.")
+        raise DataError(f"A fraction of {share} cannot be split off: give datamodule.val_fraction between 0 and 1.")
     sizes = torch.bincount(labels)
     if (sizes == 1).any():
         label = int((sizes == 1).nonzero()[0])
-        raise DataError(f"Class {label} has a single example, where training and validation need one each.")
+        raise DataError(f"Class {label} has only one example, but training and validation need one each.")
     return (sizes.double() * share).round().long().clamp(min=1).minimum(sizes - 1).clamp(min=0)

@@ -10,29 +10,29 @@ from engine.data.keyed import keyed_generator
 
 Transform = Callable[[Tensor, Tensor, int], Tensor]
 
-# Inputs are gathered and transformed in blocks of this size, and mini-batches are views of a block, so that neither
-# costs anything a batch. Small enough for a processor's cache, where the float copy takes four times as much.
+# Inputs are gathered and transformed in blocks of this size, and mini-batches are views of a block, so the overhead is
+# paid per block. Small enough that the float copy, four times as large, fits in the CPU cache.
 BLOCK_BYTES = 2 << 20
 
 
 class TensorDataLoader:
-    """Mini-batches of whole tensors in memory, or on a device: no work is done an item, and next to none a batch.
+    """Mini-batches of tensors that are held in memory or on a device, with no per-item and little per-batch overhead.
 
-    Each iteration gives the batches of one epoch. Their order is randperm(seed, epoch), and the transform is told each
-    input's index and the epoch, so that neither chunks nor a restart changes what is seen. As a Trainer's dataloader it
-    is told the epoch by `set_epoch`, and goes on from the middle of an epoch by `state_dict` and `load_state_dict`.
+    Each iteration yields one epoch. The order is randperm(seed, epoch), and the transform receives each input's index
+    and the epoch, so neither chunking nor resuming changes the data. The Trainer calls `set_epoch`; `state_dict` and
+    `load_state_dict` allow resuming inside an epoch.
 
     Args:
-        tensors: inputs (N, …) first, then what belongs to them (targets (N, …), …), all on one device.
-        batch_size: examples in a mini-batch; the last one is smaller where they do not divide.
-        shuffle: draw a new order each epoch; False: by index.
+        tensors: inputs (N, …), then targets (N, …) and any others, all on the same device.
+        batch_size: examples per mini-batch; the last one may be smaller.
+        shuffle: draw a new order each epoch; False: in order of index.
         seed: key of the order.
-        chunk: mini-batches that are handed out together, as a `Chunk` (the last may hold fewer); 1: plain batches.
-        drop_last: leave out a smaller last mini-batch.
+        chunk: mini-batches per `Chunk` (the last may hold fewer); 1: plain batches.
+        drop_last: drop the last mini-batch if it is smaller.
         transform: `transform(inputs, indices, epoch)`, applied to blocks of inputs; see image_transform.py.
-        rank: this process's number among `world_size` that share each epoch: it takes every world_size-th example of
-            the same order. Shuffled shares are of one length, as training needs: examples are left out (drop_last) or
-            given out twice. Unshuffled, each example is given out exactly once.
+        rank: this process's rank; it takes every world_size-th example of the common order. When shuffling, all shares
+            have the same length, as training requires: examples are dropped (drop_last) or repeated. Otherwise each
+            example is yielded exactly once.
         world_size: number of processes.
     """
 
@@ -57,46 +57,46 @@ class TensorDataLoader:
         self.shuffle, self.seed = shuffle, seed
         self.rank, self.world_size = rank, world_size
         self.epoch = 0
-        self._samples = 0  # of the epoch, that were handed out
+        self._samples = 0  # yielded in this epoch
         self._resuming = False
 
     @property
     def batch_sampler(self) -> SimpleNamespace:
-        """Where Lightning looks for `sampler.set_epoch`. (A `sampler` of our own would meet its checks of samplers.)"""
+        """Lightning looks here for `sampler.set_epoch`; a `sampler` attribute would have to pass its sampler checks."""
         return SimpleNamespace(sampler=self)
 
     def set_epoch(self, epoch: int) -> None:
-        """Iterate over this epoch next: from its first batch, or from a loaded position in this epoch."""
+        """Sets the epoch of the next iteration, which starts at its first batch or at a loaded position in it."""
         if epoch != self.epoch:
             self.epoch, self._samples, self._resuming = epoch, 0, False
 
     def state_dict(self) -> dict[str, Any]:
-        """The position: the epoch, and how many of its samples were handed out, whatever size the batches had."""
+        """The epoch, and the number of samples yielded in it, so the position does not depend on the batch size."""
         return {"epoch": self.epoch, "samples": self._samples}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Starts the next iteration after that position; it is empty if the epoch was over."""
+        """Starts the next iteration after that position; it yields nothing if the epoch was complete."""
         self.epoch, self._samples, self._resuming = state_dict["epoch"], samples_done(state_dict, self.batch_size), True
 
     @property
     def batches_done(self) -> int:
-        """How many of the epoch's `len()` are behind the position: all but those that are still to come."""
+        """How many of the epoch's `len()` items were yielded before the current position."""
         samples = self._share_size() - self._samples
         left = samples // self.batch_size if self.drop_last else -(-samples // self.batch_size)
         return len(self) - -(-max(0, left) // self.chunk)
 
     @property
     def num_batches(self) -> int:
-        """Mini-batches in an epoch of this process."""
+        """Mini-batches per epoch in this process."""
         size = self._share_size()
         return size // self.batch_size if self.drop_last else -(-size // self.batch_size)
 
     def __len__(self) -> int:
-        """Chunks in an epoch, or mini-batches where chunk is 1."""
+        """Chunks per epoch, or mini-batches if `chunk` is 1."""
         return -(-self.num_batches // self.chunk)
 
     def __iter__(self) -> Iterator[Batch | Chunk]:
-        # A generator, so nothing runs before the first `next`: Lightning calls iter() first and set_epoch() after.
+        # A generator, so nothing runs before the first `next`: Lightning calls iter() before set_epoch().
         self._samples = self._samples if self._resuming else 0
         self._resuming = False
         chunk = Chunk()
@@ -115,7 +115,7 @@ class TensorDataLoader:
             yield chunk
 
     def _batches(self, epoch: int, start: int) -> Iterator[Batch]:
-        """The mini-batches of an epoch from sample number `start` on."""
+        """The epoch's mini-batches, starting at sample `start`."""
         order = self._order(epoch)[start:]
         if self.drop_last:
             order = order[: len(order) // self.batch_size * self.batch_size]
@@ -127,7 +127,7 @@ class TensorDataLoader:
             yield from zip(*(tensor.split(self.batch_size) for tensor in (inputs, *others)), strict=True)
 
     def _order(self, epoch: int) -> Tensor:
-        """Indices (share size,) of this process's examples in their order of the epoch, on the tensors' device."""
+        """Indices (share size,) of this process's examples in the epoch's order, on the tensors' device."""
         size = len(self.tensors[0])
         order = (
             torch.randperm(size, generator=keyed_generator(self.seed, epoch)) if self.shuffle else torch.arange(size)
@@ -147,5 +147,5 @@ class TensorDataLoader:
 
 
 def samples_done(position: Mapping[str, int], batch_size: int) -> int:
-    """Out of a loader's state: checkpoints before samples were counted hold the number of batches."""
+    """The number of samples in a loader's state; older checkpoints hold the number of batches instead."""
     return position["samples"] if "samples" in position else position["batch"] * batch_size

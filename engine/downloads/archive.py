@@ -1,4 +1,4 @@
-"""Extracts archives whose SHA-256 has been checked: a folder is there as a whole or not at all."""
+"""Extracts archives whose SHA-256 has been verified: a folder is extracted completely or not at all."""
 
 import tarfile
 import tempfile
@@ -12,8 +12,8 @@ from engine.files import new_folder
 def extract(archive: Path, dest: Path, folder: str) -> Path:
     """Extracts the top-level folder `folder` of a zip or tar file to `dest / folder`, unless it is already there.
 
-    Nothing is written elsewhere: zipfile drops what leads out of a name, tarfile's data filter rejects such names and
-    everything but files and folders.
+    Nothing is written elsewhere: zipfile strips `..` and absolute paths from names; tarfile's data filter rejects them,
+    and everything except files and folders.
 
     Raises:
         DataError: the archive is damaged or has no such folder, or the disk is full.
@@ -31,7 +31,7 @@ def extract(archive: Path, dest: Path, folder: str) -> Path:
                 children = list(Path(place, folder).iterdir())
                 if any(path.is_symlink() for path in Path(place, folder).rglob("*")):
                     raise ValueError("it contains links")
-            except Exception as error:  # on damaged files, both libraries raise nearly anything
+            except Exception as error:  # both libraries raise many kinds of errors on damaged files
                 if isinstance(error, OSError) and not isinstance(error, FileNotFoundError | NotADirectoryError):
                     raise
                 raise DataError(f"{archive} cannot be extracted ({error}): remove it to download it again.") from error

@@ -1,4 +1,4 @@
-"""One file from the web: pinned, locked, resumable, and refused unless it is bit for bit the one that was asked for."""
+"""Downloads one file: resumable, locked against other processes, and verified by size and SHA-256."""
 
 import hashlib
 import logging
@@ -17,28 +17,28 @@ from engine.errors import DataError
 log = logging.getLogger(__name__)
 
 TIMEOUT = 10.0
-"""Seconds that a server may take to answer, and then to send the next bytes."""
+"""Seconds to wait for the server's answer, and for each further read."""
 
 TRIES = 2
-"""The first, and one more where a connection broke off."""
+"""Attempts in total; the second resumes after a broken connection."""
 
 BLOCK = 1 << 20
-"""Bytes read at a time."""
+"""Bytes per read."""
 
 
 class DownloadError(DataError):
-    """No network, no server, or a connection that broke off: nothing is known to be wrong with the data itself."""
+    """The network or the server failed; nothing is known to be wrong with the data itself."""
 
 
 def download(url: str, dest: Path, sha256: str, size: int) -> Path:
-    """Fetches the file of `size` bytes with the given SHA-256 (hex) to `dest`, unless it is there already.
+    """Downloads the file of `size` bytes with the given SHA-256 (hex) to `dest`, unless it is already there.
 
-    Works in `dest`.part, takes up there what an earlier call left, checks, and renames. Of several processes one
-    downloads, the others wait for it.
+    The download goes to `dest`.part, where it can be resumed, and is renamed once verified. If several processes ask
+    for the same file, one downloads it and the others wait.
 
     Raises:
-        DownloadError: no answer, or the connection broke off twice (the part is kept). A stand-in may take its place.
-        DataError: what came, or lies at `dest`, is not that file (what came is deleted), or it cannot be written.
+        DownloadError: no answer, or the connection broke twice (the part is kept). The caller may use a stand-in.
+        DataError: the file is not the expected one (a wrong download is deleted), or it cannot be written.
     """
     if urlsplit(url).scheme not in ("http", "https"):
         raise DataError(f"{url} cannot be downloaded: only http and https addresses can.")
@@ -47,7 +47,7 @@ def download(url: str, dest: Path, sha256: str, size: int) -> Path:
         dest.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(dest.with_name(dest.name + ".lock")):
             if dest.is_dir():
-                raise DataError(f"{dest} is a folder where a file of {size:,} bytes was expected: remove it.")
+                raise DataError(f"{dest} is a folder, but a file of {size:,} bytes was expected: remove it.")
             if dest.exists():
                 _check(dest, str(dest), "remove it, or put the right file there", sha256, size)
             else:
@@ -57,12 +57,12 @@ def download(url: str, dest: Path, sha256: str, size: int) -> Path:
                 part.replace(dest)
                 log.info("Downloaded %s", dest)
     except OSError as error:
-        raise DataError(f"{dest} cannot be written ({error}): choose a folder with room that you may write.") from error
+        raise DataError(f"{dest} cannot be written ({error}): choose a writable folder with free space.") from error
     return dest
 
 
 def _fetch(url: str, part: Path, dest: Path, size: int) -> None:
-    """Fills `part` up to `size` bytes or more; DownloadError, naming `dest` as the place for a file got elsewhere."""
+    """Fills `part` with at least `size` bytes, or raises DownloadError, which suggests placing the file at `dest`."""
     have = _size(part)
     try:
         for _ in range(TRIES):
@@ -73,7 +73,8 @@ def _fetch(url: str, part: Path, dest: Path, size: int) -> None:
             raise _NoAnswerError(f"the connection broke off after {have:,} bytes")
     except _NoAnswerError as error:
         raise DownloadError(
-            f"{url} cannot be had ({error}): start again with a network, or put the file of {size:,} bytes at {dest}."
+            f"{url} cannot be downloaded ({error}): try again with a network connection, or put the file of "
+            f"{size:,} bytes at {dest}."
         ) from error
 
 
@@ -86,13 +87,13 @@ class _NoAnswerError(Exception):
 
 
 def _transfer(url: str, part: Path, have: int, size: int) -> None:
-    """One request for what follows the first `have` bytes; returns at the end of the file or of the connection."""
+    """Requests everything after the first `have` bytes; returns at the end of the file or of the connection."""
     headers = {"User-Agent": "python-urllib", "Accept-Encoding": "identity"}
     if have:
         headers["Range"] = f"bytes={have}-"
     answer = _open(request.Request(url, headers=headers))
     if isinstance(answer, HTTPError):
-        part.unlink(missing_ok=True)  # 416: the part does not fit what the server has, so begin again
+        part.unlink(missing_ok=True)  # 416: the part does not match the server's file, so start over
         return
     with answer:
         # A server that ignores Range answers 200 with the whole file.
@@ -100,10 +101,10 @@ def _transfer(url: str, part: Path, have: int, size: int) -> None:
         start = have if answer.status == 206 and span.startswith(f"bytes {have}-") else 0
         kind = answer.headers.get_content_type()
         total = None if answer.length is None else start + answer.length
-        # A page is what a network that wants a password first sends in place of anything.
+        # A captive portal answers every request with an HTML page.
         if total not in (None, size) or kind == "text/html":
             raise DataError(
-                f"{url} answered with {total or 'some'} bytes of {kind} where a file of {size:,} bytes was expected: "
+                f"{url} answered with {total or 'some'} bytes of {kind}, but a file of {size:,} bytes was expected: "
                 "try another network, or get the right file elsewhere."
             )
         with part.open("ab" if start else "wb") as file:
@@ -112,7 +113,7 @@ def _transfer(url: str, part: Path, have: int, size: int) -> None:
 
 
 def _read(answer: HTTPResponse) -> bytes:
-    """The next bytes; none at the end, and none if the connection broke: the caller counts."""
+    """The next bytes; empty at the end, and if the connection broke (the caller checks the size)."""
     try:
         return answer.read(BLOCK)
     except (OSError, HTTPException):
@@ -120,10 +121,9 @@ def _read(answer: HTTPResponse) -> bytes:
 
 
 def _open(asked: request.Request) -> HTTPResponse | HTTPError:
-    """The answer within TIMEOUT seconds, also the error 416; _NoAnswerError for any other.
+    """Sends the request and returns the answer, or error 416; raises _NoAnswerError after TIMEOUT or on other errors.
 
-    It is asked for in a thread, since a socket's own time-out covers neither the look-up of a name nor the walk
-    through a host's many addresses.
+    It runs in a thread because a socket's own timeout covers neither DNS lookup nor trying all of a host's addresses.
     """
     answers: queue.Queue[HTTPResponse | Exception] = queue.Queue()
 
@@ -141,7 +141,7 @@ def _open(asked: request.Request) -> HTTPResponse | HTTPError:
     if isinstance(answer, HTTPError):
         answer.close()
         if 300 <= answer.code < 400:
-            raise DataError(f"{asked.full_url} leads elsewhere in a way that is not followed ({answer.reason}).")
+            raise DataError(f"{asked.full_url} redirects in a way that is not supported ({answer.reason}).")
         if answer.code != 416:
             raise _NoAnswerError(f"the server answered {answer.code} {answer.reason}")
         return answer
@@ -151,7 +151,7 @@ def _open(asked: request.Request) -> HTTPResponse | HTTPError:
 
 
 def _opener() -> request.OpenerDirector:
-    """urllib's opener for http and https alone: the usual one also follows a redirection to ftp, and opens file:."""
+    """urllib's opener for http and https only; the default one also follows redirects to ftp and opens file: URLs."""
     opener = request.OpenerDirector()
     for handler in (
         request.ProxyHandler(),
@@ -168,14 +168,14 @@ def _opener() -> request.OpenerDirector:
 
 def _check_fetched(url: str, part: Path, sha256: str, size: int) -> None:
     try:
-        _check(part, url, "it was deleted; start again, or get the file elsewhere", sha256, size)
+        _check(part, url, "it was deleted; try again, or get the file elsewhere", sha256, size)
     except DataError:
         part.unlink()
         raise
 
 
 def _check(path: Path, name: str, advice: str, sha256: str, size: int) -> None:
-    """DataError unless the file has that size and SHA-256; `name` and `advice` are for the message."""
+    """Raises DataError unless the file has that size and SHA-256; `name` and `advice` go into the message."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         head = file.read(512)
@@ -187,5 +187,5 @@ def _check(path: Path, name: str, advice: str, sha256: str, size: int) -> None:
     page = ", an HTML page" if head.lstrip().lower().startswith((b"<!doctype html", b"<html")) else ""
     raise DataError(
         f"{name} has {path.stat().st_size:,} bytes with SHA-256 {digest.hexdigest()}{page}, "
-        f"where {size:,} bytes with {sha256} were expected: {advice}."
+        f"but {size:,} bytes with {sha256} were expected: {advice}."
     )

@@ -1,4 +1,4 @@
-"""Data that is found in a folder, or else downloaded, or else drawn."""
+"""Datasets that are found in a folder, else downloaded, else replaced by generated images."""
 
 import difflib
 import logging
@@ -18,7 +18,7 @@ from engine.errors import DataError
 logger = logging.getLogger(__name__)
 
 StandIn = bool | Literal["auto"]
-"""Whether drawn pictures may replace data that is not available; auto: only in the default data_dir."""
+"""Whether generated images may replace data that is not available; auto: only in the default data_dir."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class OfficialData:
 
     Args:
         folder: name of the folder in the archive.
-        mark: a file or folder in `folder` by which it is recognized under another name.
-        draw: `draw(dest)` writes the stand-in, in the official layout.
+        mark: a file or folder in `folder` that identifies it if it has been renamed.
+        draw: `draw(dest)` writes the stand-in in the official layout.
     """
 
     folder: str
@@ -39,16 +39,16 @@ class OfficialData:
     draw: Callable[[Path], Path]
 
     def prepare(self, data_dir: Path, *, stand_in: StandIn) -> None:
-        """Makes sure that `locate` finds the data: in `data_dir`, downloaded into it, or drawn if `stand_in` allows it.
+        """Makes sure that `locate` finds the data: downloads it or, if `stand_in` allows it, generates a stand-in.
 
         Raises:
-            DataError: the data is not available, or not the official archive. Nothing is written for a `data_dir` that
-                the user gave if it does not exist, or is inside or above the data's folder.
+            DataError: the data is not available, or not the official archive. Nothing is written if the user's
+                `data_dir` does not exist, or is inside or above the data's folder.
         """
         if self._found(data_dir):
             return
         real = data_dir / self.folder
-        if os.path.lexists(real):  # whoever put it there meant other data than a stand-in
+        if os.path.lexists(real):  # the user expects real data here, not a stand-in
             raise DataError(f"{real} is a file or a dangling link, where a folder was expected: fix or remove it.")
         is_default = data_dir.absolute() == default_data_dir().absolute()
         if stand_in is not True and not is_default:
@@ -60,14 +60,14 @@ class OfficialData:
         except DownloadError as error:
             if not stand_in:
                 raise DataError(
-                    f"{real} does not exist, and {error} Or give datamodule.data_dir=DIR that holds {self.folder}/, or "
-                    "datamodule.stand_in=true for drawn pictures."
+                    f"{real} does not exist, and {error} Or set datamodule.data_dir=DIR to a folder with "
+                    f"{self.folder}/ in it, or datamodule.stand_in=true to use generated images."
                 ) from error
             logger.warning("There is no data in %s: %s", real, error)
             self.draw(data_dir / "stand-in")
 
     def locate(self, data_dir: Path) -> tuple[Path, bool]:
-        """Where the data is now, and whether it is the stand-in."""
+        """The data's folder, and whether it is the stand-in."""
         found = self._found(data_dir) or data_dir / "stand-in" / self.folder
         return found, found.parent.name == "stand-in"
 
@@ -79,12 +79,12 @@ class OfficialData:
         return next(marked, None) or next(named, None)
 
     def _check_given(self, data_dir: Path) -> None:
-        """DataError for a folder that does not exist, or is inside or above the data's folder."""
+        """Raises DataError if `data_dir` does not exist, or is inside or above the data's folder."""
         if data_dir.is_dir():
             below = [*data_dir.glob(f"[!.]*/{self.folder}/{self.mark}"), *data_dir.glob(f"[!.]*/{self.mark}")]
             folders = [file.parents[len(Path(self.mark).parts) - 1] for file in below]
             folders += [folder for folder in data_dir.absolute().parents[:3] if (folder / self.mark).exists()]
-            hint = f"holds no {self.folder}/: did you mean {folders[0]}?" if folders else ""
+            hint = f"does not contain {self.folder}/: did you mean {folders[0]}?" if folders else ""
         else:
             siblings = [path.name for path in data_dir.parent.glob("[!.]*") if path.is_dir()]
             near = difflib.get_close_matches(data_dir.name, siblings, 1)
@@ -95,6 +95,6 @@ class OfficialData:
 
 
 def default_data_dir() -> Path:
-    """That of conf/datamodule: `data` where the command was given, also if hydra.job.chdir has left that directory."""
+    """conf/datamodule's default: `data` in the directory of the command line, even with hydra.job.chdir."""
     cfg: Any = HydraConfig.instance().cfg
     return Path((cfg and OmegaConf.select(cfg, "hydra.runtime.cwd")) or ".", "data")

@@ -1,4 +1,4 @@
-"""Features of photos on disk, under a key of everything that they depend on."""
+"""An on-disk cache of features, keyed by everything they depend on."""
 
 import hashlib
 import json
@@ -31,9 +31,8 @@ def cached_arrays(
 ) -> dict[str, Tensor]:
     """float32 arrays of the given shapes, read from `folder/<hash of key>/<name>.npy` or computed and written there.
 
-    `compute(arrays)` fills the arrays, which are mapped from the files, so memory stays bounded whatever their size. Of
-    several processes that ask at once one computes. Arrays whose bytes are not those that were written (damaged, cut
-    short) are thrown away and computed again.
+    `compute(arrays)` fills the arrays, which are memory-mapped, so memory use stays bounded. If several processes ask
+    at once, one computes and the others wait. Damaged or truncated arrays are deleted and recomputed.
     """
     target = entry(folder, key)
 
@@ -47,23 +46,23 @@ def cached_arrays(
 
     if target.is_dir() and not _is_sound(target, shapes):
         with FileLock(folder / f".{target.name}.repair.lock"):
-            if target.is_dir() and not _is_sound(target, shapes):  # no other process was first
-                logger.warning("The features in %s are damaged: they are computed again.", target)
+            if target.is_dir() and not _is_sound(target, shapes):  # no other process has repaired them
+                logger.warning("The features in %s are damaged and will be recomputed.", target)
                 target.unlink() if target.is_symlink() else shutil.rmtree(target)
                 new_folder(target, fill)
     new_folder(target, fill)
-    # Copy on write: a caller cannot change the file.
+    # Copy on write, so callers cannot change the file.
     return {name: torch.from_numpy(np.load(target / f"{name}.npy", mmap_mode="c")) for name in shapes}
 
 
 def entry(folder: Path, key: Mapping[str, Any]) -> Path:
-    """Where the arrays under `key` lie."""
+    """The folder of the arrays with this key."""
     return folder / hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:24]
 
 
 def _new_array(file: Path, shape: tuple[int, ...]) -> np.memmap:
-    """Zeros in a new file. All its room is taken at once: where a full disk has none for a page that is mapped, writing
-    to it ends the process with a bus error, and no exception."""
+    """Zeros in a new file. All disk space is allocated up front: on a full disk, writing to a mapped page would kill
+    the process with a bus error instead of raising an exception."""
     array = np.lib.format.open_memmap(file, mode="w+", dtype=np.float32, shape=shape)
     if hasattr(os, "posix_fallocate"):
         with file.open("r+b") as stream:
@@ -94,17 +93,17 @@ def _digest(file: Path) -> str:
 
 
 def files_digest(files: Iterable[Path], root: Path) -> str:
-    """One hash of the names (below `root`), sizes and bytes of files, in their order."""
+    """A hash of the files' names (relative to `root`), sizes and contents, in the given order."""
     digest = hashlib.sha256()
     for file in files:
         content = file.read_bytes()
-        # As bytes, which a name that is no valid UTF-8 has, too.
+        # fsencode also handles names that are not valid UTF-8.
         digest.update(os.fsencode(file.relative_to(root).as_posix()) + f"\0{len(content)}\0".encode())
         digest.update(content)
     return digest.hexdigest()
 
 
 def names_digest(files: Iterable[Path], root: Path) -> str:
-    """One hash of the names (below `root`) of files, in their order."""
+    """A hash of the files' names (relative to `root`), in the given order."""
     names = [os.fsencode(file.relative_to(root).as_posix()) for file in files]
     return hashlib.sha256(b"\0".join(names)).hexdigest()

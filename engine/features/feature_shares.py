@@ -1,4 +1,4 @@
-"""Features that several processes compute together, each a part of them."""
+"""Features computed by several processes, each of which computes a share."""
 
 import shutil
 from collections.abc import Callable, Mapping
@@ -16,11 +16,10 @@ ComputeShare = Callable[[dict[str, Tensor], int, int], None]
 def arrays_in_shares(
     folder: Path, key: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], compute: ComputeShare
 ) -> dict[str, Tensor]:
-    """`cached_arrays` for the processes of one run: each computes every n-th row, then one puts the rows together.
+    """`cached_arrays` for the n processes of a run: each computes every n-th row, then one process merges the rows.
 
-    `compute(arrays, share, n)` fills arrays with the rows share, share + n, share + 2 n, … of the whole. Without a
-    process group it is called for the only share. On a machine that does not see the others' files, the process that
-    puts the rows together computes theirs too.
+    `compute(arrays, share, n)` fills arrays with the rows share, share + n, share + 2 n, … of the whole; n is 1 without
+    a process group. If a machine cannot see the other machines' files, its merging process computes their rows too.
     """
     rank, size = 0, 1
     if torch.distributed.is_available() and torch.distributed.is_initialized():
@@ -45,12 +44,12 @@ def arrays_in_shares(
     torch.distributed.barrier()
     arrays = cached_arrays(folder, key, shapes, put_together)
     torch.distributed.barrier()
-    shutil.rmtree(aside, ignore_errors=True)  # of several processes the others find nothing
+    shutil.rmtree(aside, ignore_errors=True)  # another process may have removed it
     return arrays
 
 
 def _first_finds(directory: Path) -> bool:
-    """Whether the first process has it: all must do the same, whoever else writes there."""
+    """Whether the first process has the directory; all processes must take the same branch."""
     found = [directory.is_dir()]
     torch.distributed.broadcast_object_list(found, src=0)
     return found[0]

@@ -1,4 +1,4 @@
-"""The features of photos in the place of the photos: what a frozen backbone gives never changes."""
+"""Trains on cached features instead of photos: the output of a frozen backbone never changes."""
 
 import logging
 import time
@@ -22,12 +22,12 @@ from engine.protocols import PhotoData, PhotoSet
 
 logger = logging.getLogger(__name__)
 
-READ_AT_ONCE = 8  # photos that a worker hands over together
-EVAL_BATCH_SIZE = 4096  # a head's batches can be larger than a network's
+READ_AT_ONCE = 8  # photos per batch of a worker
+EVAL_BATCH_SIZE = 4096  # for a head alone, which needs little memory
 
 
 class Views(Dataset[Tensor]):
-    """Item i: photo i in its looks of epochs 0 to `views` - 1 of a run with this seed, (views, 3, H, W) uint8."""
+    """Item i: photo i as augmented in epochs 0 to `views` - 1 of a run with this seed, (views, 3, H, W) uint8."""
 
     def __init__(self, photos: PhotoSet, views: int, seed: int) -> None:
         self.photos = photos
@@ -42,15 +42,15 @@ class Views(Dataset[Tensor]):
 
 
 class Features(LightningDataModule):
-    """Batches of features (N, num_features) and labels (N,) of `photos`, kept on disk in `cache_dir`.
+    """Batches of features (N, num_features) and labels (N,) of `photos`, cached on disk in `cache_dir`.
 
-    Epoch e trains on view e mod `views` of each photo: its look in that epoch of the plain path with seed `view_seed`.
-    So with as many views as epochs both paths train on the same pictures. Each validation photo has one view. Memory
-    stays bounded: photos are read a few at a time, and features are mapped from the files.
+    Epoch e trains on view e mod `views` of each photo: the photo as augmented in that epoch without a cache, with seed
+    `view_seed`. With as many views as epochs, both paths therefore train on the same images. Each validation photo has
+    one view. Memory stays bounded: photos are read a few at a time, and features are memory-mapped.
 
     Args:
-        key: what the features depend on besides the photos, views and normalization: the backbone, and under
-            `transforms` what identifies the transforms; without that, their repr does.
+        key: what else the features depend on: the backbone and, under `transforms`, an identifier of the transforms
+            (default: their repr).
     """
 
     has_test = False
@@ -89,7 +89,7 @@ class Features(LightningDataModule):
         train, val = self.photos.train, self.photos.val
 
         def looks(photos: PhotoSet) -> str | None:
-            # Two transforms may have one repr, and a plain class has a new one in every process.
+            # The repr is a fallback: it may be shared by two transforms, and a plain class's differs in every process.
             return None if "transforms" in self.key else repr(photos.transform)
 
         key = {
@@ -114,7 +114,7 @@ class Features(LightningDataModule):
             self._compute_rows(Subset(Views(photos, array.shape[1], self.view_seed), rows), array)
         pictures = sum(array.shape[0] * array.shape[1] for array in arrays.values())
         seconds = time.monotonic() - started
-        logger.info("Features of %d pictures: %.1f s, %.0f a second.", pictures, seconds, pictures / seconds)
+        logger.info("Features of %d images: %.1f s, %.0f per second.", pictures, seconds, pictures / seconds)
 
     def _compute_rows(self, views: Dataset[Tensor], array: Tensor) -> None:
         loader = DataLoader(views, batch_size=READ_AT_ONCE, num_workers=self.photos.num_workers)
@@ -136,7 +136,7 @@ class Features(LightningDataModule):
         photos: PhotoSet = getattr(self.photos, split)
         features, labels = self.features[split], torch.tensor(photos.labels)
         if shuffle and self.trainer and self.trainer.overfit_batches:  # type: ignore[attr-defined]
-            # The same few batches over and over, in an order that is drawn once.
+            # The same few batches in every epoch, in an order that is drawn once.
             order = torch.randperm(len(labels), generator=keyed_generator(self.photos.seed, 0))
             features, labels, shuffle = features[order], labels[order], False
         return TensorDataLoader(
@@ -152,7 +152,7 @@ class Features(LightningDataModule):
         )
 
     def thumbnails(self, split: str, indices: Sequence[int], side: int) -> Tensor:
-        """Those of the photos , which are kept on disk as well."""
+        """The photos' thumbnails, also cached on disk."""
         photos: PhotoSet = getattr(self.photos, split)
         names = names_digest([photos.files[i] for i in indices], self.photos.root)
         key = {"files": self.photos.digest, "thumbnails": names, "side": side}
@@ -165,5 +165,5 @@ class Features(LightningDataModule):
 
 
 def view_of_epoch(features: Tensor, indices: Tensor, epoch: int) -> Tensor:
-    """Features (N, D) out of (N, views, D): the epoch's view."""
+    """Selects the epoch's view: (N, views, D) → (N, D)."""
     return features[:, epoch % features.shape[1]]

@@ -8,11 +8,11 @@ CONFIDENCE = 0.95
 
 
 class FoldAccuracy(Metric):
-    """Accuracy of a cross-validation, each head judged on what was held out from it.
+    """Accuracy of a cross-validation: each head is evaluated on the examples held out from it.
 
-    `compute` gives `acc`, the mean of the heads' accuracies, `acc_std`, their standard deviation, `acc_low` and
-    `acc_high`, the mean's 95 % interval (`resampled_interval`, cut to [0, 1]), and `acc_` (num_classes,), the share of
-    right answers of each class over all heads. All of them lie in [0, 1].
+    `compute` returns `acc`, the mean of the heads' accuracies, `acc_std`, their standard deviation, `acc_low` and
+    `acc_high`, the 95 % confidence interval of the mean (`resampled_interval`, clipped to [0, 1]), and `acc_`
+    (num_classes,), the accuracy per class over all heads.
     """
 
     higher_is_better = True
@@ -25,11 +25,11 @@ class FoldAccuracy(Metric):
         super().__init__()
         self.num_folds = num_folds
         shape = (num_folds * num_repeats, num_classes)
-        self.add_state("answers", torch.zeros(shape), dist_reduce_fx="sum")  # of each head to each class
+        self.add_state("answers", torch.zeros(shape), dist_reduce_fx="sum")  # per head and class
         self.add_state("right", torch.zeros(shape), dist_reduce_fx="sum")
 
     def update(self, logits: Tensor, targets: Tensor) -> None:
-        """Logits (N, num_classes) of held-out examples, and their class and the head that answered, (N, 2)."""
+        """Logits (N, num_classes) of held-out examples; targets (N, 2) are the class and the head's index."""
         labels, heads = targets.unbind(1)
         is_right = logits.argmax(1) == labels
         for counts, weight in ((self.answers, torch.ones_like(is_right)), (self.right, is_right)):

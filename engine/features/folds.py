@@ -1,4 +1,4 @@
-"""The features of all photos, dealt out anew to training and validation, many times over."""
+"""Repeated k-fold cross-validation on cached features."""
 
 import copy
 from collections.abc import Iterator
@@ -17,12 +17,12 @@ from engine.protocols import PhotoData
 
 
 class Folds(Features):
-    """Stratified k-fold cross-validation with repeats: `num_folds` · `num_repeats` heads, each with a part held out.
+    """Repeated stratified k-fold cross-validation: `num_folds` · `num_repeats` heads, each with one fold held out.
 
-    In each repeat all photos, whichever split they lay in, are dealt out to `num_folds` folds, keyed by (seed, repeat);
-    head repeat · num_folds + fold trains on the others. Training batches are for all heads at once (`FoldLoader`).
-    Validation batches are features (N, D) and labels (N,) of photos in the evaluation transform, and the heads
-    (N, num_repeats) that each was held out from.
+    In each repeat, the photos of both splits are divided into `num_folds` folds, keyed by (seed, repeat); head
+    repeat · num_folds + fold trains on all folds but its own. Training batches serve all heads at once (`FoldLoader`).
+    Validation batches are features (N, D) under the evaluation transform, labels (N,), and the heads (N, num_repeats)
+    that each photo is held out from.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Folds(Features):
             torch.tensor(photos.train.labels),
             self.held_out,
             batch_size=photos.batch_size,
-            # Where the Trainer is to overfit some batches, the same ones come over and over.
+            # With `overfit_batches`, every epoch repeats the same batches.
             shuffle=self.trainer is None or not self.trainer.overfit_batches,  # type: ignore[attr-defined]
             seed=photos.seed,
             chunk=self.chunk if takes_chunks(self.trainer) else 1,
@@ -75,16 +75,16 @@ class Folds(Features):
 
 
 class FoldLoader(TensorDataLoader):
-    """Mini-batches of all heads at once: features (F, B, D) in the epoch's view and labels (F, B), a row a head.
+    """Mini-batches for all F heads at once: features (F, B, D) in the epoch's view and labels (F, B).
 
-    Each head's order is keyed by (seed, epoch, head). Training parts differ in size by one photo at most: in each epoch
-    the larger ones leave out the last photo of their order, so that all heads take their steps together.
+    Each head's order is keyed by (seed, epoch, head). Training parts differ in size by at most one photo; the larger
+    ones drop the last photo of their order in each epoch, so all heads take the same number of steps.
 
     Args:
         features: (N, views, D) of all photos.
         labels: (N,).
         held_out: (N, repeats), the heads that each photo is held out from.
-        shuffle: draw new orders each epoch; False: those of the first.
+        shuffle: draw new orders each epoch; False: repeat those of the first epoch.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class FoldLoader(TensorDataLoader):
         return self.size
 
     def _order(self, epoch: int) -> Tensor:
-        """Indices (size, F), a column a head."""
+        """Indices (size, F), one column per head."""
         epoch = epoch if self.shuffle else 0
         orders = [
             part[torch.randperm(len(part), generator=keyed_generator(self.seed, epoch, head))][: self.size]
@@ -126,7 +126,7 @@ class FoldLoader(TensorDataLoader):
 
 
 def pooled(photos: PhotoData) -> PhotoData:
-    """A copy of a set-up PhotoData whose training and validation splits both hold all photos, each in its look."""
+    """A copy of a set-up PhotoData whose two splits both contain all photos, each under its own transform."""
     both = copy.copy(photos)
     files = [*photos.train.files, *photos.val.files]
     labels = [*photos.train.labels, *photos.val.labels]

@@ -1,4 +1,4 @@
-"""The forward pass of a backbone that will never be trained again, as fast as the processor allows."""
+"""A fast forward pass for a frozen backbone."""
 
 import copy
 import hashlib
@@ -13,19 +13,19 @@ from engine.speed.folded_batchnorm import fold_batchnorm
 from engine.speed.threads import one_thread_an_operation
 
 PRECISIONS = ("auto", "32", "bf16")
-# Measured on 2 cores with AVX512-BF16: small batches keep a depthwise network's activations in the caches.
+# Measured on 2 cores with AVX512-BF16: small batches keep a depthwise network's activations in the CPU caches.
 BATCH_SIZE = 8
 
 
 class FrozenBackbone:
-    """`network.features` in inference mode: BatchNorm folded into the convolutions, channels-last, bf16 where it pays.
+    """`network.features` in inference mode, with folded BatchNorm, channels-last, and in bf16 if the hardware has it.
 
-    Called with images (N, 3, H, W) in [0, 1] it gives float32 features (N, num_features) on the CPU. On the CPU the
-    cores work on batches of their own, each alone: unlike threads that share each operation, they never wait for each
-    other, so a core that is busy elsewhere costs its share and no more.
+    Maps images (N, 3, H, W) in [0, 1] to float32 features (N, num_features) on the CPU. If it computes on the CPU, each
+    core processes its own batches, single-threaded: the cores never wait for each other, as the threads of a parallel
+    operation do.
 
-    Precision is "32", "bf16", or "auto": bf16 where the processor computes in it, else 32. `accelerator` is the
-    Trainer's: a GPU is used unless that is the CPU.
+    `precision` is "32", "bf16" or "auto" (bf16 if the hardware supports it, else 32). `accelerator` is the Trainer's:
+    an available GPU is used unless it names the CPU.
     """
 
     def __init__(self, network: HasBackbone, precision: str, accelerator: str = "auto") -> None:
@@ -39,12 +39,12 @@ class FrozenBackbone:
 
     @property
     def key(self) -> dict[str, Any]:
-        """What the features depend on, but for the images."""
+        """Everything the features depend on except the images."""
         digest = hashlib.sha256()
         for name, tensor in self._network.backbone.state_dict().items():
             digest.update(name.encode())
             digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-        for name in ("mean", "std"):  # by which the network itself normalizes (networks/pretrained.py)
+        for name in ("mean", "std"):  # of the network's own normalization (networks/pretrained.py)
             if isinstance(constant := getattr(self._network, name, None), Tensor):
                 digest.update(constant.cpu().numpy().tobytes())
         return {

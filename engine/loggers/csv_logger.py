@@ -1,4 +1,4 @@
-"""A run's curves as a table."""
+"""Logs curves to a CSV file."""
 
 import csv
 from pathlib import Path
@@ -9,10 +9,10 @@ from pytorch_lightning.utilities import rank_zero_only
 
 
 class CSVLogger(Logger):
-    """Writes `<save_dir>/metrics.csv`, a row a value: step, name, value, in the order in which they came.
+    """Writes `<save_dir>/metrics.csv` with one row per value (step, name, value), in order of logging.
 
-    Rows are only ever added, so that a resumed run can cut what came after its checkpoint and go on (Lightning's own
-    starts the file anew, and rewrites all of it for each new name). Settings are in config.yaml.
+    Rows are only appended, so a resumed run can drop the rows after its checkpoint and continue. Lightning's own logger
+    starts a new file, and rewrites it for every new name.
     """
 
     def __init__(self, *, save_dir: str) -> None:
@@ -41,10 +41,10 @@ class CSVLogger(Logger):
         csv.writer(self._stream, lineterminator="\n").writerows([step, name, value] for name, value in metrics.items())
 
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        """They are in config.yaml."""
+        """Does nothing: hyperparameters are in config.yaml."""
 
     def save(self) -> None:
-        """What was logged is in the file from here on."""
+        """Flushes the logged values to the file."""
         if self._stream is not None:
             self._stream.flush()
 

@@ -5,13 +5,13 @@ from pytorch_lightning import loggers
 
 
 class WandbLogger(loggers.WandbLogger):
-    """Lightning's, but each run has one of its own at Weights & Biases, even if a sweep has several in one process.
+    """Lightning's WandbLogger, but with a separate W&B run for each run, even for several runs in one process.
 
-    What a project's name must not hold there becomes a dash.
+    Characters that are not allowed in W&B project names become dashes.
     """
 
     def __init__(self, *, project: str, **settings: Any) -> None:
         super().__init__(project=re.sub(r"[/\\#?%:]", "-", project), **settings)
-        import wandb  # an extra, which is there: Lightning has looked
+        import wandb  # an optional dependency; Lightning has checked that it is installed
 
-        wandb.finish()  # the process's last one, if there is one: Lightning would go on with that
+        wandb.finish()  # else Lightning would continue the process's previous W&B run

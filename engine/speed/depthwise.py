@@ -1,10 +1,10 @@
-"""Gradients of depthwise convolutions on the CPU by ways on which oneDNN is fast.
+"""Gradients of depthwise convolutions on the CPU, computed with operations that are fast in oneDNN.
 
-Measured with torch 2.14 on 2 cores with AVX512-BF16, batch 4, channels-last: of EfficientNet-Lite0's 16 depthwise
-convolutions, torch's own backward pass takes 24 ms in float32 and 142 to 156 ms in bfloat16, this one 18 to 25 ms
-and 14 to 20 ms.
-oneDNN has no fast way for the weights of a 5×5 kernel (2 to 3 ms a layer in float32, 6 to 14 ms in bfloat16), nor for
-the inputs in bfloat16 where the stride is 2 (8 to 25 ms).
+Backward pass of EfficientNet-Lite0's 16 depthwise convolutions, measured with torch 2.14 on 2 cores with AVX512-BF16,
+batch 4, channels-last: torch's own takes 24 ms in float32 and 142 to 156 ms in bfloat16, this one 18 to 25 ms and
+14 to 20 ms.
+oneDNN is slow for the weight gradient of a 5×5 kernel (2 to 3 ms per layer in float32, 6 to 14 ms in bfloat16), and for
+the input gradient in bfloat16 with stride 2 (8 to 25 ms).
 """
 
 from collections.abc import Callable, Iterable
@@ -19,7 +19,7 @@ from torch.overrides import TorchFunctionMode
 
 Pair = list[int]
 
-LARGEST_FAST = 3  # rows and columns of a kernel whose weight gradient oneDNN is fast at
+LARGEST_FAST = 3  # the largest kernel size for which oneDNN computes the weight gradient fast
 
 
 class DepthwiseConv2d(Function):
@@ -45,10 +45,10 @@ class DepthwiseConv2d(Function):
 
 
 def input_gradient(grad: Tensor, x: Tensor, weight: Tensor, stride: Pair, padding: Pair) -> Tensor:
-    """Of x (N, C, H, W), given that of the output: the convolution of `grad`, spread out, with the turned kernel."""
+    """Gradient of x (N, C, H, W): `grad`, dilated by the stride, is convolved with the flipped kernel."""
     kernel = weight.shape[2:]
     around = [size - 1 - pad for size, pad in zip(kernel, padding, strict=True)]
-    # In float32, torch's own is the faster where there is a stride.
+    # With a stride, torch's own gradient is faster in float32.
     if min(around) < 0 or (stride != [1, 1] and x.dtype == torch.float32):
         gradient = _backward(grad.float(), x.float(), weight.float(), stride, padding, inputs=True)
         return gradient.to(x.dtype)
@@ -61,12 +61,12 @@ def input_gradient(grad: Tensor, x: Tensor, weight: Tensor, stride: Pair, paddin
 
 
 def weight_gradient(grad: Tensor, x: Tensor, weight: Tensor, stride: Pair, padding: Pair) -> Tensor:
-    """Of weight (C, 1, kH, kW), given that of the output: a large kernel's part by part, as if each were a kernel."""
+    """Gradient of weight (C, 1, kH, kW); large kernels are computed in parts of at most 3×3."""
     size = weight.shape[2:]
     if max(size) <= LARGEST_FAST:
         return _backward(grad, x, weight, stride, padding, inputs=False)
     part = [min(side, LARGEST_FAST) for side in size]
-    # What of the padded input the outputs meet a part of the kernel at.
+    # Size of the region of the padded input that a part of the kernel covers over all outputs.
     window = [step * (out - 1) + side for step, out, side in zip(stride, grad.shape[2:], part, strict=True)]
     padded = F.pad(x, (padding[1], padding[1], padding[0], padding[0]))
     gradient = torch.empty_like(weight)
@@ -79,12 +79,12 @@ def weight_gradient(grad: Tensor, x: Tensor, weight: Tensor, stride: Pair, paddi
 
 
 def _starts(size: int) -> list[int]:
-    """Where parts of LARGEST_FAST begin that cover a side of a kernel; the last two may overlap."""
+    """Offsets of the parts of LARGEST_FAST that cover one side of a kernel; the last two parts may overlap."""
     return [*range(0, size - LARGEST_FAST, LARGEST_FAST), max(0, size - LARGEST_FAST)]
 
 
 def _backward(grad: Tensor, x: Tensor, weight: Tensor, stride: Pair, padding: Pair, *, inputs: bool) -> Tensor:
-    """torch's own gradient of the inputs, or else of the weights."""
+    """torch's own gradient of the inputs, or of the weights."""
     wanted = [inputs, not inputs, False]
     geometry = (None, stride, padding, [1, 1], False, [0, 0], len(weight))
     gradients = torch.ops.aten.convolution_backward(grad, x, weight, *geometry, wanted)
@@ -93,9 +93,9 @@ def _backward(grad: Tensor, x: Tensor, weight: Tensor, stride: Pair, padding: Pa
 
 
 class FastDepthwiseGradients(TorchFunctionMode):
-    """Inside, depthwise convolutions on the CPU that are channels-last, or that autocast takes to bfloat16, are these.
+    """Uses `DepthwiseConv2d` for depthwise convolutions on the CPU that are channels-last or autocast to bfloat16.
 
-    A mode rather than a layer, so that it serves any network as it is.
+    A mode instead of a layer, so any network can use it unchanged.
     """
 
     def __torch_function__(

@@ -1,7 +1,7 @@
-"""BatchNorm with fixed statistics, computed within the convolution before it instead of in a pass of its own.
+"""Folds BatchNorm with fixed statistics into the preceding convolution.
 
-w' = w · γ / √(σ² + ε), b' = (b - μ) · γ / √(σ² + ε) + β, as torch.nn.utils.fusion has it. Either once, in the network
-itself, or in each step, as a function of the parameters as they are, so that these can be trained.
+w' = w · γ / √(σ² + ε), b' = (b - μ) · γ / √(σ² + ε) + β, as in torch.nn.utils.fusion: either once, which changes the
+network, or in every forward pass as a function of the current parameters, so that they can be trained.
 """
 
 import copy
@@ -17,33 +17,33 @@ from torch.overrides import TorchFunctionMode
 
 @torch.no_grad()
 def fold_batchnorm(network: nn.Module, image: Tensor) -> nn.Module:
-    """`network` (in eval mode, changed in place) with each BatchNorm that follows a convolution folded into it.
+    """Folds each BatchNorm that follows a convolution into it; `network` must be in eval mode and is changed in place.
 
-    Which follows which is seen in one forward pass of `image` (1, C, H, W). Where the result does not agree with the
-    network as it was (a convolution that also feeds something else), the network is returned as it was.
+    A forward pass of `image` (1, C, H, W) finds the pairs. If the folded network computes something else (because a
+    convolution has another consumer), an unchanged copy is returned.
     """
     original = copy.deepcopy(network)
     expected, pairs = _looked_at(network, image)
     for convolution, norm in _modules(network, pairs):
         fused = fuse_conv_bn_eval(convolution, norm)
         convolution.weight, convolution.bias = fused.weight, fused.bias
-        # timm's BatchNormAct2d is known by what it has: to import timm takes a second or two.
+        # timm's BatchNormAct2d is recognised by its attributes, since importing timm takes a second or two.
         more: Any = norm
         _replace(network, norm, nn.Sequential(more.drop, more.act) if hasattr(norm, "act") else nn.Identity())
     return network if _agree(expected, network(image)) else original
 
 
 class FoldedBatchNorm(TorchFunctionMode):
-    """Inside, each BatchNorm of `network` in eval mode that follows a convolution is folded, in every pass anew.
+    """Folds each BatchNorm in eval mode that follows a convolution, in every forward pass of `network`.
 
-    Gradients reach all parameters, and the network stays as it is: a mode rather than other layers. What follows what
-    is seen once, in forward passes of `image` (1, C, H, W); where folding does not agree there, nothing is folded.
+    Gradients reach all parameters, and the network is not modified. Forward passes of `image` (1, C, H, W) find the
+    pairs at construction; if folding changes the output, nothing is folded.
     """
 
     def __init__(self, network: nn.Module, image: Tensor) -> None:
         super().__init__()
-        self._outputs: dict[int, Tensor] = {}  # of folded convolutions, by id, on their way to their BatchNorm
-        # In eval mode nothing draws random numbers or keeps statistics, and in float32 agreement shows.
+        self._outputs: dict[int, Tensor] = {}  # outputs of folded convolutions, by id, until their BatchNorm runs
+        # Eval mode avoids random numbers and changed statistics; float32 makes the comparison meaningful.
         trial = copy.deepcopy(network).eval().float()
         with torch.no_grad(), torch.autocast(image.device.type, enabled=False):
             expected, pairs = _looked_at(trial, image.float())
@@ -68,7 +68,7 @@ class FoldedBatchNorm(TorchFunctionMode):
 
 
 def _folded(weight: Tensor, bias: Tensor | None, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """w' and b'."""
+    """The folded weight w' and bias b'."""
     mean, variance = norm.running_mean, norm.running_var
     assert mean is not None
     assert variance is not None
@@ -84,9 +84,9 @@ def _agree(expected: Tensor, got: Tensor) -> bool:
 
 
 def _looked_at(network: nn.Module, image: Tensor) -> tuple[Tensor, list[tuple[str, str]]]:
-    """What `network` gives for `image`, and by name each convolution whose output a BatchNorm took, with that."""
+    """The output for `image`, and the names of all (convolution, BatchNorm) pairs that ran in sequence."""
     made_by: dict[int, str] = {}
-    outputs: list[Tensor] = []  # kept alive, so that no two have the same id
+    outputs: list[Tensor] = []  # kept alive so that ids stay unique
     pairs: list[tuple[str, str]] = []
     names = {module: name for name, module in network.named_modules()}
 
@@ -109,7 +109,7 @@ def _modules(network: nn.Module, pairs: list[tuple[str, str]]) -> list[tuple[Any
 
 
 def _by_weight(network: nn.Module, pairs: list[tuple[str, str]]) -> dict[int, tuple[Tensor, nn.BatchNorm2d]]:
-    """By the id of the convolution's weight, which is kept beside so that no other tensor gets that id."""
+    """The BatchNorm by the id of the convolution's weight; storing the weight keeps its id from being reused."""
     return {id(convolution.weight): (convolution.weight, norm) for convolution, norm in _modules(network, pairs)}
 
 

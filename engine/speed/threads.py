@@ -1,4 +1,4 @@
-"""How many threads share one operation on the CPU."""
+"""The number of threads per operation on the CPU."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,10 +8,10 @@ import torch
 
 @contextmanager
 def one_thread_an_operation() -> Iterator[int]:
-    """Inside, each operation runs on one thread; gives the number of threads that operations had.
+    """Runs each operation on one thread, and yields the previous number of threads.
 
-    Threads that share an operation wait for each other at its end. For operations of a few microseconds, as a small
-    network's are, that costs more than the sharing gains.
+    Threads that share an operation wait for each other at its end. For operations of a few microseconds, as in a small
+    network, that costs more than parallelism gains.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

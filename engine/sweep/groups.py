@@ -1,4 +1,4 @@
-"""What a sweep says of its settings: the jobs that differ in the seed alone, taken together."""
+"""Statistics of a sweep: jobs that differ only in the seed form a group."""
 
 import math
 import statistics
@@ -15,7 +15,7 @@ CONFIDENCE = 0.95
 
 @dataclass
 class Group:
-    """Jobs with the same settings but for the seed, and the best values of their metric."""
+    """Jobs that differ only in the seed, and the best values of their metric."""
 
     overrides: dict[str, Setting]
     metric: str
@@ -32,7 +32,7 @@ class Group:
 
     @property
     def std(self) -> float | None:
-        """Over n - 1; None of one value."""
+        """Sample standard deviation (n - 1); None for a single value."""
         return statistics.stdev(self.scores) if len(self.scores) > 1 else None
 
     @property
@@ -41,14 +41,14 @@ class Group:
         return choose(self.rows, key=lambda row: row.best or 0.0)
 
     def facts(self, name: str) -> list[str]:
-        """The different values that the jobs have for `source`, `network` or `substitute_for`, without None."""
+        """The jobs' distinct values of `source`, `network` or `substitute_for`, without None."""
         return sorted({str(getattr(row, name)) for row in self.rows} - {"None"})
 
     def by_seed(self) -> dict[Setting, float]:
         return {row.overrides.get("seed"): score for row, score in zip(self.rows, self.scores, strict=True)}
 
     def summary(self, reference: "Group") -> dict[str, Any]:
-        """For sweep.json; `difference` is against `reference`, seed by seed."""
+        """The group's entry in sweep.json; `difference` is to `reference`, seed by seed."""
         reason = None if self is reference else not_comparable(self, reference)
         is_compared = self is not reference and self.metric == reference.metric and reason is None
         return {
@@ -67,7 +67,7 @@ class Group:
 
 
 def group_by_seed(rows: Iterable[Row]) -> list[Group]:
-    """The completed jobs in groups, best mean first; those of another metric than the first job's come later."""
+    """Groups the completed jobs, best mean first; groups with another metric than the first job's come last."""
     groups: dict[tuple[Any, ...], Group] = {}
     for row in rows:
         if row.status != DONE[0] or row.best is None or row.metric is None:
@@ -80,10 +80,7 @@ def group_by_seed(rows: Iterable[Row]) -> list[Group]:
 
 
 def interval(values: Sequence[float]) -> tuple[float, float] | None:
-    """Student's confidence interval of the expected value: mean ± t · s / √n, with n - 1 degrees of freedom.
-
-    None for fewer than two values.
-    """
+    """Student's t confidence interval of the mean, mean ± t · s / √n with n - 1 degrees of freedom; None if n < 2."""
     if len(values) < 2:
         return None
     mean, count = statistics.fmean(values), len(values)
@@ -92,10 +89,10 @@ def interval(values: Sequence[float]) -> tuple[float, float] | None:
 
 
 def paired(group: Group, reference: Group) -> dict[str, Any] | None:
-    """The mean of group - reference over the seeds that both have, and its interval; None for fewer than two.
+    """The mean of group - reference over their common seeds, and its interval; None for fewer than two seeds.
 
-    Where runs of one seed have much in common (order, augmentation, splits), the differences scatter less than the
-    runs do, so that this tells more than two intervals side by side.
+    Runs with the same seed share order, augmentation and splits, so their differences often vary less than the runs do,
+    and this interval says more than the groups' separate intervals.
     """
     ours, theirs = group.by_seed(), reference.by_seed()
     differences = [ours[seed] - theirs[seed] for seed in ours if seed in theirs]
@@ -106,14 +103,14 @@ def paired(group: Group, reference: Group) -> dict[str, Any] | None:
 
 
 def too_few(values: Sequence[float]) -> str | None:
-    """Why an interval of these values would mislead: `n = 2`, `all equal`; None if it would not."""
+    """Why an interval of these values would be misleading (`n = 2`, `all equal`); None if it would not."""
     if len(values) < 3:
         return f"n = {len(values)}"
     return "all equal" if len(set(values)) == 1 else None
 
 
 def not_comparable(group: Group, reference: Group) -> str | None:
-    """Why the difference between the two would mean nothing; None if it means something."""
+    """Why the groups cannot be compared; None if they can."""
     if group.facts("source") != reference.facts("source"):
         return "other data"
     substituted = group.facts("substitute_for") != reference.facts("substitute_for")

@@ -1,4 +1,4 @@
-"""sweep.html: a sweep to look at, without a network."""
+"""sweep.html: plots and tables of a sweep that work offline."""
 
 import html
 import math
@@ -12,7 +12,7 @@ from engine.sweep.groups import group_by_seed
 from engine.sweep.report import cells, headings
 from engine.sweep.table import Row, Sweep
 
-MAX_TICKS = 8  # of values, each at its place on an axis of the parallel coordinates
+MAX_TICKS = 8  # on an axis of the parallel coordinates; with more values, only decades are marked
 
 STYLE = """
 body { font-family: sans-serif; margin: 2em; color: #222 }
@@ -25,9 +25,9 @@ th, td { padding: 0.25em 0.8em; border-bottom: 1px solid #ddd; text-align: left;
 def write_page(sweep: Sweep) -> None:
     """Writes sweep.html: the metric against each swept key, parallel coordinates, and the tables.
 
-    plotly's script lies beside it, in plotly.min.js.
+    plotly's script is next to it, in plotly.min.js.
     """
-    from plotly.offline import get_plotlyjs  # here: only the end of a sweep needs it
+    from plotly.offline import get_plotlyjs  # only needed at the end of a sweep
 
     script = sweep.directory / "plotly.min.js"
     if not script.exists():
@@ -48,7 +48,7 @@ def write_page(sweep: Sweep) -> None:
 
 
 def _scatter(rows: Sequence[Row], keys: Sequence[str]) -> Any:
-    """The best value of the metric against each key, one plot a key; a point tells its job."""
+    """The best value of the metric against each key, one plot per key; hovering over a point shows its job."""
     from plotly.graph_objects import Scatter
     from plotly.subplots import make_subplots
 
@@ -71,7 +71,7 @@ def _axis(values: Sequence[Setting]) -> str:
 
 
 def _parallel(rows: Sequence[Row], keys: Sequence[str]) -> Any:
-    """A line a job through its settings to its result, coloured by the result."""
+    """Parallel coordinates: one line per job through its settings to its result, coloured by the result."""
     from plotly.graph_objects import Figure, Parcoords
 
     result = _dimension(f"best {rows[0].metric}", [row.best for row in rows])
@@ -81,7 +81,7 @@ def _parallel(rows: Sequence[Row], keys: Sequence[str]) -> Any:
 
 
 def _dimension(label: str, values: Sequence[Setting]) -> dict[str, Any]:
-    """An axis: numbers at their place, by their logarithm where they span decades; anything else at equal distances."""
+    """An axis: linear for numbers, logarithmic if they span decades, equidistant for anything else."""
     numbers = _numbers(values)
     if numbers is None:
         names = sorted({written(value) for value in values})
@@ -126,7 +126,7 @@ def _jobs(rows: Sequence[Row], keys: Sequence[str]) -> str:
 
 
 def _html_table(head: Sequence[str], body: Sequence[tuple[str, Sequence[Any]]]) -> str:
-    """Rows with the class that they are shown in."""
+    """An HTML table; each row of `body` starts with its CSS class."""
     top = "".join(f"<th>{html.escape(name)}</th>" for name in head)
     lines = [f'<tr class="{html.escape(kind)}">' + "".join(map(_cell, values)) + "</tr>" for kind, values in body]
     return f"<table><tr>{top}</tr>{''.join(lines)}</table>"

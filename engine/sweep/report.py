@@ -1,4 +1,4 @@
-"""A sweep in the terminal: a line a job as it ends, and the table of all at the end."""
+"""A sweep in the terminal: a line for each job as it ends, and the table of all jobs at the end."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -20,9 +20,9 @@ FACTS: dict[str, Callable[[Group], list[str]]] = {
     "data": lambda group: [name for name in group.facts("source") if name == "stand-in"],
     "substitute for": lambda group: group.facts("substitute_for"),
 }
-"""Columns that the table has where any group needs them: what the figures are not of."""
+"""Columns that are shown if any group has stand-in data or a substitute network."""
 
-MAX_ROWS = 40  # of the table; sweep.csv has all
+MAX_ROWS = 40  # in the table; sweep.csv has all
 
 
 def job_line(row: Row, ended: int, total: int) -> str:
@@ -34,13 +34,13 @@ def job_line(row: Row, ended: int, total: int) -> str:
 
 
 def print_sweep(sweep: Sweep) -> None:
-    """The groups of jobs, best first; what failed, and why; what to do next."""
+    """Prints the groups of jobs, best first, then the failures, then commands to run next."""
     console, groups = Console(soft_wrap=True, highlight=False), group_by_seed(sweep.jobs.values())
     counts: Counter[str] = Counter(row.status for row in sweep.jobs.values())
     listed = ", ".join(f"{counts[s]} {s}" for s in STATUSES if counts[s])
     console.print(f"{len(sweep.jobs)} {'job' if len(sweep.jobs) == 1 else 'jobs'}: {listed}")
     if groups:
-        # In a file a row stays on one line.
+        # In a log file, rows are not wrapped.
         Console(width=None if console.is_terminal else 240).print(_table(sweep, groups))
     begun = sorted((row for row in sweep.unfinished if row.directory), key=lambda row: row.number)
     for row in begun[:MAX_ROWS]:
@@ -52,7 +52,7 @@ def print_sweep(sweep: Sweep) -> None:
     lines = {"repeat the best": groups[0].best.command} if groups else {}
     lines["look"] = f"tensorboard --logdir {typed(sweep.directory)}  and  {typed(sweep.directory / 'sweep.html')}"
     if sweep.unfinished:
-        lines["go on"] = f"python train.py -m sweep.resume={typed(sweep.directory)}"
+        lines["resume"] = f"python train.py -m sweep.resume={typed(sweep.directory)}"
     for name, text in lines.items():
         console.print(f"[bold]{name:<15}[/bold]  {markup(text)}")
 
@@ -73,7 +73,7 @@ def _table(sweep: Sweep, groups: list[Group]) -> Table:
 
 
 def headings(groups: list[Group]) -> list[str]:
-    """What stands behind the settings in the table."""
+    """The table's headings after the settings."""
     metrics = " | ".join(dict.fromkeys(group.metric for group in groups))
     facts = [name for name, values in FACTS.items() if any(values(group) for group in groups)]
     single = [f"best {metrics}", *facts, "seconds", "job"]
@@ -98,7 +98,7 @@ def cells(group: Group, keys: list[str], groups: list[Group]) -> list[str]:
 
 
 def _difference(summary: dict[str, Any]) -> str:
-    """`-0.099 [-0.1015, -0.09652]`, or in words why there is none or it says little."""
+    """`-0.099 [-0.1015, -0.09652]`, or why there is no difference or no interval."""
     difference = summary["difference"]
     if difference is None:
         return f"none: {summary['not_compared']}" if summary["not_compared"] else ""
@@ -117,7 +117,7 @@ def span(interval: tuple[float, float] | None) -> str:
 
 
 def ranges(numbers: list[int]) -> str:
-    """`0-3, 7` for 0, 1, 2, 3, 7; of many spans the first three and the last."""
+    """`0-3, 7` for 0, 1, 2, 3, 7; with more than five spans, the first three and the last."""
     spans: list[list[int]] = []
     for value in sorted(numbers):
         if spans and value == spans[-1][1] + 1:

@@ -1,4 +1,4 @@
-"""The table of a sweep, a row a job, in its two files: sweep.json and sweep.csv. Nothing here imports torch."""
+"""The table of a sweep, with one row per job, in sweep.json and sweep.csv. Nothing here imports torch."""
 
 import csv
 import io
@@ -27,17 +27,16 @@ Status = Literal["missing", "running", "completed", "pruned", "interrupted", "fa
 
 @dataclass
 class Row:
-    """What is known of one job.
+    """The state and results of one job.
 
-    status: missing (not started), running, or the status that its metrics.json gives: completed, pruned, interrupted,
-        failed.
-    overrides: the settings that the sweep gave to it, and not to all jobs alike.
-    best, final: of the monitored metric `metric`, over the epochs and in the last one; None without a finite value.
+    status: missing (not started), running, or the status in its metrics.json: completed, pruned, interrupted, failed.
+    overrides: the swept settings of this job.
+    best, final: the best and the last value of the monitored metric `metric`; None if not finite.
     directory: relative to the sweep's.
-    error: one line; the job's train.log has the rest.
-    command: runs the job again, alone.
-    source: where its data came from.
-    network: the one that was trained, in place of `substitute_for` unless that is None.
+    error: one line; the job's train.log has the details.
+    command: repeats this job alone.
+    source: the source of its data.
+    network: the trained network, which replaced `substitute_for` unless that is None.
     """
 
     number: int
@@ -57,7 +56,7 @@ class Row:
     substitute_for: str | None = None
 
     def take(self, sweep: Path) -> None:
-        """Reads what came of the job from its directory."""
+        """Updates the row from the job's directory."""
         if self.directory is None:
             return
         directory = standing(sweep / self.directory)
@@ -86,17 +85,17 @@ class _File(TypedDict):
 
 @dataclass
 class Sweep:
-    """A sweep's directory, the command line that started it and where that was given, its jobs, and their groups."""
+    """A sweep: its directory, the command line and working directory it was started with, its jobs and groups."""
 
     directory: Path
     arguments: list[str] = field(default_factory=list)
     cwd: str = ""
     jobs: dict[int, Row] = field(default_factory=dict)
-    groups: list[dict[str, Any]] = field(default_factory=list)  # of the jobs that differ in the seed alone, at the end
+    groups: list[dict[str, Any]] = field(default_factory=list)  # set at the end
 
     @property
     def keys(self) -> list[str]:
-        """What is swept."""
+        """The swept keys."""
         return list(dict.fromkeys(key for row in self.jobs.values() for key in row.overrides))
 
     @property
@@ -122,7 +121,7 @@ class Sweep:
 
 
 def read_sweep(directory: Path) -> Sweep:
-    """The sweep as its file has it; FileNotFoundError where there is none."""
+    """Reads the sweep from its file; raises FileNotFoundError if there is none."""
     content = read_ledger(directory)
     known = {f.name for f in fields(Row)}
     jobs = {row["number"]: Row(**{key: row[key] for key in row if key in known}) for row in content["jobs"]}
@@ -130,18 +129,18 @@ def read_sweep(directory: Path) -> Sweep:
 
 
 def read_ledger(directory: Path) -> dict[str, Any]:
-    """What sweep.json says. UserError where it is no sweep's; FileNotFoundError where there is none."""
+    """The content of sweep.json. Raises UserError if it is invalid, FileNotFoundError if it does not exist."""
     file = directory / FILE
     content: dict[str, Any] = read_json(file, MAX_BYTES, _File)
     for row in content["jobs"]:
         if is_place(row.get("directory") or ""):
-            raise UserError(f"{file}: the directory of job {row['number']} leads out of the sweep's.")
+            raise UserError(f"{file}: the directory of job {row['number']} is outside the sweep's.")
     return content
 
 
 @contextmanager
 def changing(directory: Path) -> Iterator[Sweep]:
-    """The sweep, to be changed by one process at a time; written on leaving."""
+    """The sweep, locked against other processes, and written on exit."""
     with FileLock(directory / ".sweep.lock"):
         sweep = read_sweep(directory)
         yield sweep
@@ -149,6 +148,6 @@ def changing(directory: Path) -> Iterator[Sweep]:
 
 
 def one_line(text: str, limit: int = 300) -> str:
-    """The text in one line of at most `limit` characters."""
+    """The text on one line of at most `limit` characters."""
     joined = " ".join(text.split())
     return joined if len(joined) <= limit else f"{joined[: limit - 1]}…"

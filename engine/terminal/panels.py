@@ -1,4 +1,4 @@
-"""What a person reads in the terminal: what runs on what, and how it went."""
+"""The panels that are printed before and after training."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,14 +23,14 @@ from engine.training.accounted_module import AccountedModule
 from engine.training.chunks import single_steps_because
 from engine.wording import class_metric, class_metrics, figure, markup
 
-MARGIN = 18  # columns of a panel that a command cannot have
+MARGIN = 18  # columns of a panel that are not available to a command
 SPLITS = ("train", "val", "test", "best")
 MAX_CLASSES = 20
-"""Of more classes the worst are listed."""
+"""With more classes, only the worst are listed."""
 
 
 def print_start(record: Record, datamodule: Any, module: Any, trainer: Any) -> None:
-    """One panel before training, in the first of several processes."""
+    """Prints a panel before training, in the first process only."""
     if not record.is_first_process:
         return
     cfg = record.cfg
@@ -63,7 +63,7 @@ def _data(datamodule: Any) -> str:
 
 
 def not_guaranteed(record: Record, datamodule: Any, module: Any, trainer: Any) -> Iterator[str]:
-    """What a run lacks since its parts, or the user's settings, do not provide for it."""
+    """Features that this run lacks because of its parts or settings."""
     cfg = record.cfg
     if not isinstance(module, AccountedModule):
         yield "resuming inside an epoch to the same bits"
@@ -91,7 +91,7 @@ def not_guaranteed(record: Record, datamodule: Any, module: Any, trainer: Any) -
 
 
 class Column(NamedTuple):
-    """The figures of a split (train, val, test), by their names without it, at some epoch."""
+    """The metrics of a split (train, val, test) at one epoch; their names lack the split's prefix."""
 
     title: str
     split: str
@@ -99,7 +99,7 @@ class Column(NamedTuple):
 
 
 def print_end(record: Record) -> None:
-    """One panel after training, in the first of several processes."""
+    """Prints a panel after training, in the first process only."""
     if not record.is_first_process:
         return
     metrics, classes = record.metrics, _classes(record)
@@ -107,7 +107,7 @@ def print_end(record: Record) -> None:
     seconds = timedelta(seconds=round(time.monotonic() - record.started))
     rate = metrics["images_per_second"]
     epochs = f"{metrics['epochs']} epoch{'' if metrics['epochs'] == 1 else 's'}"
-    rows = {"time": f"{epochs} in {seconds}" + (f", {rate:,.0f} images a second" if rate else "")}
+    rows = {"time": f"{epochs} in {seconds}" + (f", {rate:,.0f} images per second" if rate else "")}
     rows |= _noticed(record.cfg, record.data["source"])
     tables = [overall_table(columns, classes), class_table(columns, classes)]
     if not _has_best(record):
@@ -116,13 +116,13 @@ def print_end(record: Record) -> None:
 
 
 def best_figures(record: Record) -> dict[str, float]:
-    """All metrics at the best epoch: those that its checkpoint holds, which train.py has loaded."""
+    """All metrics at the best epoch, from its checkpoint, which train.py has loaded."""
     best = record.metrics.get("best/epoch")
     return {} if best is None else getattr(record.trainer.lightning_module, "logged_before", {})
 
 
 def figures(metrics: Mapping[str, Any], best: Mapping[str, float]) -> list[Column]:
-    """A column for the training's last epoch, for its validation and the best one's, and for the test."""
+    """Columns for the last training epoch, the validation of the last and the best epoch, and the test."""
     last, best_epoch = metrics["epochs"], metrics.get("best/epoch")
     columns = [Column(f"train, epoch {last}", "train", _of_split(metrics, "train"))]
     if best_epoch is None:
@@ -144,13 +144,13 @@ def _of_split(metrics: Mapping[str, Any], split: str) -> dict[str, float]:
 
 
 def _of_no_split(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """Metrics under names of a LightningModule's own, such as val_loss."""
+    """Metrics without a split's prefix, such as a LightningModule's val_loss."""
     known = ("epochs", "images_per_second")
     return {n: value for n, value in metrics.items() if n not in known and n.partition("/")[0] not in SPLITS}
 
 
 def overall_table(columns: Sequence[Column], classes: Sequence[str]) -> Table:
-    """A row a metric, but for those of one class."""
+    """One row per metric, without the per-class metrics."""
     names = dict.fromkeys(
         name for column in columns for name in column.figures if name not in class_metrics(column.figures, classes)
     )
@@ -161,7 +161,7 @@ def overall_table(columns: Sequence[Column], classes: Sequence[str]) -> Table:
 
 
 def class_table(columns: Sequence[Column], classes: Sequence[str]) -> Table:
-    """A row a class, of its own metrics at the best epoch and in the test; of many classes those with the lowest."""
+    """One row per class: its metrics at the best epoch and in the test. With many classes, only the lowest rows."""
     shown = [column for column in columns if column.split != "train"]
     shown = [column for column in shown if column.split == "test" or column is _last_val(columns)]
     kinds = {kind for column in shown for kind, _ in class_metrics(column.figures, classes).values()}
@@ -183,7 +183,7 @@ def class_table(columns: Sequence[Column], classes: Sequence[str]) -> Table:
 
 
 def next_commands(record: Record, has_classes: bool) -> dict[str, str]:
-    """What one would type next."""
+    """The commands you will probably want next."""
     directory = typed(record.directory)
     if OmegaConf.select(record.cfg, "trainer.max_epochs") == -1:
         key, done = "max_steps", record.trainer.global_step
@@ -214,7 +214,7 @@ def _classes(record: Record) -> Sequence[str]:
 
 
 def _last_val(columns: Sequence[Column]) -> Column | None:
-    """The best epoch's, which stands behind the last one's."""
+    """The last `val` column: the best epoch's if there is one."""
     return next((column for column in reversed(columns) if column.split == "val"), None)
 
 
@@ -245,7 +245,7 @@ def _noticed(cfg: DictConfig, source: str) -> dict[str, str]:
 
 
 def _print_panel(title: str, tables: Sequence[Table], rows: Mapping[str, str], commands: Mapping[str, str]) -> None:
-    """The tables that have rows, then the rows, then the commands: each in one line, so that it can be copied."""
+    """Prints the non-empty tables, the rows and the commands; each command stays on one line so it can be copied."""
     console = Console()
     needed = max(map(len, commands.values())) + MARGIN
     if not console.is_terminal and needed > console.width:

@@ -1,4 +1,4 @@
-"""What a run says of itself while it trains."""
+"""Progress of a training in the terminal or in a log."""
 
 import logging
 import math
@@ -18,14 +18,14 @@ logger = logging.getLogger(__name__)
 
 
 class ProgressBar(callbacks.ProgressBar):
-    """Epoch, optimizer step, steps a second, time left, the loss, the metrics and the learning rate of a training.
+    """Shows the epoch, optimizer step, steps per second, time left, loss, metrics and learning rate.
 
-    In a terminal it is one bar over the whole training that is drawn anew; elsewhere a line in the log each
-    `line_seconds`, and one at the end of each epoch that took longer. `loss` is that of the last step (of a chunk of
-    steps their mean), the metrics are those of the last epoch. Only the first of several processes says anything.
+    In a terminal, one bar covers the whole training. Elsewhere, a line is logged every `line_seconds`, and at the end
+    of each epoch that took longer. `loss` is that of the last step (or the mean over a chunk of steps); the metrics are
+    those of the last epoch. Only the first process prints anything.
 
     Args:
-        refresh_seconds: shortest time between two looks at a terminal.
+        refresh_seconds: minimum time between two updates in a terminal.
         line_seconds: time between two lines in a log.
     """
 
@@ -45,7 +45,7 @@ class ProgressBar(callbacks.ProgressBar):
     def enable(self) -> None:
         self._is_enabled = True
 
-    # When there is something to say ----------------------------------------------------------------------------------
+    # When to report --------------------------------------------------------------------------------------------------
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._total = total_steps(trainer, pl_module)
@@ -55,7 +55,7 @@ class ProgressBar(callbacks.ProgressBar):
         console = Console()
         if self._is_enabled and console.is_terminal:
             columns = (BarColumn(20), TextColumn("{task.description}", table_column=Column(no_wrap=True)))
-            # No thread of its own: it would take the interpreter from the training four times a second.
+            # Without rich's refresh thread, which would interrupt the training four times per second.
             self._bar = Progress(*columns, console=console, auto_refresh=False, transient=True)
             self._task = self._bar.add_task("", total=self._total)
             self._bar.start()
@@ -98,7 +98,7 @@ class ProgressBar(callbacks.ProgressBar):
             self._bar.stop()
             self._bar = None
 
-    # What is said ----------------------------------------------------------------------------------------------------
+    # What to report --------------------------------------------------------------------------------------------------
 
     def _look(self, trainer: Trainer, pl_module: LightningModule, doing: str = "") -> None:
         if not self._is_enabled:
@@ -126,7 +126,7 @@ class ProgressBar(callbacks.ProgressBar):
         return f"{', '.join(parts)} | {', '.join(figures)}"
 
     def _figures(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, float]:
-        losses: Any = getattr(pl_module, "losses", None)  # those since the last point of their curve
+        losses: Any = getattr(pl_module, "losses", None)  # since the last point of the loss curve
         if losses:
             self._loss = float(losses[-1].mean())
         figures = {} if self._loss is None else {"loss": self._loss}
@@ -137,7 +137,7 @@ class ProgressBar(callbacks.ProgressBar):
 
 
 def total_steps(trainer: Trainer, pl_module: Any) -> int | None:
-    """Optimizer steps of the whole training; None if it has no end."""
+    """Optimizer steps of the whole training; None if it is unlimited."""
     if trainer.max_epochs in (None, -1) and trainer.max_steps == -1:
         return None
     known = getattr(pl_module, "total_steps", None)

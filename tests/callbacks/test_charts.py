@@ -28,7 +28,7 @@ def test_training_and_validation_share_a_chart(events: EventAccumulator) -> None
     assert curves_of("each class", "acc") == ["val/acc_ants", "val/acc_bees"]
     assert curves_of("optimization", "learning rate") == ["train/lr"]
     assert curves_of("optimization", "gradient norm") == ["train/grad_norm"]
-    assert curves_of("optimization", "images a second") == ["train/images_per_second"]
+    assert curves_of("optimization", "images per second") == ["train/images_per_second"]
 
 
 def test_a_resumed_run_has_them_already(monkeypatch: pytest.MonkeyPatch) -> None:

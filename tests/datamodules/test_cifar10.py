@@ -79,7 +79,7 @@ def test_no_validation_images_if_none_are_wanted(drawn, tmp_path):
 @pytest.mark.usefixtures("_offline")
 def test_without_a_stand_in_it_stops_with_what_to_do(tmp_path):
     with pytest.raises(
-        DataError, match=r"cifar-10-batches-bin does not exist, and no network.* Or give datamodule.data_dir=DIR"
+        DataError, match=r"cifar-10-batches-bin does not exist, and no network.* Or set datamodule.data_dir=DIR"
     ):
         build(tmp_path, stand_in=False).prepare_data()
     assert not (tmp_path / "stand-in").exists()
@@ -125,7 +125,7 @@ def test_another_test_file_makes_it_local(official):
 def test_an_altered_training_file_is_refused_by_name(official):
     with (official / "data_batch_4.bin").open("r+b") as file:
         file.write(b"\x05\x06\x07")
-    with pytest.raises(DataError, match=r"data_batch_4\.bin is cut off or altered"):
+    with pytest.raises(DataError, match=r"data_batch_4\.bin is truncated or altered"):
         build(official.parent).setup("fit")
 
 

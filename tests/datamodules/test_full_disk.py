@@ -51,7 +51,7 @@ def test_folder_is_named_and_nothing_is_left_of_it(
     write: Callable[[Path], object], name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stand_in, "RECORDS", 2 * LIMIT // RECORD_BYTES)
-    with pytest.raises(DataError, match=rf"{tmp_path}/{name}.* cannot be written \(.*\): choose a folder with room"):
+    with pytest.raises(DataError, match=rf"{tmp_path}/{name}.* cannot be written \(.*\): choose a writable folder"):
         write(tmp_path)
     left = {path.name for path in tmp_path.rglob("*")}
     assert not [entry for entry in left if not entry.endswith((".lock", ".zip"))]

@@ -119,7 +119,7 @@ def test_no_download_and_no_stand_in(spoil: Callable[[Server], None], server: Se
     [
         ("nope", "is not a folder: create it first"),
         ("dat", "is not a folder: did you mean .*/data\\?"),
-        ("", "holds no hymenoptera_data/: did you mean .*/data/hymenoptera_data\\?"),
+        ("", "does not contain hymenoptera_data/: did you mean .*/data/hymenoptera_data\\?"),
         ("data/hymenoptera_data/train", "did you mean .*/data/hymenoptera_data\\?"),
     ],
 )

@@ -173,7 +173,7 @@ def test_without_validation_images_a_monitor_of_theirs_is_refused():
 
 
 def test_impossible_settings_are_refused():
-    with pytest.raises(DataError, match=r"noise has 3 classes, datamodule\.num_classes is 4"):
+    with pytest.raises(DataError, match=r"noise has 3 classes, but datamodule\.num_classes is 4"):
         noise(num_classes=4)
     with pytest.raises(DataError, match=r"22 training images, fewer than the datamodule\.batch_size of 23"):
         noise(drop_last=True, batch_size=23)

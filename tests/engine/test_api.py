@@ -77,6 +77,6 @@ def test_mistakes_are_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=r"did you mean lenet_nll\?"):
         train(["experiment=lenet_nl"])
-    with pytest.raises(UserError, match="start a sweep"):
+    with pytest.raises(UserError, match="start sweeps"):
         train(["-m", "seed=1,2"])
     assert not list(tmp_path.iterdir())

@@ -62,7 +62,7 @@ def test_substitutes_config_builds_it_again() -> None:
 
 
 def test_no_substitute_stops_with_one_sentence() -> None:
-    with pytest.raises(UserError, match=r"^ResNet-18's weights are nowhere\. Give network\.substitute=NAME or .*false"):
+    with pytest.raises(UserError, match=r"^ResNet-18's weights are nowhere\. Set network\.substitute=NAME or .*false"):
         build_network(config(substitute=None), None)
 
 

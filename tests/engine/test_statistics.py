@@ -42,5 +42,5 @@ def test_repeats_of_the_same_data_do_not_make_it_certain() -> None:
 
 
 def test_one_score_has_no_interval() -> None:
-    with pytest.raises(ValueError, match="two scores or more, not 1"):
+    with pytest.raises(ValueError, match="at least two scores, not 1"):
         resampled_interval(torch.tensor([0.9]), 0.0, 0.95)

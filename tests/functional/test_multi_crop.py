@@ -28,5 +28,5 @@ def test_six_views():
 
 
 def test_other_numbers_are_refused():
-    with pytest.raises(ValueError, match="views is 1, 2 or 6, not 3"):
+    with pytest.raises(ValueError, match="views must be 1, 2 or 6, not 3"):
         multi_crop(logits, IMAGES, views=3)

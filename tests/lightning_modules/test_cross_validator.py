@@ -183,5 +183,5 @@ def test_photos_in_the_place_of_folds_are_refused(tmp_path: Path) -> None:
 
         val_dataloader = train_dataloader
 
-    with pytest.raises(ValueError, match="works on cached features: it has no plain path for cache=false"):
+    with pytest.raises(ValueError, match="needs cached features: it does not support cache=false"):
         trainer(tmp_path).fit(validator(), Photos())

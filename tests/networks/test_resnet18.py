@@ -43,7 +43,7 @@ def closed(name: str) -> SimpleNamespace:
 
 def test_weights_out_of_reach(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "ResNet18_Weights", closed("resnet18-f37072fd.pth"))
-    with pytest.raises(WeightsError, match=r"not in .*resnet18-f37072fd\.pth, and http://127.* gave: .*refused"):
+    with pytest.raises(WeightsError, match=r"not in .*resnet18-f37072fd\.pth; http://127.* failed: .*refused"):
         ResNet18(num_classes=2, pretrained=True)
 
 

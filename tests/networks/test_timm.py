@@ -26,7 +26,7 @@ def test_normalisation_is_the_models_own() -> None:
 
 
 def test_unknown_name() -> None:
-    with pytest.raises(ValueError, match=r"timm has no network of the name resnet_of_mine; near it are .*resnet"):
+    with pytest.raises(ValueError, match=r"timm has no network named resnet_of_mine; similar names: .*resnet"):
         Timm(name="resnet_of_mine", num_classes=3, image_size=64, pretrained=False)
 
 
@@ -34,7 +34,7 @@ def test_model_without_weights() -> None:
     name = next(
         name for name in timm.list_models("test_*") + timm.list_models("vit_*") if not timm.is_model_pretrained(name)
     )
-    with pytest.raises(WeightsError, match=f"no pretrained weights of {name}: give network.pretrained=false"):
+    with pytest.raises(WeightsError, match=f"no pretrained weights for {name}: set network.pretrained=false"):
         Timm(name=name, num_classes=3, image_size=64, pretrained=True)
 
 
@@ -42,7 +42,7 @@ def test_weights_out_of_reach(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     monkeypatch.setattr(module.huggingface_hub, "try_to_load_from_cache", lambda *_: None)
     monkeypatch.setattr(module.huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(
-        WeightsError, match=r"weights of test_resnet are not cached, and http://127.0.0.1:9 gave: .*refused"
+        WeightsError, match=r"weights for test_resnet are not cached; http://127.0.0.1:9 is unreachable: .*refused"
     ):
         Timm(name="test_resnet", num_classes=3, image_size=64, pretrained=True)
 

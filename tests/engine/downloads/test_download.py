@@ -163,12 +163,12 @@ def test_damaged_part_is_refused_and_then_fetched_whole(server: Server, dest: Pa
 @pytest.mark.parametrize("announces", [True, False])
 def test_page_in_the_place_of_the_file_is_refused(server: Server, dest: Path, announces: bool) -> None:
     server.content, server.kind, server.announces = PAGE, "text/html; charset=utf-8", announces
-    assert_refused(server, dest, f"{'37' if announces else 'some'} bytes of text/html .* 256,000 bytes was expected")
+    assert_refused(server, dest, f"{'37' if announces else 'some'} bytes of text/html, .* 256,000 bytes was expected")
 
 
 def test_page_that_calls_itself_an_archive_is_refused(server: Server, dest: Path) -> None:
     server.content = PAGE + b" " * (len(CONTENT) - len(PAGE))
-    assert_refused(server, dest, "an HTML page, where")
+    assert_refused(server, dest, "an HTML page, but")
 
 
 def test_page_does_not_cost_the_part_that_was_fetched(server: Server, dest: Path) -> None:
@@ -257,7 +257,7 @@ def test_wrong_file_in_the_place_is_named_and_kept(server: Server, dest: Path) -
 
 def test_folder_in_the_place_is_named(server: Server, dest: Path) -> None:
     dest.mkdir(parents=True)
-    with pytest.raises(DataError, match=r"set\.zip is a folder where a file of 256,000 bytes was expected"):
+    with pytest.raises(DataError, match=r"set\.zip is a folder, but a file of 256,000 bytes was expected"):
         fetch(server, dest)
     assert server.requests == []
 
@@ -276,7 +276,10 @@ def test_unwritable_place_is_named(server: Server, tmp_path: Path) -> None:
 
 
 def test_full_disk_is_told_and_the_download_goes_on_when_there_is_room(server: Server, dest: Path) -> None:
-    with pytest.raises(DataError, match=rf"{dest} cannot be written \(.*File too large.*\): .* with room"), full_disk():
+    with (
+        pytest.raises(DataError, match=rf"{dest} cannot be written \(.*File too large.*\): .* free space"),
+        full_disk(),
+    ):
         fetch(server, dest)
     assert not dest.exists()
     have = part_of(dest).stat().st_size

@@ -26,7 +26,8 @@ def test_found_then_downloaded_then_drawn(tmp_path: Path, monkeypatch: pytest.Mo
     assert OFFICIAL.locate(tmp_path / "empty") == (tmp_path / "empty" / "stand-in" / "set", True)
     (tmp_path / "nothing").mkdir()
     with pytest.raises(
-        DataError, match=r"nothing.set does not exist, and no network Or give datamodule.data_dir=DIR that holds set/"
+        DataError,
+        match=r"nothing.set does not exist, and no network Or set datamodule.data_dir=DIR to a folder with set/",
     ):
         OFFICIAL.prepare(tmp_path / "nothing", stand_in=False)
 

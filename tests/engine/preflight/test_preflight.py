@@ -104,7 +104,7 @@ MISTAKES: list[tuple[str, str]] = [
     ("network._target_=networks.lenett.LeNet", "network._target_=.*: networks has no lenett; did you mean lenet?"),
     ("network._target_=nets.lenet.LeNet", "network._target_=.*: there is no package nets"),
     ("network._target_=foo", "network._target_=foo: must be the dotted name of a class or function"),
-    ("network=timm network.name=resnet81", "network.name=resnet81: timm has no network .* near it are resnet18"),
+    ("network=timm network.name=resnet81", "network.name=resnet81: timm has no network .* similar names: resnet18"),
     ("network.substitute=resnet81", "network.substitute=resnet81: there is no such network; did you mean resnet18?"),
     ("+callback.early_stoppin.patience=3", "callback.early_stoppin: has no _target_; did you mean early_stopping?"),
     ("monitor.metric=val/accuracy", "monitor.metric=val/accuracy: FeatureExtractor logs no such metric; .*val/acc?"),

@@ -31,5 +31,5 @@ def test_another_form_counts_as_absent(text: str, tmp_path: Path) -> None:
 
 def test_only_a_file_is_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / FILE)
-    with pytest.raises(UserError, match="no regular file"):
+    with pytest.raises(UserError, match="not a regular file"):
         outcome(tmp_path)

@@ -49,7 +49,7 @@ def test_best_first_failures_with_reasons_and_what_to_do_next(
     assert "failed  #2 lr=0.3: ValueError: [no] such thing (sweep/002/train.log)" in text
     assert "#3" not in text, "nothing is to be said of it"
     assert re.search(r"repeat the best +python train.py x=1$", text, re.MULTILINE)
-    assert re.search(r"go on +python train.py -m sweep.resume=sweep$", text, re.MULTILINE)
+    assert re.search(r"resume +python train.py -m sweep.resume=sweep$", text, re.MULTILINE)
 
 
 def test_seeds_are_taken_together_and_compared_seed_by_seed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -62,7 +62,7 @@ def test_seeds_are_taken_together_and_compared_seed_by_seed(tmp_path: Path, caps
     assert re.split(r"  +", first.strip()) == ["a", "0.91", "0.01", "3", "[0.8852, 0.9348]", "2.0", "0-2"]
     # d = -0.1, -0.099, -0.098: mean -0.099, s = 0.001, t(2) = 4.3027
     assert "-0.099 [-0.1015, -0.09652]" in second
-    assert "go on" not in text
+    assert "resume" not in text
 
 
 def test_nothing_completed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -108,7 +108,7 @@ def test_end_has_a_table_of_the_last_and_the_best_epoch(ended: Any) -> None:
     assert header == "train, epoch 5 val, epoch 5 val, best: epoch 3"
     assert cells(shown, "loss") == ["0.125", "0.2", "0.25"]
     assert cells(shown, "acc") == ["0.9123", "0.95"], "the training had none"
-    assert "5 epochs in 0:01:15, 9,876 images a second" in shown
+    assert "5 epochs in 0:01:15, 9,876 images per second" in shown
 
 
 def test_each_class_has_a_row_of_the_best_epoch(ended: Any) -> None:
