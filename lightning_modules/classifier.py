@@ -26,7 +26,7 @@ class Classifier(Procedure):
 
     Args:
         metrics: additional metrics by name, for validation and test data (conf/metrics).
-        mix: mixes a batch of training images and labels (conf/mix); `train/acc` uses the original labels.
+        mix: mixes a batch of training images and labels (conf/mix); `train/acc` compares with the original labels.
     """
 
     several = False

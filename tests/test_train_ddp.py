@@ -15,6 +15,7 @@ from pytorch_lightning.strategies import FSDPStrategy
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.conftest import ROOT, Compose, RunTrain, Train, metrics_of, only_run
+from tests.killing import differences
 
 TWO = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2")
 
@@ -127,3 +128,39 @@ def test_fsdp_trains_as_one_process(train_here: Train, run_train: RunTrain, tmp_
     (tmp_path / "alone").mkdir()
     alone = train_here(tmp_path / "alone", *shared, "trainer=gpu")
     same(only_run(tmp_path), alone, "train/loss", "val/loss", "val/acc", "test/acc")
+
+
+@pytest.mark.parametrize("strategy", ["ddp_fork", "ddp_spawn"])
+def test_processes_that_lightning_forks_or_spawns_give_what_ddp_gives(
+    strategy: str, run_train: RunTrain, tmp_path: Path
+) -> None:
+    short = (
+        "experiment=lenet_nll",
+        "callback=[plain]",
+        "logger=csv",
+        "trainer.max_epochs=1",
+        "datamodule.batch_size=64",
+    )
+    found = {}
+    for name in ("ddp", strategy):
+        (tmp_path / name).mkdir()
+        processes = ("trainer.accelerator=cpu", "trainer.devices=2", f"trainer.strategy={name}")
+        done = run_train(*short, *processes, cwd=tmp_path / name)
+        assert done.returncode == 0, done.stderr
+        metrics = metrics_of(only_run(tmp_path / name))
+        found[name] = {key: metrics[key] for key in ("status", "epochs", "best/val/loss", "best/epoch", "test/loss")}
+    assert found[strategy] == found["ddp"]
+
+
+def test_a_run_of_two_processes_resumes_to_the_same_bits(run_train: RunTrain, tmp_path: Path) -> None:
+    short = ("experiment=lenet_nll", "callback=[plain]", "logger=csv", "scheduler=constant", "datamodule.batch_size=64")
+    two = ("trainer.accelerator=cpu", "trainer.devices=2", "trainer.strategy=ddp")
+    directories = {}
+    for name, first in (("whole", 2), ("resumed", 1)):
+        (tmp_path / name).mkdir()
+        done = run_train(*short, *two, f"trainer.max_epochs={first}", cwd=tmp_path / name)
+        assert done.returncode == 0, done.stderr
+        directories[name] = only_run(tmp_path / name)
+    done = run_train(f"resume={directories['resumed']}", "trainer.max_epochs=2", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert differences(directories["whole"], directories["resumed"]) == []

@@ -1,16 +1,12 @@
 """Resuming is a plan: the settings that were given against what the checkpoint holds, before anything is written."""
 
 import sys
-import warnings
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import EarlyStopping
-from pytorch_lightning.core.optimizer import _init_optimizers_and_lr_schedulers
-from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from engine.checkpoints.checkpoint_io import load_checkpoint, previous
 from engine.checkpoints.content import require_shape
@@ -22,6 +18,8 @@ from engine.paths import typed
 from engine.run.allowlist import read_run_config
 from engine.run.config_file import flat, is_first_process, resolved, stored
 from engine.run.outcome import outcome
+from engine.training.lightning_internals import position
+from engine.training.reschedule import Done, reschedule
 from engine.wording import shown
 
 ABOUT_THE_PROCESS = ("resume", "run_dir", "sweep", "name")
@@ -46,9 +44,6 @@ OF_OPTIMIZATION = ("optimizer", "scheduler", "lightning_module", "trainer", "dat
 
 IMPLEMENTATIONS = ("fused", "foreach", "capturable", "differentiable")
 """Settings of an optimizer that decide where its state must lie, so they are set before it is loaded."""
-
-OF_PLATEAU = ("best", "num_bad_epochs", "cooldown_counter", "last_epoch", "_last_lr")
-"""What ReduceLROnPlateau has seen, as opposed to its settings."""
 
 OF_THE_MACHINE = ("accelerator", "devices", "num_nodes", "strategy", "enable_progress_bar", "enable_model_summary")
 """Settings of the Trainer that say where and with what display it trains."""
@@ -91,11 +86,8 @@ class Resume(Callback):
             self._refuse_what_cannot_be()
 
     def _read(self, state: dict[str, Any]) -> None:
-        loop = state["loops"]["fit_loop"]
-        epochs, batches = loop["epoch_progress"]["current"], loop["epoch_loop.batch_progress"]
-        self.epochs, self.steps = epochs["processed"], state["global_step"]
-        has_begun = epochs["ready"] > epochs["processed"] and batches["current"]["ready"] > 0
-        self.in_epoch = has_begun and not batches["is_last_batch"]
+        self.epochs, self.in_epoch = position(state["loops"]["fit_loop"])
+        self.steps = state["global_step"]
         self._sizes = state.get("curves", {})
         data = state.get("hyper_parameters", {}).get("data") or {}
         self.classes: list[str] | None = data.get("classes")
@@ -236,37 +228,9 @@ class Resume(Callback):
         # An earlier resume may have changed the number of steps in an epoch: what is left then counts, too.
         is_uneven = self._planned_steps != _total_steps(pl_module)
         if self.checkpoint is not None and (is_uneven or self._changes_in(*OF_OPTIMIZATION)):
-            self._reschedule(trainer, pl_module)
-
-    def _reschedule(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Settings and learning rate as a training with today's settings would have them after as many steps.
-
-        The optimizers and schedulers are made once more, and the schedulers stepped as often as those of the checkpoint
-        were; they and their settings take the place of the ones in use. ReduceLROnPlateau cannot be repeated without
-        its metric: it keeps what it has seen, and the rate that it has reached unless another rate is given.
-        """
-        optimizers, configs = _init_optimizers_and_lr_schedulers(pl_module)
-        reached: set[int] = set()  # optimizers that keep their rate
-        for index, (config, made) in enumerate(zip(trainer.lr_scheduler_configs, configs, strict=True)):
-            saved = self._schedules[index] if index < len(self._schedules) else {}
-            number = optimizers.index(made.scheduler.optimizer)
-            if isinstance(made.scheduler, ReduceLROnPlateau):
-                seen = {key: saved[key] for key in OF_PLATEAU if key in saved and "num_bad_epochs" in saved}
-                config.scheduler.load_state_dict({**made.scheduler.state_dict(), **seen})
-                if seen and "optimizer.lr" not in self.changes:
-                    reached.add(number)
-                continue
-            _advance(made.scheduler, self._times_stepped(config, saved))
-            config.scheduler = _attached(made.scheduler, trainer.optimizers[number])
-        for number, (optimizer, new) in enumerate(zip(trainer.optimizers, optimizers, strict=True)):
-            for group, settings in zip(optimizer.param_groups, new.param_groups, strict=False):
-                kept = {"params", "lr"} if number in reached else {"params"}
-                group.update({key: value for key, value in settings.items() if key not in kept})
-
-    def _times_stepped(self, config: Any, saved: Mapping[str, Any]) -> int:
-        if saved and "num_bad_epochs" not in saved and "scheduler.interval" not in self.changes:
-            return int(saved["last_epoch"])
-        return int((self.steps if config.interval == "step" else self.epochs) // config.frequency)
+            done = Done(self.steps, self.epochs, self._schedules)
+            kept = [key not in self.changes for key in ("optimizer.lr", "scheduler.interval")]
+            reschedule(trainer, pl_module, done, keeps_rate=kept[0], same_interval=kept[1])
 
 
 def _has_stopped(callback: Any) -> bool:
@@ -278,21 +242,6 @@ def _total_steps(module: Any) -> Any:
         return module.total_steps()
     except (AttributeError, UserError):  # it has none, or trains without an end
         return None
-
-
-def _advance(scheduler: Any, times: int) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of steps of the scheduler without any of the optimizer
-        for _ in range(times):
-            scheduler.step()
-
-
-def _attached(scheduler: Any, optimizer: Any) -> Any:
-    """The scheduler, and those that it is made of, on another optimizer with the same groups."""
-    for inner in getattr(scheduler, "_schedulers", ()):
-        _attached(inner, optimizer)
-    scheduler.optimizer = optimizer
-    return scheduler
 
 
 def complete_pending(directory: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.core.optimizer import _init_optimizers_and_lr_schedulers
 from pytorch_lightning.profilers import PassThroughProfiler
 from torch import Tensor
 from torch.optim import Optimizer
@@ -57,6 +58,12 @@ def allow_clipping(optimizer: Optimizer) -> None:
     """
     if hasattr(optimizer, "_step_supports_amp_scaling"):
         optimizer._step_supports_amp_scaling = False
+
+
+def remade_optimizers(module: Any) -> tuple[list[Any], list[Any]]:
+    """A module's optimizers and the configs of their schedulers, made once more."""
+    optimizers, configs = _init_optimizers_and_lr_schedulers(module)
+    return optimizers, configs
 
 
 # Checkpoints ----------------------------------------------------------------------------------------------------------
@@ -145,3 +152,10 @@ def load_metric_states(metrics: MetricCollection | None, states: dict[str, tuple
         metric._update_count, values = states[name]
         for state, value in values.items():
             setattr(metric, state, value)
+
+
+def position(loop: dict[str, Any]) -> tuple[int, bool]:
+    """Of `checkpoint["loops"]["fit_loop"]`: how many epochs are over, and whether another one has been begun."""
+    epochs, batches = loop["epoch_progress"]["current"], loop["epoch_loop.batch_progress"]
+    has_begun = epochs["ready"] > epochs["processed"] and batches["current"]["ready"] > 0
+    return epochs["processed"], has_begun and not batches["is_last_batch"]
