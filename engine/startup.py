@@ -78,7 +78,6 @@ def keep_out_current_folder() -> None:
 
 def prepare_imports() -> None:
     """Must be called before importing torchvision, torchmetrics and Lightning; imported modules are left unchanged."""
-    keep_out_current_folder()
     import_by_any_name()
     for stand_in in (
         DeferredModule("torch._dynamo", OptimizedModule=_OptimizedModule, disable=_disable, graph_break=_graph_break),

@@ -68,6 +68,18 @@ def _no_network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def _python_path_of_its_own() -> Iterator[None]:
+    """What an entry point that a test calls sets for the processes it starts is no other test's."""
+    before = {name: os.environ.get(name) for name in ("PYTHONPATH", "PYTHONSAFEPATH")}
+    yield
+    for name, value in before.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
 @pytest.fixture(scope="session")
 def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with hymenoptera_data in its official layout, the stray GIF included, but 16 + 12 drawn photos."""

@@ -12,7 +12,7 @@ from tests.conftest import ROOT, Compose, Train
 
 CONF = ROOT / "conf"
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
-OTHERS = ("torch", "torchvision", "pytorch_lightning", "hydra", "builtins", "functools", "optuna")
+OTHERS = ("torch", "torchmetrics", "torchvision", "pytorch_lightning", "hydra", "builtins", "functools", "optuna")
 TRIPLES = {
     "network": "networks",
     "loss": "losses",

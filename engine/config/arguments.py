@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from engine.errors import UserError
 from engine.paths import CONF
 from engine.run.find import find_run
+from engine.startup import keep_out_current_folder
 from engine.wording import nearest
 
 PATHS = ("run", "input", "output", "contact_sheet")
@@ -40,6 +41,7 @@ KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
 @contextmanager
 def one_sentence() -> Iterator[None]:
     """Prints a user's mistake without a traceback, and exits with 1."""
+    keep_out_current_folder()
     try:
         yield
     except UserError as error:

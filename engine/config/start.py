@@ -17,13 +17,14 @@ from engine.config.command_line import rewrite_arguments
 from engine.config.help import train_help
 from engine.config.resolvers import register_resolvers
 from engine.errors import UserError
-from engine.startup import quick_imports
+from engine.startup import keep_out_current_folder, quick_imports
 
 TRACE = ("debug=trace", "+debug=trace")
 
 
 def start(main: Callable[[], Any]) -> None:
     """train.py, from its command line."""
+    keep_out_current_folder()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal may know no more than ASCII
             stream.reconfigure(errors="replace")

@@ -31,6 +31,6 @@ def test_a_new_file_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_every_group_with_its_choices() -> None:
     lines = train_help().splitlines()
-    assert "  scheduler: constant, cosine, one_cycle, plateau, step, triangular" in lines
+    assert "  scheduler: constant, cosine, one_cycle, plateau, step, triangular, warmup_cosine" in lines
     groups = {folder.name for folder in CONF.iterdir() if folder.is_dir()}
     assert groups - {"experiment", "hydra"} <= {line.split(":")[0].strip() for line in lines}
