@@ -5,7 +5,9 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from engine.config.sweep_job import job_name, sweep_name, swept_settings
+from engine.errors import DataError
 from engine.paths import new_run_directory
+from engine.photos.split_folders import split_folders
 from engine.run.config_file import usable_cores
 
 
@@ -20,7 +22,10 @@ def register_resolvers() -> None:
 
 
 def count_classes(data_dir: str) -> int:
-    """How many visible folders lie in `data_dir/train`, or in `data_dir` if it has no such folder."""
+    """How many visible folders lie in the training split of `data_dir`, or in `data_dir` if it has no splits."""
     root = Path(data_dir).expanduser()
-    root = root / "train" if (root / "train").is_dir() else root
+    try:
+        root = split_folders(root).get("train", root)
+    except DataError:  # the data module says so
+        root = root / "train" if (root / "train").is_dir() else root
     return sum(1 for child in root.glob("[!.]*") if child.is_dir())

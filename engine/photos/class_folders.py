@@ -10,6 +10,7 @@ from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from engine.data.stratified_split import stratified_split
 from engine.errors import DataError
+from engine.photos.split_folders import split_folders
 
 logger = logging.getLogger(__name__)
 
@@ -19,16 +20,18 @@ Classes = dict[str, list[Path]]
 def train_and_val(root: Path, val_fraction: float, seed: int) -> tuple[Classes, Classes]:
     """The image files of each class for training and for validation, with the same classes in the same order.
 
-    They lie in `root`'s folders train and val; or, if it has neither, in its folders of classes, and then the share
-    `val_fraction` of each class goes to validation, drawn by `seed` (stratified_split).
+    They lie in `root`'s folders of splits (split_folders.py); or, if it has none, in its folders of classes, and then
+    the share `val_fraction` of each class goes to validation, drawn by `seed` (stratified_split).
 
     Raises:
-        DataError: class_files' errors, one of train and val is missing or has other classes than the other, there is
-            one class alone, or an image alone in a class that is to be split.
+        DataError: split_folders' and class_files' errors, training and validation have different classes, there is one
+            class alone, or an image alone in a class that is to be split.
     """
-    if (root / "train").is_dir() or (root / "val").is_dir():
-        train, val = class_files(root / "train"), class_files(root / "val")
+    if splits := split_folders(root):
+        train, val = class_files(splits["train"]), class_files(splits["val"])
         same_classes(train, val)
+        if "test" in splits:
+            logger.info("Not used in training: %s (evaluate.py … datamodule.data_dir=%s).", *[splits["test"]] * 2)
     else:
         train, val = _split(class_files(root), val_fraction, seed)
     if len(train) == 1:

@@ -104,9 +104,11 @@ REFUSED = {
         r"photos has no folders: expected one of images for each class",
     ),
     "missing validation folder": Refused(
-        lambda root: shutil.rmtree(root / "val"), r"photos/val is no folder: expected"
+        lambda root: shutil.rmtree(root / "val"), r"photos has train, but no folder val: add"
     ),
-    "missing training folder": Refused(lambda root: shutil.rmtree(root / "train"), r"photos/train is no folder: expec"),
+    "missing training folder": Refused(
+        lambda root: shutil.rmtree(root / "train"), r"photos has val, but no folder train: add"
+    ),
     "one class alone": Refused(
         lambda root: [shutil.rmtree(root / split / "bees") for split in ("train", "val")],
         r"photos has images of one class alone \(as in .*train/ants\), .*: give the folder that",

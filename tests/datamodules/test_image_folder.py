@@ -91,7 +91,7 @@ def test_drawn_split_is_stratified_and_whole(flat: Path) -> None:
     ("remove", "make", "match"),
     [
         ("val/ants", None, r"different classes, 'ants' only in training \(as .*ants/0000.jpg\)"),
-        ("val", None, "val is no folder"),
+        ("val", None, "no folder val"),
         (None, "train/wasps/1.jpg", "'wasps' only in training"),
         (None, "train/.ipynb_checkpoints/1.jpg", r"train/\.ipynb_checkpoints is a hidden folder"),
         (None, "val/empty/readme.txt", "val/empty holds no image"),

@@ -138,8 +138,8 @@ def test_a_folder_with_train_and_val_is_taken_as_it_is(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "match"),
     [
-        (["train/ants/1.jpg", "train/bees/1.jpg"], "val is no folder"),
-        (["val/ants/1.jpg", "val/bees/1.jpg"], "train is no folder"),
+        (["train/ants/1.jpg", "train/bees/1.jpg"], "but no folder val: add or rename"),
+        (["val/ants/1.jpg", "val/bees/1.jpg"], "but no folder train: add or rename"),
         (["ants/1.jpg", "ants/2.jpg"], r"images of one class alone \(as in .*ants\)"),
         (["set/train/1.jpg", "set/val/1.jpg"], "images of one class alone"),
         (["ants/1.jpg", "ants/2.jpg", "bees/1.jpg"], r"bees/1\.jpg is alone in its class"),
@@ -151,5 +151,5 @@ def test_what_cannot_be_split_is_named(files: list[str], match: str, tmp_path: P
 
 
 def test_a_fraction_that_is_no_share_is_refused(split_root: Path) -> None:
-    with pytest.raises(DataError, match="A share of 3"):
+    with pytest.raises(DataError, match="A fraction of 3"):
         train_and_val(split_root, 3, 0)

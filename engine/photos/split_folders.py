@@ -1,0 +1,60 @@
+"""Which folders of a data set are its splits. Nothing here imports torch."""
+
+import re
+from pathlib import Path
+
+from engine.errors import DataError
+
+WORDS = {
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation", "dev"),
+    "test": ("test", "testing"),
+}
+"""What splits are called, in any case and with a prefix such as `seg_`."""
+
+
+def split_folders(root: Path) -> dict[str, Path]:
+    """The folders of `root` for train, val and test, as far as there are; none if its folders are classes.
+
+    Raises:
+        DataError: train or val is missing and other folders might be classes, two are for one split, each class holds
+            the same folders of splits, or training or validation has none.
+    """
+    folders = sorted(path for path in root.glob("[!.]*") if path.is_dir()) if root.is_dir() else []
+    splits = {path: split for path in folders if (split := _split_named(path.name))}
+    others = [path.name for path in folders if path not in splits]
+    if not splits:
+        _refuse_splits_in_classes(folders)
+        return {}
+    named = ", ".join(path.name for path in splits)
+    if others and not {"train", "val"} <= set(splits.values()):
+        raise DataError(
+            f"{root} holds {named}, which a split may be called, beside {', '.join(others[:5])}: rename it if it is a "
+            "class, or move it elsewhere if it is not."
+        )
+    found: dict[str, Path] = {}
+    for path, split in splits.items():
+        if split in found:
+            raise DataError(f"{found[split]} and {path} are both for {split}: keep one of them.")
+        found[split] = path
+    for split in ("train", "val"):
+        if split not in found:
+            raise DataError(
+                f"{root} has {named}, but no folder {split}: add or rename one, or give the folder of class folders "
+                "whose photos are to be split."
+            )
+    return found
+
+
+def _split_named(name: str) -> str | None:
+    word = re.split(r"[_\-. ]", name.lower())[-1]
+    return next((split for split, words in WORDS.items() if word in words), None)
+
+
+def _refuse_splits_in_classes(classes: list[Path]) -> None:
+    inner = [{_split_named(path.name) for path in folder.glob("[!.]*") if path.is_dir()} for folder in classes]
+    if len(inner) > 1 and all({"train", "val"} <= names or {"train", "test"} <= names for names in inner):
+        raise DataError(
+            f"{classes[0]} holds the splits of its class: this project reads train/{classes[0].name} and "
+            f"val/{classes[0].name}, so put the folders of splits above those of classes."
+        )
