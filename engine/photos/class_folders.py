@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
-from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from engine.data.stratified_split import stratified_split
 from engine.errors import DataError
+from engine.photos.images import SUFFIXES
 from engine.photos.split_folders import split_folders
 
 logger = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ def train_and_val(root: Path, val_fraction: float, seed: int) -> tuple[Classes, 
 def class_files(root: Path) -> Classes:
     """The image files of each class, both in the order of their names: a class is a visible folder right in `root`.
 
-    Images are told by torchvision's IMG_EXTENSIONS (GIF is not among them), in a class folder's own folders too; they
+    Photos are known by their SUFFIXES (GIF is not among them), in a class folder's own folders too; they
     are not opened. Hidden files are passed over (macOS leaves ._photo.jpg and .DS_Store beside photo.jpg), and so are
     hidden folders without images. How many other files are left out is logged.
 
@@ -108,7 +108,7 @@ def _check_classes(root: Path, classes: Classes) -> None:
         if not name.isprintable():
             raise DataError(f"{root} has a class folder whose name cannot be shown, {name!a}: rename it.")
         if not files:
-            raise DataError(f"{root / name} holds no image ({', '.join(IMG_EXTENSIONS)}): fill or remove this class.")
+            raise DataError(f"{root / name} holds no image ({', '.join(SUFFIXES)}): fill or remove this class.")
 
 
 def same_classes(train: Mapping[str, Sequence[Path]], val: Mapping[str, Sequence[Path]]) -> None:
@@ -139,7 +139,7 @@ def _split(classes: Classes, val_fraction: float, seed: int) -> tuple[Classes, C
 
 
 def _is_image(name: str) -> bool:
-    return name.lower().endswith(IMG_EXTENSIONS) and not name.startswith(".")
+    return name.lower().endswith(SUFFIXES) and not name.startswith(".")
 
 
 def _unreadable(error: OSError) -> None:

@@ -12,11 +12,15 @@ import torch
 import torchvision.io
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
+from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from engine.errors import DataError
 
 # What else Pillow can open stays shut: of those formats, EPS would start Ghostscript on a stranger's program.
 FORMATS = ("JPEG", "PNG", "PPM", "BMP", "GIF", "TIFF", "WEBP")
+
+SUFFIXES = (*IMG_EXTENSIONS, ".jfif", ".jif", ".jpe", ".pnm", ".dib")
+"""By which files count as photos, in any case: torchvision's, and other names of the same formats. GIFs do not."""
 
 CHECKED = 10_000
 """How many images are looked at before training: some 0.2 ms each if the disk has them at hand."""

@@ -9,17 +9,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
-from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from engine.errors import DataError
-from engine.photos.images import read_image
+from engine.photos.images import SUFFIXES, read_image
 
 
 def find_photos(pattern: str) -> list[Path]:
     """The photo at a path, those in a folder and its folders, or those that match a glob, in the order of their names.
 
-    In folders and globs photos are told by torchvision's IMG_EXTENSIONS, and what is hidden is left out. DataError
-    where there is none.
+    In folders and globs photos are known by their SUFFIXES, and hidden files are left out. DataError if there is none.
     """
     path = Path(pattern)
     if path.is_file():
@@ -29,9 +27,9 @@ def find_photos(pattern: str) -> list[Path]:
     if not found:
         raise DataError(f"input={pattern}: there is no such photo or folder, and no file matches it.")
     photos = {photo for match in found for photo in (_in_folder(match) if match.is_dir() else [match])}
-    images = sorted(photo for photo in photos if photo.name.lower().endswith(IMG_EXTENSIONS))
+    images = sorted(photo for photo in photos if photo.name.lower().endswith(SUFFIXES))
     if not images:
-        raise DataError(f"input={pattern}: there is no image ({', '.join(IMG_EXTENSIONS)}) in it.")
+        raise DataError(f"input={pattern}: there is no image ({', '.join(SUFFIXES)}) in it.")
     return images
 
 

@@ -67,7 +67,7 @@ class ContactSheet:
     """
 
     def __init__(self, path: Path, *, every: int) -> None:
-        if path.suffix.lower() not in Image.registered_extensions():
+        if Image.registered_extensions().get(path.suffix.lower()) not in Image.SAVE:  # some can only be read
             raise UserError(f"contact_sheet={path}: give an image file, .png or .jpg.")
         self.path = path
         self.every = every

@@ -12,11 +12,11 @@ from omegaconf import DictConfig
 from pytorch_lightning import LightningDataModule, LightningModule
 from pytorch_lightning.callbacks import RichProgressBar
 from pytorch_lightning.utilities.model_helpers import is_overridden
-from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from engine.build import build_features
 from engine.config.resolvers import count_classes
 from engine.errors import UserError
+from engine.photos.images import SUFFIXES
 from engine.protocols import Counts
 from engine.run.trained import Trained, load_trained
 from engine.speed.memory import keep_freed_memory
@@ -117,7 +117,7 @@ def _load_data(trained: Trained, overrides: Sequence[str]) -> Any:
 def _read_class_folders(node: DictConfig) -> None:
     """Lets other photos than the run's own lie in any folder of class folders, whatever classes these are."""
     root = Path(node.data_dir)
-    if (root / "val").is_dir() or any(file.suffix.lower() in IMG_EXTENSIONS for file in root.glob("[!.]*/*")):
+    if (root / "val").is_dir() or any(file.suffix.lower() in SUFFIXES for file in root.glob("[!.]*/*")):
         if "stand_in" in node:  # photos of a known data set, of which these are none
             node._target_ = "datamodules.image_folder.ImageFolder"
             del node.stand_in

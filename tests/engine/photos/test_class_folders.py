@@ -19,10 +19,10 @@ def names_of(root: Path) -> dict[str, list[str]]:
 
 
 def test_images_come_by_class_in_order(tmp_path: Path) -> None:
-    put(tmp_path, "bees/2.PNG", "bees/10.jpg", "bees/1.jpeg", "ants/b/1.webp", "ants/a.tiff")
+    put(tmp_path, "bees/2.PNG", "bees/10.jfif", "bees/1.jpeg", "ants/b/1.webp", "ants/a.tiff")
     found = names_of(tmp_path)
     assert list(found) == ["ants", "bees"]
-    assert found == {"ants": ["ants/a.tiff", "ants/b/1.webp"], "bees": ["bees/1.jpeg", "bees/10.jpg", "bees/2.PNG"]}
+    assert found == {"ants": ["ants/a.tiff", "ants/b/1.webp"], "bees": ["bees/1.jpeg", "bees/10.jfif", "bees/2.PNG"]}
 
 
 def test_what_is_no_image_of_a_class_is_left_out(tmp_path: Path) -> None:

@@ -52,6 +52,7 @@ def test_a_name_that_is_too_long_keeps_its_end() -> None:
     assert font.getlength(cut) <= TILE - 8
 
 
-def test_an_unknown_suffix(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"^contact_sheet=.*x\.csv: give an image file"):
-        ContactSheet(tmp_path / "x.csv", every=1)
+@pytest.mark.parametrize("name", ["x.csv", "x.psd", "x.mpg", "x"])
+def test_a_suffix_that_cannot_be_written(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=rf"^contact_sheet=.*{name}: give an image file"):
+        ContactSheet(tmp_path / name, every=1)
