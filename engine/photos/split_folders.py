@@ -1,9 +1,12 @@
 """Which folders of a data set are its splits. Nothing here imports torch."""
 
+import logging
 import re
 from pathlib import Path
 
 from engine.errors import DataError
+
+logger = logging.getLogger(__name__)
 
 WORDS = {
     "train": ("train", "training"),
@@ -22,12 +25,16 @@ def split_folders(root: Path) -> dict[str, Path]:
     """
     folders = sorted(path for path in root.glob("[!.]*") if path.is_dir()) if root.is_dir() else []
     splits = {path: split for path in folders if (split := _split_named(path.name))}
+    if len({_prefix(path.name) for path in splits}) > 1 or {*splits.values()} in ({"train"}, {"test"}):
+        splits = {path: split for path, split in splits.items() if not _prefix(path.name)}  # steam_train is a class
     others = [path.name for path in folders if path not in splits]
     if not splits:
         _refuse_splits_in_classes(folders)
         return {}
     named = ", ".join(path.name for path in splits)
-    if others and not {"train", "val"} <= set(splits.values()):
+    if others and {"train", "val"} <= set(splits.values()):
+        logger.info("Left out of %s, as it is no split: %s.", root, ", ".join(others))
+    elif others:
         raise DataError(
             f"{root} holds {named}, which a split may be called, beside {', '.join(others[:5])}: rename it if it is a "
             "class, or move it elsewhere if it is not."
@@ -47,8 +54,13 @@ def split_folders(root: Path) -> dict[str, Path]:
 
 
 def _split_named(name: str) -> str | None:
-    word = re.split(r"[_\-. ]", name.lower())[-1]
+    word = name.lower()[len(_prefix(name)) :]
     return next((split for split, words in WORDS.items() if word in words), None)
+
+
+def _prefix(name: str) -> str:
+    """`seg_` of `seg_train`."""
+    return name.lower()[: len(name) - len(re.split(r"[_\-. ]", name)[-1])]
 
 
 def _refuse_splits_in_classes(classes: list[Path]) -> None:

@@ -116,6 +116,8 @@ def main() -> None:
     arguments = parser.parse_args()
     found = record(arguments.experiments or experiments(arguments.checkout), arguments.checkout.absolute())
     kept = json.loads(FILE.read_text(encoding="utf-8")) if FILE.is_file() else {}
+    if machine() not in kept and not arguments.write:
+        sys.exit(f"digests.json has no entry for {machine()}: --write --checkout DIR makes one of another commit.")
     known = kept.get(machine(), {})
     if arguments.write:
         kept[machine()] = {**known, **found}

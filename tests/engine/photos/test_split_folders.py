@@ -32,7 +32,18 @@ def test_splits_by_their_usual_names(names: tuple[str, ...], tmp_path: Path) -> 
     assert count_classes(str(root)) == 3
 
 
-@pytest.mark.parametrize("names", [("ants", "bees"), ("trained_dogs", "cats"), ("developer", "values"), ()])
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("ants", "bees"),
+        ("trained_dogs", "cats"),
+        ("developer", "values"),
+        (),
+        ("steam_train", "bus"),
+        ("pregnancy test", "x"),
+        ("freight_train", "express_train"),
+    ],
+)
 def test_classes_are_no_splits(names: tuple[str, ...], tmp_path: Path) -> None:
     root = made(tmp_path, *names)
     assert split_folders(root) == {}
