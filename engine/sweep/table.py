@@ -55,6 +55,10 @@ class Row:
     network: str | None = None
     substitute_for: str | None = None
 
+    def __post_init__(self) -> None:
+        """A ledger may be a stranger's: what is not a finite number counts as missing."""
+        self.best, self.final, self.seconds = finite(self.best), finite(self.final), finite(self.seconds)
+
     def take(self, sweep: Path) -> None:
         """Updates the row from the job's directory."""
         if self.directory is None:
@@ -67,7 +71,8 @@ class Row:
         self.directory = os.path.relpath(directory, sweep)
         self.status = found.get("status", self.status)
         self.best, self.final = finite(found.get(f"best/{self.metric}")), finite(found.get(str(self.metric)))
-        self.epochs, self.seconds = found.get("epochs"), found.get("seconds")
+        epochs = found.get("epochs")
+        self.epochs, self.seconds = epochs if isinstance(epochs, int) else None, finite(found.get("seconds"))
         data, network = found.get("data") or {}, found.get("network") or {}
         self.source = data.get("source")
         self.network, self.substitute_for = network.get("name"), network.get("substitute_for")
