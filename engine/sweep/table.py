@@ -57,7 +57,9 @@ class Row:
 
     def __post_init__(self) -> None:
         """A ledger may be a stranger's: what is not a finite number counts as missing."""
-        self.best, self.final, self.seconds = finite(self.best), finite(self.final), finite(self.seconds)
+        for name in ("best", "final", "seconds"):
+            if finite(getattr(self, name)) is None:
+                setattr(self, name, None)
 
     def take(self, sweep: Path) -> None:
         """Updates the row from the job's directory."""
