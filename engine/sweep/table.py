@@ -58,7 +58,7 @@ class Row:
     def __post_init__(self) -> None:
         """A ledger may be a stranger's: what is not a finite number counts as missing."""
         for name in ("best", "final", "seconds"):
-            if finite(getattr(self, name)) is None:
+            if isinstance(getattr(self, name), str):
                 setattr(self, name, None)
 
     def take(self, sweep: Path) -> None:
