@@ -73,8 +73,9 @@ class Row:
         self.directory = os.path.relpath(directory, sweep)
         self.status = found.get("status", self.status)
         self.best, self.final = finite(found.get(f"best/{self.metric}")), finite(found.get(str(self.metric)))
-        epochs = found.get("epochs")
-        self.epochs, self.seconds = epochs if isinstance(epochs, int) else None, finite(found.get("seconds"))
+        epochs, seconds = found.get("epochs"), found.get("seconds")
+        self.epochs = epochs if isinstance(epochs, int) else None
+        self.seconds = seconds if finite(seconds) is not None else None
         data, network = found.get("data") or {}, found.get("network") or {}
         self.source = data.get("source")
         self.network, self.substitute_for = network.get("name"), network.get("substitute_for")
