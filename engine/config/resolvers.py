@@ -1,5 +1,6 @@
 """The resolvers that conf/ uses: `${name:argument}`. Nothing here imports torch."""
 
+from collections.abc import Sized
 from pathlib import Path
 
 from omegaconf import OmegaConf
@@ -21,8 +22,13 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("swept_settings", lambda: OmegaConf.create(swept_settings()), replace=True)
 
 
-def count_classes(data_dir: str) -> int:
-    """How many visible folders lie in the training split of `data_dir`, or in `data_dir` if it has no splits."""
+def count_classes(data_dir: str, classes: Sized | None = None) -> int:
+    """How many visible folders lie in the training split of `data_dir`, or in `data_dir` if it has no splits.
+
+    With `classes`, a list or a mapping of names (datamodule.classes), the number of those.
+    """
+    if classes is not None:
+        return len(classes)
     root = Path(data_dir).expanduser()
     try:
         root = split_folders(root).get("train", root)

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from engine.data.keyed import keyed_rng
+from engine.errors import DataError
 from engine.photos.images import read_image
 from engine.photos.photo_memory import PhotoMemory
 
@@ -56,4 +57,14 @@ class Photos(Dataset[tuple[Tensor, int]]):
 
     def _look(self, photo: Tensor, index: int, epoch: int, seed: int) -> Tensor:
         with keyed_rng(seed, epoch, index):
-            return self.transform(photo)
+            return transformed(photo, self.transform, self.files[index])
+
+
+def transformed(photo: Tensor, transform: Transform, file: Path) -> Tensor:
+    """DataError, with the file's name, if a transform that fits other photos does not fit this one, or its size."""
+    try:
+        return transform(photo)
+    except (RuntimeError, ValueError, MemoryError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        size = f"{photo.shape[2]} × {photo.shape[1]} pixels"
+        raise DataError(f"{file} ({size}) cannot be transformed ({reason}): scale it, or remove it.") from error

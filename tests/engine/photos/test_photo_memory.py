@@ -14,6 +14,8 @@ from engine.photos.photo_memory import PhotoMemory
 SETTINGS: dict[str, Any] = {
     "num_classes": 2,
     "val_fraction": 0.25,
+    "classes": None,
+    "test_fraction": 0,
     "train_transform": v2.RandomCrop(16),
     "eval_transform": v2.CenterCrop(16),
     "image_size": 16,
