@@ -132,7 +132,7 @@ def own_paths(checkpoint: dict[str, Any], checkpoints: Path) -> dict[str, Any]:
 def _rebuilt(node: Any, key: str, run: Path) -> Any:
     if isinstance(node, dict):
         names = {name: _rebuilt_key(name, key, run) for name in node}
-        kept = [name for name in node if names[name] != "" or name == ""]
+        kept = [name for name in node if names[name] != "" or (name == "" and key != "best_k_models")]
         state = {names[name]: _rebuilt(node[name], str(name), run) for name in kept}
         if state.get("best_k_models") and state.get("kth_best_model_path") not in state["best_k_models"]:
             state["kth_best_model_path"] = next(iter(state["best_k_models"]))

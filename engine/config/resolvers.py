@@ -9,14 +9,14 @@ from engine.config.sweep_job import job_name, sweep_name, swept_settings
 from engine.errors import DataError
 from engine.paths import new_run_directory
 from engine.photos.split_folders import split_folders
-from engine.run.config_file import usable_cores
+from engine.run.config_file import register_stored_resolvers
 
 
 def register_resolvers() -> None:
     """Once a process, before Hydra composes anything."""
     OmegaConf.register_new_resolver("new_run_directory", new_run_directory, use_cache=True, replace=True)
     OmegaConf.register_new_resolver("count_classes", count_classes, replace=True)
-    OmegaConf.register_new_resolver("usable_cores", usable_cores, replace=True)
+    register_stored_resolvers()
     OmegaConf.register_new_resolver("sweep_name", sweep_name, replace=True)
     OmegaConf.register_new_resolver("job_name", job_name, replace=True)
     OmegaConf.register_new_resolver("swept_settings", lambda: OmegaConf.create(swept_settings()), replace=True)
