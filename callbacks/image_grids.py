@@ -64,7 +64,7 @@ class ImageGrids(PredictionCallback):
 
 
 def describe(probabilities: Tensor, label: int, classes: Sequence[str]) -> str:
-    """The predicted class with its probability, out of probabilities (K,); in a second line the true one if it differs."""
+    """The predicted class and its probability, of probabilities (K,); in a second line the true one if it differs."""
     predicted = int(probabilities.argmax())
     text = f"{classes[predicted]} {probabilities[predicted]:.0%}"
     return text if predicted == label else f"{text}\nis {classes[label]}"

@@ -99,7 +99,12 @@ class ImageFolder(LightningDataModule):
         Labels are positions in `classes`, of which the folder may lack some. Returns the name of what was read, `all`
         or a split's.
         """
-        part, files = photos_of(self.root, split, classes, self.wanted)
+        part, files = self._find_alone(split, classes)
+        if strange := [name for name in files if name not in classes]:
+            raise DataError(
+                f"{self.name} has the classes {', '.join(files)}, where the run learned {', '.join(classes)}: "
+                f"leave out {', '.join(strange)}."
+            )
         labels = [label for label, name in enumerate(classes) for _ in files.get(name, ())]
         ordered = [file for name in classes for file in files.get(name, ())]
         settings: Any = {"seed": self.seed, "max_pixels": self.max_pixels}
@@ -117,6 +122,9 @@ class ImageFolder(LightningDataModule):
             seed=self.seed,
             classes=self.wanted,
         )
+
+    def _find_alone(self, split: str, classes: Sequence[str]) -> tuple[str, Classes]:
+        return photos_of(self.root, split, classes, self.wanted)
 
     def _files(self) -> list[Path]:
         return [file for split in self.counts() for file in getattr(self, split).files]

@@ -24,7 +24,7 @@ def split_folders(root: Path, *, for_training: bool = True) -> dict[str, Path]:
             `for_training`, there is one for another split but none for training.
     """
     folders = sorted(path for path in root.glob("[!.]*") if path.is_dir()) if root.is_dir() else []
-    splits = {path: split for path in folders if (split := _split_named(path.name))}
+    splits = {path: split for path in folders if (split := split_named(path.name))}
     if len({_prefix(path.name) for path in splits}) > 1 or {*splits.values()} in ({"train"}, {"test"}):
         splits = {path: split for path, split in splits.items() if not _prefix(path.name)}  # steam_train is a class
     others = [path.name for path in folders if path not in splits]
@@ -52,7 +52,7 @@ def split_folders(root: Path, *, for_training: bool = True) -> dict[str, Path]:
     return found
 
 
-def _split_named(name: str) -> str | None:
+def split_named(name: str) -> str | None:
     word = name.lower()[len(_prefix(name)) :]
     return next((split for split, words in WORDS.items() if word in words), None)
 
@@ -76,7 +76,7 @@ def refuse_classes_that_may_be_splits(root: Path) -> None:
 
 
 def _refuse_splits_in_classes(classes: list[Path]) -> None:
-    inner = [{_split_named(path.name) for path in folder.glob("[!.]*") if path.is_dir()} for folder in classes]
+    inner = [{split_named(path.name) for path in folder.glob("[!.]*") if path.is_dir()} for folder in classes]
     if len(inner) > 1 and all({"train", "val"} <= names or {"train", "test"} <= names for names in inner):
         raise DataError(
             f"{classes[0]} holds the splits of its class: this project reads train/{classes[0].name} and "

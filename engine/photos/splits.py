@@ -46,20 +46,19 @@ def splits_of(
             "give the folder that holds a folder for each of several classes."
         )
     if "test" not in found and test_fraction:
-        found["train"], found["test"] = _drawn(found["train"], "test", test_fraction, seed)
+        found["train"], found["test"] = drawn(found["train"], "test", test_fraction, seed)
         val_fraction = val_fraction / (1 - test_fraction)  # of the whole
     if folders and "val" not in found:
         logger.info("%s has no folder val: %.3g of train is drawn for it.", root, val_fraction)
     if "val" not in found:
-        found["train"], found["val"] = _drawn(found["train"], "val", val_fraction, seed)
+        found["train"], found["val"] = drawn(found["train"], "val", val_fraction, seed)
     return found
 
 
 def photos_of(root: Path, split: str, classes: Sequence[str], wanted: Selection) -> tuple[str, Classes]:
     """All photos of `root`, with the name `all`, or those of its folder for `split` if it has folders of splits.
 
-    `classes` are those of a run, of which `root` may lack some, and `wanted` its selection of folders (selected).
-    DataError for other classes, or no such split.
+    `classes` are those of a run, and `wanted` is its selection of folders (selected). DataError for no such split.
     """
     folders = split_folders(root, for_training=False)
     if folders and split not in folders:
@@ -68,16 +67,12 @@ def photos_of(root: Path, split: str, classes: Sequence[str], wanted: Selection)
         )
     found = class_files(folders.get(split, root))
     if wanted is not None and not found.keys() <= set(classes):
-        found = selected(found, _present(wanted, found), root)
-    if strange := [name for name in found if name not in classes]:
-        raise DataError(
-            f"{root} has the classes {', '.join(found)}, where the run learned {', '.join(classes)}: leave out "
-            f"{', '.join(strange)}."
-        )
+        found = selected(found, present(wanted, found), root)
     return split if folders else "all", found
 
 
-def _present(wanted: Sequence[str] | Mapping[str, Sequence[str]], found: Classes) -> Selection:
+def present(wanted: Sequence[str] | Mapping[str, Sequence[str]], found: Classes) -> Selection:
+    """Of a selection what is there."""
     if not isinstance(wanted, Mapping):
         return [name for name in wanted if name in found]
     lists = {name: [members] if isinstance(members, str) else members for name, members in wanted.items()}
@@ -93,7 +88,7 @@ def _is_labelled(folder: Path) -> bool:
     return labelled
 
 
-def _drawn(classes: Classes, split: str, fraction: float, seed: int) -> tuple[Classes, Classes]:
+def drawn(classes: Classes, split: str, fraction: float, seed: int) -> tuple[Classes, Classes]:
     for files in classes.values():
         if len(files) == 1:
             raise DataError(f"{files[0]} is alone in its class, where training and validation need an image each.")

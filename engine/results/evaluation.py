@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import LightningDataModule, LightningModule
 from pytorch_lightning.callbacks import RichProgressBar
 from pytorch_lightning.utilities.model_helpers import is_overridden
@@ -26,6 +26,8 @@ from engine.speed.memory import keep_freed_memory
 from engine.startup import silence_idle_messages
 
 SPLITS = ("val", "test")
+PLACES = ("datamodule.data_dir", "datamodule.table")
+"""Settings that say which data it is."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ def evaluate(directory: Path, *, split: str, checkpoint: str, overrides: Sequenc
     data = {key: getattr(datamodule, key, trained.data[key]) for key in ("name", "source")}
     data["counts"] = dict(datamodule.counts()) if isinstance(datamodule, Counts) else {}
     data["part"] = part
-    data |= {key: config.datamodule[key] for key in ("data_dir",) if key in config.datamodule}
+    data |= {key: config.datamodule[key] for key in ("data_dir", "table") if key in config.datamodule}
     in_terminal = sys.stdout.isatty()
     trainer = instantiate(
         config.trainer,
@@ -108,9 +110,11 @@ def _written(value: Any) -> float | str:
 
 
 def _is_elsewhere(directory: Path, overrides: Sequence[str]) -> bool:
-    given = [override.partition("=")[2] for override in overrides if override.startswith("datamodule.data_dir=")]
-    own = load_config(directory).datamodule.get("data_dir") if given else None
-    return bool(given) and (own is None or Path(given[-1]).resolve() != Path(own).resolve())
+    given = {key: value for key, _, value in (override.partition("=") for override in overrides) if key in PLACES}
+    own = load_config(directory) if given else OmegaConf.create()
+    return any(
+        Path(value).resolve() != Path(OmegaConf.select(own, key) or "").resolve() for key, value in given.items()
+    )
 
 
 def _load_data(trained: Trained, split: str, elsewhere: bool) -> tuple[Any, str]:
@@ -121,7 +125,7 @@ def _load_data(trained: Trained, split: str, elsewhere: bool) -> tuple[Any, str]
     node, run_data = trained.config.datamodule, trained.data
     if "stand_in" in node:
         node.stand_in = run_data["source"] == "stand-in"
-    if elsewhere and "eval_transform" in node:
+    if elsewhere and {"eval_transform", "stand_in"} <= node.keys():
         _read_class_folders(node)
     datamodule = instantiate(node)
     datamodule.prepare_data()
@@ -146,8 +150,6 @@ def _load_data(trained: Trained, split: str, elsewhere: bool) -> tuple[Any, str]
 def _read_class_folders(node: DictConfig) -> None:
     """Lets photos of a known data set lie in any folder of class folders, with or without folders of splits."""
     root = Path(node.data_dir)
-    if "stand_in" in node and (
-        split_folders(root, for_training=False) or any(counts_as_photo(file.name) for file in root.glob("[!.]*/*"))
-    ):
+    if split_folders(root, for_training=False) or any(counts_as_photo(file.name) for file in root.glob("[!.]*/*")):
         node._target_ = "datamodules.image_folder.ImageFolder"
         del node.stand_in

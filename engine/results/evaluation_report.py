@@ -47,8 +47,12 @@ def _path(evaluation: Evaluation) -> Path:
     name = re.sub(r"[^\w-]+", "_", evaluation.data["name"])[:60]
     for number in itertools.count(1):
         path = directory / f"evaluation_{name}_{end}{f'_{number}' if number > 1 else ''}.json"
-        data = read_json(path, MAX_BYTES, dict).get("data", {}) if path.is_file() else {}
-        if not data or data.get("data_dir") == evaluation.data.get("data_dir"):  # not of another folder of that name
+        if not path.is_file():
+            break
+        data = read_json(path, MAX_BYTES, dict).get("data", {})
+        if all(
+            data.get(key) == evaluation.data.get(key) for key in ("data_dir", "table")
+        ):  # not of another folder of that name
             break
     return path
 

@@ -9,7 +9,7 @@ from torchvision.transforms import v2
 import engine.photos.photo_set
 from datamodules.image_folder import ImageFolder
 from engine.photos.images import read_image
-from engine.photos.photo_memory import PhotoMemory
+from engine.photos.photo_set import PhotoMemory
 
 SETTINGS: dict[str, Any] = {
     "num_classes": 2,
