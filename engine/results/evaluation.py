@@ -9,7 +9,7 @@ from typing import Any
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig
-from pytorch_lightning import LightningDataModule, LightningModule
+from pytorch_lightning import Callback, LightningDataModule, LightningModule
 from pytorch_lightning.callbacks import RichProgressBar
 from pytorch_lightning.utilities.model_helpers import is_overridden
 
@@ -17,7 +17,7 @@ from engine.build import build_features
 from engine.config.resolvers import count_classes
 from engine.errors import UserError
 from engine.photos.images import SUFFIXES
-from engine.protocols import Counts
+from engine.run.data_facts import counts_of
 from engine.run.trained import Trained, load_trained
 from engine.speed.memory import keep_freed_memory
 from engine.startup import silence_idle_messages
@@ -36,7 +36,9 @@ class Evaluation:
     data: dict[str, Any]
 
 
-def evaluate(directory: Path, *, split: str, checkpoint: str, overrides: Sequence[str]) -> Evaluation | None:
+def evaluate(
+    directory: Path, *, split: str, checkpoint: str, overrides: Sequence[str], callbacks: Sequence[Callback] = ()
+) -> Evaluation | None:
     """The metrics of a run's network on its own data or, by `overrides` of its config, on other data of its classes.
 
     With the run's own config they are those of the run itself, bit for bit (on the same kind of machine, and with the
@@ -57,7 +59,7 @@ def evaluate(directory: Path, *, split: str, checkpoint: str, overrides: Sequenc
     if trained.has_features:
         datamodule = build_features(config, datamodule, module.network)
     data = {key: getattr(datamodule, key, trained.data[key]) for key in ("name", "source")}
-    data["counts"] = dict(datamodule.counts()) if isinstance(datamodule, Counts) else {}
+    data["counts"] = counts_of(datamodule)
     data |= {key: config.datamodule[key] for key in ("data_dir",) if key in config.datamodule}
     in_terminal = sys.stdout.isatty()
     trainer = instantiate(
@@ -65,7 +67,7 @@ def evaluate(directory: Path, *, split: str, checkpoint: str, overrides: Sequenc
         logger=False,
         enable_checkpointing=False,
         profiler=None,
-        callbacks=[RichProgressBar(leave=False)] if in_terminal else [],
+        callbacks=[*callbacks, *([RichProgressBar(leave=False)] if in_terminal else [])],
         enable_progress_bar=in_terminal,
     )
     _check_split(split, module, datamodule, data["name"])

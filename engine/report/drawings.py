@@ -1,0 +1,143 @@
+"""The drawings of a page, as PNG files."""
+
+import io
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from engine.report.curves import Chart, Curve
+from engine.report.predictions import Predictions
+
+DPI = 110
+COLORS = {"train": "#8a5a00", "val": "#1f5fae", "test": "#1a7f37"}
+MAX_NAMED, MAX_PANELS, MAX_POINTS = 40, 24, 5000
+
+
+class Drawing(NamedTuple):
+    """A PNG and its size in CSS pixels (width, height)."""
+
+    png: bytes
+    size: tuple[int, int]
+
+
+def draw_curves(charts: Sequence[Chart], epoch_ends: Sequence[int] | None, best_step: int | None) -> Drawing:
+    """A panel per chart, over epochs where it is known when they ended; a dashed line marks the best one."""
+
+    def place(steps: Any) -> Any:
+        return steps if epoch_ends is None else np.interp(steps, [0, *epoch_ends], range(len(epoch_ends) + 1))
+
+    figure, panels = _panels(len(charts), columns=min(3, len(charts)), panel=(3.6, 2.7))
+    for chart, axes in zip(charts, panels, strict=True):
+        for label, curve in chart.curves.items():
+            marker = "o" if len(curve) < 3 else None
+            axes.plot(
+                place(list(curve)), list(curve.values()), label=label, color=COLORS.get(label), marker=marker, lw=1.4
+            )
+        if best_step is not None:
+            axes.axvline(place(best_step), color="#888", ls="--", lw=1)
+        if _spans_decades(list(chart.curves.values())):
+            axes.set_yscale("log")
+        axes.set_title(drawable(chart.title), fontsize=10, parse_math=False)
+        axes.set_xlabel("optimizer step" if epoch_ends is None else "epoch", fontsize=9)
+        if set(chart.curves) & set(COLORS):
+            axes.legend(fontsize=8, frameon=False)
+    return _drawn(figure)
+
+
+def draw_confusion(counts: Any, classes: Sequence[str]) -> Drawing:
+    """Counts (K, K) with their share of the row, true classes as rows; without text for more than MAX_NAMED classes."""
+    size = len(classes)
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    named = size <= MAX_NAMED
+    side = max(3.4, min(0.62 * size, 16)) if named else 8.0
+    figure = _figure(side + 1.4, side + 1.0)
+    axes = figure.subplots()
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
+    axes.set(xlabel="predicted class", ylabel="true class")
+    if named:
+        labels = [drawable(name, number) for number, name in enumerate(classes)]
+        axes.set_xticks(range(size), labels, rotation=90 if size > 5 else 0, fontsize=8, parse_math=False)
+        axes.set_yticks(range(size), labels, fontsize=8, parse_math=False)
+        for row, column in np.ndindex(size, size):
+            if counts[row, column]:
+                text = f"{counts[row, column]}\n{shares[row, column]:.0%}"
+                ink = "white" if shares[row, column] > 0.5 else "#222"
+                axes.text(column, row, text, ha="center", va="center", fontsize=7 if size > 5 else 9, color=ink)
+    return _drawn(figure)
+
+
+def draw_numbers(predictions: Predictions) -> Drawing:
+    """Predicted against target, all outputs in one panel; the line is where both are equal."""
+    targets, outputs = predictions.targets.flatten().numpy(), predictions.outputs.flatten().numpy()
+    every = max(1, len(targets) // MAX_POINTS)
+    figure = _figure(4.6, 4.4)
+    axes = figure.subplots()
+    finite = np.isfinite(outputs) & np.isfinite(targets)
+    targets, outputs = targets[finite], outputs[finite]
+    if len(targets):
+        ends = [min(targets.min(), outputs.min()), max(targets.max(), outputs.max())]
+        axes.plot(ends, ends, color="#888", lw=1)
+    axes.scatter(targets[::every], outputs[::every], s=9, alpha=0.5, color=COLORS["val"], linewidths=0)
+    axes.set(xlabel="target", ylabel="predicted")
+    return _drawn(figure)
+
+
+def draw_labels(predictions: Predictions, labels: Sequence[str]) -> Drawing:
+    """A panel per label: how probable the network finds it where it applies, and where it does not."""
+    shown = range(min(len(labels), MAX_PANELS))
+    figure, panels = _panels(len(shown), columns=min(4, len(shown)), panel=(2.8, 2.1))
+    bins = np.linspace(0, 1, 21)
+    for number, axes in zip(shown, panels, strict=True):
+        output, true = predictions.outputs[:, number].numpy(), predictions.targets[:, number].numpy()
+        axes.hist(output[~true], bins, color=COLORS["train"], alpha=0.55, label="does not apply")
+        axes.hist(output[true], bins, color=COLORS["val"], alpha=0.55, label="applies")
+        axes.axvline(0.5, color="#888", ls="--", lw=1)
+        axes.set_yscale("symlog", linthresh=1)
+        axes.set_title(drawable(labels[number], number), fontsize=9, parse_math=False)
+        axes.set_xlabel("probability", fontsize=8)
+    panels[0].legend(fontsize=7, frameon=False)
+    return _drawn(figure)
+
+
+def drawable(text: str, number: int | None = None) -> str:
+    """The text if the font has its letters; else a class by its number in the data."""
+    from matplotlib.font_manager import findfont, get_font
+
+    known = get_font(findfont("DejaVu Sans")).get_charmap()
+    if text.isprintable() and all(ord(letter) in known for letter in text):
+        return text if len(text) <= 28 else f"{text[:27]}…"
+    if number is not None:
+        return f"class {number}"
+    return "".join(letter if ord(letter) in known and letter.isprintable() else "?" for letter in text)[:28]
+
+
+def _figure(width: float, height: float) -> Any:
+    from matplotlib.figure import Figure  # only here: it takes a quarter of a second, at the end of a run
+
+    return Figure(figsize=(width, height), layout="tight")
+
+
+def _panels(count: int, columns: int, panel: tuple[float, float]) -> tuple[Any, list[Any]]:
+    rows = math.ceil(count / columns)
+    figure = _figure(columns * panel[0], rows * panel[1])
+    panels = figure.subplots(rows, columns, squeeze=False).flatten().tolist()
+    for axes in panels:
+        axes.tick_params(labelsize=8)
+        axes.spines[["top", "right"]].set_visible(False)
+    for axes in panels[count:]:
+        axes.set_visible(False)
+    return figure, panels[:count]
+
+
+def _drawn(figure: Any) -> Drawing:
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=2 * DPI if figure.get_figwidth() < 6 else 1.4 * DPI)
+    width, height = figure.get_size_inches()
+    return Drawing(file.getvalue(), (round(width * DPI * 0.8), round(height * DPI * 0.8)))
+
+
+def _spans_decades(curves: Sequence[Curve]) -> bool:
+    values = [value for curve in curves for value in curve.values() if math.isfinite(value)]
+    return bool(values) and min(values) > 0 and max(values) > 100 * min(values)

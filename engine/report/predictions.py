@@ -1,0 +1,144 @@
+"""What a trained network says about each example of a split."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import torch
+from PIL import Image
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.trainer.states import TrainerFn
+from torch import Tensor
+
+from engine.results.contact_sheet import scaled
+
+Kind = Literal["class", "labels", "numbers"]
+
+
+class Predictions(NamedTuple):
+    """Outputs (N, K) with targets: one class each (N,), several labels (N, K) bool, or numbers (N, K).
+
+    Of classes and labels, the outputs are probabilities.
+    """
+
+    split: str
+    kind: Kind
+    outputs: Tensor
+    targets: Tensor
+
+    @property
+    def predicted(self) -> Tensor:
+        """Classes (N,)."""
+        return self.outputs.argmax(1)
+
+    def confusion(self) -> Tensor:
+        """Counts (K, K): rows are true classes, columns predicted ones."""
+        size = self.outputs.shape[1]
+        return torch.bincount(self.targets * size + self.predicted, minlength=size**2).view(size, size)
+
+    def mistakes(self, count: int) -> list[int]:
+        """At most `count` positions of wrong predictions, the most confident first."""
+        confidence = self.outputs.max(1).values
+        wrong = (self.predicted != self.targets).nonzero().flatten()
+        order: list[int] = wrong[confidence[wrong].argsort(descending=True, stable=True)].tolist()
+        return order[:count]
+
+
+class Collector(Callback):
+    """Keeps the outputs of a test, and of a validation that is not part of a training, with their targets.
+
+    Needs evaluation steps that return outputs (N, K), and batches that start with inputs and targets. Of several
+    loaders, only the first counts.
+    """
+
+    follows_chunks = True
+
+    def __init__(self) -> None:
+        self.datamodule: Any = None
+        self._parts: dict[str, list[tuple[Kind, Tensor, Tensor]]] = {}
+        self._unfit: set[str] = set()
+
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        if trainer.state.fn == TrainerFn.VALIDATING:
+            self._keep("val", trainer, pl_module, outputs, batch, dataloader_idx)
+
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        self._keep("test", trainer, pl_module, outputs, batch, dataloader_idx)
+
+    def _keep(self, split: str, trainer: Any, module: Any, outputs: Any, batch: Any, loader: int) -> None:
+        if loader:
+            return
+        self.datamodule = trainer.datamodule
+        part = _part(module, outputs, batch)
+        if part is None or trainer.world_size > 1:  # one of several processes has a part of the examples
+            self._unfit.add(split)
+        else:
+            self._parts.setdefault(split, []).append(part)
+
+    def predictions(self) -> Predictions | None:
+        """Of the test if there was one, else of the validation."""
+        for split in ("test", "val"):
+            parts = self._parts.get(split)
+            if parts and split not in self._unfit and len({kind for kind, _, _ in parts}) == 1:
+                kind = parts[0][0]
+                return Predictions(
+                    split, kind, torch.cat([outputs for _, outputs, _ in parts]), torch.cat([t for *_, t in parts])
+                )
+        return None
+
+
+def _part(module: Any, outputs: Any, batch: Any) -> tuple[Kind, Tensor, Tensor] | None:
+    targets = batch[1] if isinstance(batch, list | tuple) and len(batch) > 1 else None
+    if not (isinstance(outputs, Tensor) and isinstance(targets, Tensor)) or outputs.ndim != 2:
+        return None
+    outputs, targets = outputs.detach(), targets.detach().cpu()
+    if not hasattr(module, "probabilities"):
+        same = outputs.shape == targets.shape and targets.is_floating_point()
+        return ("numbers", outputs.float().cpu(), targets.float()) if same else None
+    if module.several and targets.shape == outputs.shape:
+        return "labels", outputs.float().cpu(), targets.round().bool()
+    if not module.several and targets.ndim == 1 and not targets.is_floating_point():
+        return "class", module.probabilities(outputs.float()).cpu(), targets
+    return None
+
+
+def class_names(datamodule: Any, count: int) -> list[str]:
+    """The classes of the outputs; their numbers where the datamodule names none."""
+    names = list(getattr(datamodule, "classes", ()) or ())
+    return [str(name) for name in names] if len(names) == count else [str(number) for number in range(count)]
+
+
+def example_names(datamodule: Any, split: str, positions: Sequence[int]) -> list[str]:
+    """The examples' files, relative to the data's folder; without files their numbers, from 1."""
+    source = getattr(datamodule, "photos", datamodule)
+    files = getattr(getattr(source, split, None), "files", None)
+    if files is None:
+        return [f"{split} example {position + 1}" for position in positions]
+    root = getattr(source, "root", None)
+    paths = [Path(files[position]) for position in positions]
+    return [str(path.relative_to(root) if root and path.is_relative_to(root) else path.name) for path in paths]
+
+
+def pictures(datamodule: Any, split: str, positions: Sequence[int], targets: Tensor) -> list[Image.Image]:
+    """The examples as pictures; none where the datamodule shows no images, or has them in another order."""
+    if not positions or not (hasattr(datamodule, "images") and hasattr(datamodule, "labels")):
+        return []
+    if list(datamodule.labels(split, positions)) != targets[list(positions)].tolist():
+        return []
+    return [scaled(image) for image in datamodule.images(split, positions)]

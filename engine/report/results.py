@@ -1,0 +1,201 @@
+"""The sections of a page about results."""
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from PIL import Image
+from torchmetrics.functional.classification import multilabel_average_precision
+
+from engine.report.answer import CONFIDENCE
+from engine.report.curves import charts
+from engine.report.drawings import draw_confusion, draw_curves, draw_labels, draw_numbers, drawable
+from engine.report.facts import Facts
+from engine.report.markup import Cell, Numeric, matrix, paragraph, photos, picture, section, table
+from engine.report.predictions import Predictions, example_names, pictures
+from engine.results.contact_sheet import WHITE, Tile, draw_tiles
+from engine.statistics import wilson_interval
+from engine.terminal.panels import figures
+from engine.wording import class_metrics, figure
+
+MAX_CHARTS, MAX_MISTAKES, MAX_ROWS, MAX_MATRIX = 9, 16, 150, 20
+SHOWN = 152  # pixels of a photo's side
+RED = (176, 36, 36)
+Images = dict[str, bytes]
+"""Files that are written beside the page, by name."""
+
+
+def metrics_section(facts: Facts) -> str:
+    """All metrics but those of single classes: at the last epoch, at the best, and in the test."""
+    numbers = {name: value for name, value in facts.outcome.items() if _is_metric(name, value)}
+    numbers.setdefault("epochs", None)
+    numbers["best/epoch"] = facts.outcome.get("best/epoch") if facts.best else None
+    columns = figures(numbers, facts.best)
+    names = dict.fromkeys(n for c in columns for n in c.figures if n not in class_metrics(c.figures, facts.classes))
+    rows = [[name, *(Numeric(figure(c.figures.get(name))) for c in columns)] for name in names]
+    rows.sort(key=lambda row: row[0] != "loss")
+    selected = "The best epoch was selected on the same examples that its values are of." if facts.best else ""
+    return section("Results", table(["metric", *(c.title for c in columns)], rows, selected))
+
+
+def _is_metric(name: str, value: object) -> bool:
+    texts = value in ("nan", "inf", "-inf")
+    known = ("seconds", "seed", "images_per_second")
+    return name == "epochs" or ((isinstance(value, float) or texts) and name not in known)
+
+
+def curves_section(facts: Facts, images: Images) -> str:
+    found = charts(facts.curves, facts.classes)
+    if not found:
+        return ""
+    drawing = draw_curves(found[:MAX_CHARTS], facts.epoch_ends, facts.best_step)
+    images["curves.png"] = drawing.png
+    said = f"Dashed: the best epoch by {facts.monitor}." if facts.best_step is not None else ""
+    if len(found) > MAX_CHARTS:
+        more = ", ".join(chart.title for chart in found[MAX_CHARTS:][:20])
+        said += f" Not drawn: {len(found) - MAX_CHARTS} more ({more})."
+    names = ", ".join(chart.title for chart in found[:MAX_CHARTS])
+    return section("Curves", picture(drawing.png, f"Curves of {names}", drawing.size), paragraph(said.strip(), "faint"))
+
+
+def predictions_sections(facts: Facts, images: Images) -> str:
+    """What suits the network: classes, several labels, or numbers."""
+    predictions = facts.predictions
+    if predictions is None or not len(predictions.targets):
+        return ""
+    if predictions.kind == "class":
+        return _classes(facts, predictions, images) + _mistakes(facts, predictions, images)
+    if predictions.kind == "labels":
+        return _labels(facts, predictions, images)
+    drawing = draw_numbers(predictions)
+    images["predictions.png"] = drawing.png
+    what = f"All {predictions.targets.numel():,} outputs for the {_examples(predictions)}, {facts.shown_epoch}."
+    return section(
+        "Predicted and target",
+        picture(drawing.png, "Predicted values against targets", drawing.size),
+        paragraph(what, "faint"),
+    )
+
+
+def _examples(predictions: Predictions) -> str:
+    split = {"val": "validation"}.get(predictions.split, predictions.split)
+    return f"{len(predictions.targets):,} {split} examples"
+
+
+def _classes(facts: Facts, predictions: Predictions, images: Images) -> str:
+    classes, counts = facts.classes, predictions.confusion().numpy()
+    drawing = draw_confusion(counts, classes)
+    images["confusion_matrix.png"] = drawing.png
+    right, total = int(counts.trace()), int(counts.sum())
+    low, high = wilson_interval(right, total, CONFIDENCE)
+    what = (
+        f"{right:,} of {total:,} right ({right / total:.1%}, 95 % interval {low:.1%} to {high:.1%}): "
+        f"{_examples(predictions)}, {facts.shown_epoch}. Rows are true classes, columns predicted ones; percentages "
+        "are of the row."
+    )
+    if len(classes) <= MAX_MATRIX:
+        shown = matrix("true \\ predicted", classes, _cells(counts), what)
+    else:
+        shown = picture(drawing.png, "Confusion matrix", drawing.size) + paragraph(what, "faint")
+        shown += table(["true class", "predicted as", "examples"], _confused(counts, classes), "The most frequent.")
+    head = ["class", "examples", "right", "recall", "95 % interval", "precision"]
+    rows = _class_rows(counts, classes)
+    said = ""
+    if len(rows) > MAX_ROWS:
+        rows, said = rows[:MAX_ROWS], f"The {MAX_ROWS} classes of lowest recall of {len(rows):,}."
+    return section("Classes", table(head, rows, said)) + section("Confusion matrix", shown)
+
+
+def _cells(counts: np.ndarray) -> list[list[Cell]]:
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    return [
+        [Cell(f"{count:,}", f"{share:.0%}" if count else "", float(share)) for count, share in zip(*row, strict=True)]
+        for row in zip(counts, shares, strict=True)
+    ]
+
+
+def _confused(counts: np.ndarray, classes: Sequence[str]) -> list[list[str]]:
+    off = counts * (1 - np.eye(len(counts), dtype=counts.dtype))
+    order = np.argsort(-off, axis=None, kind="stable")[:20]
+    pairs = [divmod(int(place), len(counts)) for place in order]
+    return [[classes[i], classes[j], Numeric(f"{off[i, j]:,}")] for i, j in pairs if off[i, j]]
+
+
+def _class_rows(counts: np.ndarray, classes: Sequence[str]) -> list[list[str]]:
+    """In the order of the classes; of more than MAX_ROWS by recall."""
+    rows = []
+    for number, name in enumerate(classes):
+        total, right, predicted = (
+            int(n) for n in (counts[number].sum(), counts[number, number], counts[:, number].sum())
+        )
+        bounds = wilson_interval(right, total, CONFIDENCE) if total else None
+        cells = [f"{total:,}", f"{right:,}", f"{right / total:.1%}" if total else "", ""]
+        cells[3] = f"{bounds[0]:.0%} to {bounds[1]:.0%}" if bounds else ""
+        precision = f"{right / predicted:.1%}" if predicted else "never predicted"
+        rows.append((right / total if total else 1.0, [name, *map(Numeric, [*cells, precision])]))
+    if len(rows) > MAX_ROWS:
+        rows.sort(key=lambda row: row[0])
+    return [row for _, row in rows]
+
+
+def _mistakes(facts: Facts, predictions: Predictions, images: Images) -> str:
+    positions, classes, split = predictions.mistakes(MAX_MISTAKES), facts.classes, predictions.split
+    if not positions:
+        return section("Most confident mistakes", paragraph("There are none."))
+    names = example_names(facts.datamodule, split, positions)
+    seen = pictures(facts.datamodule, split, positions, predictions.targets)
+    rows = []
+    for position in positions:
+        predicted, target = int(predictions.predicted[position]), int(predictions.targets[position])
+        rows.append((classes[predicted], f"{predictions.outputs[position, predicted]:.1%}", classes[target]))
+    title = "Most confident mistakes"
+    if not seen:
+        lines = [[name, *row] for name, row in zip(names, rows, strict=True)]
+        return section(title, table(["example", "predicted", "probability", "true class"], lines))
+    tiles = [
+        Tile(image, (f"{drawable(row[0])} {row[1]}", f"is {drawable(row[2])}", drawable(name[-60:])), RED, WHITE)
+        for image, row, name in zip(seen, rows, names, strict=True)
+    ]
+    images["mistakes.png"] = _png(draw_tiles(tiles, columns=4, size=14))
+    captions = [(f"{row[0]} {row[1]}", f"is {row[2]}", name) for row, name in zip(rows, names, strict=True)]
+    small = [_png(image.quantize(128)) for image in seen]
+    shown = [
+        (picture(data, f"{name}, taken for {caption[0]}", (SHOWN, SHOWN)), caption)
+        for data, caption, name in zip(small, captions, names, strict=True)
+    ]
+    return section(title, photos(shown))
+
+
+def _labels(facts: Facts, predictions: Predictions, images: Images) -> str:
+    labels, outputs, targets = facts.classes, predictions.outputs, predictions.targets
+    drawing = draw_labels(predictions, labels)
+    images["labels.png"] = drawing.png
+    precisions = multilabel_average_precision(outputs, targets.long(), outputs.shape[1], average="none")
+    rows = []
+    for number, name in enumerate(labels):
+        said, true = outputs[:, number] > 0.5, targets[:, number]
+        hits, claims, cases = (int(x.sum()) for x in (said & true, said, true))
+        bounds = wilson_interval(hits, cases, CONFIDENCE) if cases else None
+        recall = f"{hits / cases:.1%} ({bounds[0]:.0%} to {bounds[1]:.0%})" if bounds else ""
+        precision = f"{hits / claims:.1%}" if claims else "never predicted"
+        right = f"{int((said == true).sum()) / len(true):.1%}"
+        rows.append([name, *map(Numeric, (f"{cases:,}", recall, precision, right, f"{float(precisions[number]):.1%}"))])
+    head = ["label", "applies to", "recall (95 % interval)", "precision", "right", "average precision"]
+    what = f"{_examples(predictions)}, {facts.shown_epoch}, at a threshold of 0.5."
+    return section("Labels", table(head, rows, what), picture(drawing.png, "Probabilities per label", drawing.size))
+
+
+def _png(image: Image.Image) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
+
+
+def confusion_csv(facts: Facts) -> list[list[object]] | None:
+    """The counts with the classes' names, true classes as rows; None for other results."""
+    if facts.predictions is None or facts.predictions.kind != "class":
+        return None
+    counts: torch.Tensor = facts.predictions.confusion()
+    rows = [[name, *row] for name, row in zip(facts.classes, counts.tolist(), strict=True)]
+    return [["true \\ predicted", *facts.classes], *rows]
