@@ -2,7 +2,8 @@
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -52,12 +53,12 @@ def draw_confusion(counts: Any, classes: Sequence[str]) -> Drawing:
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     named = size <= MAX_NAMED
     side = max(3.4, min(0.62 * size, 16)) if named else 8.0
-    figure = _figure(side + 1.4, side + 1.0)
-    axes = figure.subplots()
+    labels = [drawable(name, number) for number, name in enumerate(classes)] if named else []
+    room = 0.65 + 0.075 * max(map(len, labels), default=0)
+    figure, (axes,) = _panels(1, 1, (side + room + 0.15, side + room + 0.3), room, room)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
     axes.set(xlabel="predicted class", ylabel="true class")
     if named:
-        labels = [drawable(name, number) for number, name in enumerate(classes)]
         axes.set_xticks(range(size), labels, rotation=90 if size > 5 else 0, fontsize=8, parse_math=False)
         axes.set_yticks(range(size), labels, fontsize=8, parse_math=False)
         for row, column in np.ndindex(size, size):
@@ -72,8 +73,7 @@ def draw_numbers(predictions: Predictions) -> Drawing:
     """Predicted against target, all outputs in one panel; the line is where both are equal."""
     targets, outputs = predictions.targets.flatten().numpy(), predictions.outputs.flatten().numpy()
     every = max(1, len(targets) // MAX_POINTS)
-    figure = _figure(4.6, 4.4)
-    axes = figure.subplots()
+    figure, (axes,) = _panels(1, 1, (4.6, 4.4))
     finite = np.isfinite(outputs) & np.isfinite(targets)
     targets, outputs = targets[finite], outputs[finite]
     if len(targets):
@@ -103,9 +103,7 @@ def draw_labels(predictions: Predictions, labels: Sequence[str]) -> Drawing:
 
 def drawable(text: str, number: int | None = None) -> str:
     """The text if the font has its letters; else a class by its number in the data."""
-    from matplotlib.font_manager import findfont, get_font
-
-    known = get_font(findfont("DejaVu Sans")).get_charmap()
+    known = _letters()
     if text.isprintable() and all(ord(letter) in known for letter in text):
         return text if len(text) <= 28 else f"{text[:27]}…"
     if number is not None:
@@ -113,15 +111,29 @@ def drawable(text: str, number: int | None = None) -> str:
     return "".join(letter if ord(letter) in known and letter.isprintable() else "?" for letter in text)[:28]
 
 
-def _figure(width: float, height: float) -> Any:
+@cache
+def _letters() -> Collection[int]:
+    """Those that matplotlib's own font has, by their numbers in Unicode."""
+    from matplotlib.font_manager import findfont, get_font
+
+    return frozenset(get_font(findfont("DejaVu Sans")).get_charmap())
+
+
+def _panels(count: int, columns: int, panel: tuple[float, float], left: float = 0.6, bottom: float = 0.5) -> Any:
+    """A figure with panels of a size in inches, each with room on its left and below; and their axes."""
     from matplotlib.figure import Figure  # only here: it takes a quarter of a second, at the end of a run
 
-    return Figure(figsize=(width, height), layout="tight")
-
-
-def _panels(count: int, columns: int, panel: tuple[float, float]) -> tuple[Any, list[Any]]:
-    rows = math.ceil(count / columns)
-    figure = _figure(columns * panel[0], rows * panel[1])
+    (width, height), rows, right, top = panel, math.ceil(count / columns), 0.15, 0.3
+    figure = Figure(figsize=(columns * width, rows * height))
+    # Matplotlib's own layouts find these margins by drawing everything twice.
+    figure.subplots_adjust(
+        left=left / (columns * width),
+        right=1 - right / (columns * width),
+        bottom=bottom / (rows * height),
+        top=1 - top / (rows * height),
+        wspace=(left + right) / (width - left - right),
+        hspace=(bottom + top) / (height - bottom - top),
+    )
     panels = figure.subplots(rows, columns, squeeze=False).flatten().tolist()
     for axes in panels:
         axes.tick_params(labelsize=8)
@@ -133,8 +145,8 @@ def _panels(count: int, columns: int, panel: tuple[float, float]) -> tuple[Any, 
 
 def _drawn(figure: Any) -> Drawing:
     file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=2 * DPI if figure.get_figwidth() < 6 else 1.4 * DPI)
     width, height = figure.get_size_inches()
+    figure.savefig(file, format="png", dpi=1.5 * DPI if width < 12 else DPI, pil_kwargs={"compress_level": 2})
     return Drawing(file.getvalue(), (round(width * DPI * 0.8), round(height * DPI * 0.8)))
 
 

@@ -9,8 +9,9 @@ from PIL import Image
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
+from torchvision.transforms.v2.functional import to_pil_image
 
-from engine.results.contact_sheet import scaled
+from engine.results.contact_sheet import TILE
 
 Kind = Literal["class", "labels", "numbers"]
 
@@ -137,8 +138,9 @@ def example_names(datamodule: Any, split: str, positions: Sequence[int]) -> list
 
 def pictures(datamodule: Any, split: str, positions: Sequence[int], targets: Tensor) -> list[Image.Image]:
     """The examples as pictures; none where the datamodule shows no images, or has them in another order."""
-    if not positions or not (hasattr(datamodule, "images") and hasattr(datamodule, "labels")):
+    source = getattr(datamodule, "photos", datamodule)  # of features, which would keep the thumbnails in their cache
+    if not positions or not (hasattr(source, "thumbnails") and hasattr(source, "labels")):
         return []
-    if list(datamodule.labels(split, positions)) != targets[list(positions)].tolist():
+    if list(source.labels(split, positions)) != targets[list(positions)].tolist():
         return []
-    return [scaled(image) for image in datamodule.images(split, positions)]
+    return [to_pil_image(image) for image in source.thumbnails(split, positions, TILE)]

@@ -159,7 +159,7 @@ def _mistakes(facts: Facts, predictions: Predictions, images: Images) -> str:
     ]
     images["mistakes.png"] = _png(draw_tiles(tiles, columns=4, size=14))
     captions = [(f"{row[0]} {row[1]}", f"is {row[2]}", name) for row, name in zip(rows, names, strict=True)]
-    small = [_png(image.quantize(128)) for image in seen]
+    small = [_png(image.quantize(256, Image.Quantize.FASTOCTREE)) for image in seen]
     shown = [
         (picture(data, f"{name}, taken for {caption[0]}", (SHOWN, SHOWN)), caption)
         for data, caption, name in zip(small, captions, names, strict=True)
@@ -188,7 +188,7 @@ def _labels(facts: Facts, predictions: Predictions, images: Images) -> str:
 
 def _png(image: Image.Image) -> bytes:
     file = io.BytesIO()
-    image.save(file, "PNG")
+    image.save(file, "PNG", compress_level=2)
     return file.getvalue()
 
 

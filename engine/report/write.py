@@ -10,12 +10,18 @@ from engine.errors import UserError, printable
 from engine.report.predictions import Collector
 from engine.run.outcome import outcome
 from engine.run.record import Record
+from engine.startup import collecting_nothing
 
 
 def report_at_end(record: Record) -> None:
     """The page of a run that has just ended; none in a sweep. If it cannot be written, one line says why."""
     if not record.is_first_process or in_sweep():
         return
+    with collecting_nothing():
+        _try_to_report(record)
+
+
+def _try_to_report(record: Record) -> None:
     try:
         from engine.report.facts import Facts
         from engine.report.page import write_page
