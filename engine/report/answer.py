@@ -1,6 +1,5 @@
 """A run's result in one line, with the interval that its number of examples allows."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -53,43 +52,42 @@ def answer(
 
     def value(full: str, among: Mapping[str, Any]) -> Value | None:
         found = among.get(full)
-        if not isinstance(found, int | float) or not math.isfinite(found):
+        if not isinstance(found, float):
             return None
         split, _, metric = full.partition("/")
         low, high = among.get(f"{full}_low"), among.get(f"{full}_high")
         bounds = (low, high) if isinstance(low, float) and isinstance(high, float) else None
-        share = metric == "acc" and not several and bool(classes)
+        share = metric == "acc" and not several and bool(classes) and bounds is None
         return Value(found, counts.get(split) if share else None, bounds)
 
-    epoch = metrics.get("best/epoch")
-    parts = []
-    if tested := value(f"test/{name}", metrics):
-        which = f"epoch {epoch + 1}, the best by {monitor}" if isinstance(epoch, int) else "last epoch"
-        parts.append(f"test/{name} {tested} – {which}")
     full = name if f"val/{name}" not in metrics else f"val/{name}"
-    last = value(full, metrics)
-    at_best = value(full, {f"{full}": metrics.get(f"best/{full}")} | dict(best))
-    if at_best and isinstance(epoch, int):
-        parts.append(f"{full} {at_best} – best epoch {epoch + 1}, {_selected(monitor, full)}")
-    if last and not (isinstance(epoch, int) and epoch + 1 == metrics.get("epochs") and at_best):
-        parts.append(f"{full} {last} – last epoch{_number(metrics)}")
-    elif last:
-        parts[-1] += ", which is also the last"
-    return "; ".join(parts) + "." if parts else f"{name} was never a number."
+    tested, last = value(f"test/{name}", metrics), value(full, metrics)
+    epoch, epochs = metrics.get("best/epoch"), metrics.get("epochs")
+    at_best = value(full, {full: metrics.get(f"best/{full}"), **best}) if epoch is not None else None
+    parts = []
+    if tested:
+        which = f"last epoch, {epochs}" if epoch is None else f"epoch {epoch + 1}, the best by {monitor}"
+        parts.append(f"test/{name} {tested} – {which}")
+    if at_best:
+        also = ", which is also the last" if epoch + 1 == epochs else ""
+        parts.append(f"{full} {at_best} – best epoch, {epoch + 1}{also}: {_selected(monitor)}")
+    if last and not (at_best and epoch + 1 == epochs):
+        parts.append(f"{full} {last} – last epoch, {epochs}")
+    if not parts:
+        return f"{full} was never a number."
+    known = any(found and found.interval for found in (tested, last, at_best))
+    return "; ".join(parts) + "." + ("" if known else f" One run gives no interval for {name}.")
 
 
-def _selected(monitor: str | None, full: str) -> str:
-    split = full.partition("/")[0] if "/" in full else "these"
-    return f"selected on these {'training' if split == 'train' else 'validation'} examples (by {monitor})"
-
-
-def _number(metrics: Mapping[str, Any]) -> str:
-    return f" {metrics['epochs']}" if isinstance(metrics.get("epochs"), int) else ""
+def _selected(monitor: str | None) -> str:
+    examples = "training" if str(monitor).startswith("train") else "validation"
+    return f"selected on these {examples} examples, by {monitor}"
 
 
 def headline(metrics: Mapping[str, Any], monitor: str | None) -> str | None:
     """The metric to tell, without its split: the accuracy where the loss is monitored, else what is monitored."""
-    metric = (monitor or "").partition("/")[2] if "/" in (monitor or "") else monitor
+    split, _, rest = (monitor or "").partition("/")
+    metric = rest if split in ("train", "val", "test") else monitor
     if metric and metric != "loss" and (monitor in metrics or f"val/{metric}" in metrics):
         return metric
     for split in ("test", "val"):

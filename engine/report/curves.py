@@ -5,29 +5,51 @@ import math
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from engine.checkpoints.continuation import curve_files
 from engine.files import read_plain
 from engine.wording import class_metrics
 
 MAX_BYTES = 1 << 28
-MAX_CHARTS = 8
 SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 NO_RESULTS = ("lr", "grad_norm", "images_per_second", "loss_step", "epoch")
 """Curves of how a training goes, which TensorBoard has."""
+
+FIRST_BATCH, MAX_PICTURE = "first_batch", 400_000
+"""Of callbacks/image_grids.py."""
 
 Curve = dict[int, float]
 """Values by optimizer step."""
 
 
-def read_curves(directory: Path) -> dict[str, Curve]:
-    """All scalars by their names, each in the order of its steps. Empty where no logger wrote a file."""
+class Picture(NamedTuple):
+    """A JPEG, with its size in pixels."""
+
+    jpeg: bytes
+    width: int
+    height: int
+
+
+class Logged(NamedTuple):
+    """What a run's loggers wrote: scalars by name, each in the order of its steps, and the first batch's picture."""
+
+    curves: dict[str, Curve]
+    first_batch: Picture | None
+
+
+def read_logged(directory: Path) -> Logged:
+    """Empty where no logger wrote a file."""
     curves: dict[str, Curve] = {}
+    first_batch = None
     for file in sorted(curve_files(directory)):
         rows = _rows(file) if file.suffix == ".csv" else _events(file)
         for step, name, value in rows:
-            curves.setdefault(name, {})[step] = value
-    return {name: dict(sorted(curve.items())) for name, curve in curves.items()}
+            if isinstance(value, Picture):
+                first_batch = value
+            else:
+                curves.setdefault(name, {})[step] = value
+    return Logged({name: dict(sorted(curve.items())) for name, curve in curves.items()}, first_batch)
 
 
 def _rows(file: Path) -> Iterator[tuple[int, str, float]]:
@@ -41,8 +63,8 @@ def _rows(file: Path) -> Iterator[tuple[int, str, float]]:
             continue
 
 
-def _events(file: Path) -> Iterator[tuple[int, str, float]]:
-    """Scalars of a TensorBoard event file, up to where it is cut off."""
+def _events(file: Path) -> Iterator[tuple[int, str, float | Picture]]:
+    """Of a TensorBoard event file, up to where it is cut off."""
     from google.protobuf.message import DecodeError
     from tensorboard.compat.proto.event_pb2 import Event  # only here: a run without TensorBoard needs none of it
 
@@ -60,6 +82,9 @@ def _events(file: Path) -> Iterator[tuple[int, str, float]]:
         for value in event.summary.value:
             if value.WhichOneof("value") == "simple_value":
                 yield event.step, value.tag, value.simple_value
+            elif value.tag == FIRST_BATCH and len(value.image.encoded_image_string) < MAX_PICTURE:
+                image = value.image
+                yield event.step, value.tag, Picture(image.encoded_image_string, image.width, image.height)
 
 
 class Chart:
@@ -82,7 +107,13 @@ def charts(curves: Mapping[str, Curve], classes: Sequence[str]) -> list[Chart]:
             continue
         if any(map(math.isfinite, curve.values())):
             found.setdefault(metric, Chart(metric)).curves[split or metric] = curve
+    for chart in found.values():
+        chart.curves = {split: chart.curves[split] for split in sorted(chart.curves, key=_order)}
     return sorted(found.values(), key=lambda chart: (chart.title != "loss", len(chart.curves) == 1))
+
+
+def _order(split: str) -> int:
+    return [*dict.fromkeys(SPLITS.values()), split].index(split)
 
 
 def split_of(name: str) -> tuple[str, str]:

@@ -41,6 +41,7 @@ def draw_curves(charts: Sequence[Chart], epoch_ends: Sequence[int] | None, best_
         if _spans_decades(list(chart.curves.values())):
             axes.set_yscale("log")
         axes.set_title(drawable(chart.title), fontsize=10, parse_math=False)
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.set_xlabel("optimizer step" if epoch_ends is None else "epoch", fontsize=9)
         if set(chart.curves) & set(COLORS):
             axes.legend(fontsize=8, frameon=False)
@@ -55,7 +56,8 @@ def draw_confusion(counts: Any, classes: Sequence[str]) -> Drawing:
     side = max(3.4, min(0.62 * size, 16)) if named else 8.0
     labels = [drawable(name, number) for number, name in enumerate(classes)] if named else []
     room = 0.65 + 0.075 * max(map(len, labels), default=0)
-    figure, (axes,) = _panels(1, 1, (side + room + 0.15, side + room + 0.3), room, room)
+    below = room if size > 5 else 0.65
+    figure, (axes,) = _panels(1, 1, (side + room + 0.15, side + below + 0.3), room, below)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
     axes.set(xlabel="predicted class", ylabel="true class")
     if named:
@@ -97,7 +99,7 @@ def draw_labels(predictions: Predictions, labels: Sequence[str]) -> Drawing:
         axes.set_yscale("symlog", linthresh=1)
         axes.set_title(drawable(labels[number], number), fontsize=9, parse_math=False)
         axes.set_xlabel("probability", fontsize=8)
-    panels[0].legend(fontsize=7, frameon=False)
+    panels[0].legend(fontsize=7, framealpha=0.85, edgecolor="none")
     return _drawn(figure)
 
 

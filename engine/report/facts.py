@@ -1,45 +1,41 @@
 """What is known of a run: from its directory, and from what its network says about its data."""
 
-from dataclasses import dataclass, field
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-
-from engine.report.curves import Curve, at_step_of, read_curves, steps_of_epochs
-from engine.report.predictions import Collector, Predictions, class_names
-from engine.report.settings import overrides_of
-from engine.run.allowlist import read_run_config
+from engine.report.curves import at_step_of, read_logged, steps_of_epochs
+from engine.report.markup import picture
+from engine.report.predictions import Collector, class_names
+from engine.report.settings import config_dirs_of, overrides_of
 from engine.run.outcome import outcome
+
+MAX_EPOCHS = 10**12
 
 
 @dataclass
 class Facts:
-    """A run's directory, and what its network predicts; `missing` says why it predicts nothing."""
+    """A run's directory, its config as it is stored, and what its network predicts; `missing` says why it does not."""
 
     directory: Path
-    datamodule: Any = None
-    predictions: Predictions | None = None
+    config: Mapping[Any, Any]
+    collector: Collector
     missing: str | None = None
-    config: dict[Any, Any] = field(init=False)
-    outcome: dict[str, Any] = field(init=False)
-    overrides: list[str] = field(init=False)
-    curves: dict[str, Curve] = field(init=False)
 
     def __post_init__(self) -> None:
-        # Nothing is made of the config: its values are shown.
-        config = read_run_config(self.directory, f"run={self.directory}", to_compare=True)
-        content = OmegaConf.to_container(config, resolve=False)
-        assert isinstance(content, dict)
-        self.config = content
-        self.outcome = outcome(self.directory)
-        self.overrides = overrides_of(self.directory)
-        self.curves = read_curves(self.directory)
+        self.outcome = {key: value for key, value in outcome(self.directory).items() if _is_sound(key, value)}
+        self.overrides, self.config_dirs = overrides_of(self.directory), config_dirs_of(self.directory)
+        self.curves, self._first_batch = read_logged(self.directory)
+        self.datamodule, self.predictions = self.collector.datamodule, self.collector.predictions()
 
-    @classmethod
-    def collected(cls, directory: Path, collector: Collector) -> "Facts":
-        return cls(directory, collector.datamodule, collector.predictions())
+    @property
+    def first_batch(self) -> str:
+        """Its picture in HTML; empty where none was logged."""
+        found = self._first_batch
+        return picture(found.jpeg, "The first batch", (found.width * 3 // 5, found.height * 3 // 5)) if found else ""
 
     @property
     def name(self) -> str:
@@ -93,3 +89,12 @@ class Facts:
         """Which weights the predictions are of."""
         epoch = self.outcome.get("best/epoch")
         return f"best epoch ({epoch + 1})" if isinstance(epoch, int) else "last epoch"
+
+
+def _is_sound(key: str, value: object) -> bool:
+    """Whether a value of metrics.json, which may come from a stranger, is what a run writes."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if key in ("epochs", "best/epoch"):
+        return value is None or (type(value) is int and 0 <= value < MAX_EPOCHS)
+    return not isinstance(value, int) or abs(value) < MAX_EPOCHS

@@ -17,13 +17,12 @@ body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(
   margin: 0 auto; padding: 1.5rem }
 h1 { font-size: 1.6rem; margin: 0 0 0.3rem; overflow-wrap: anywhere }
 h2 { font-size: 1.15rem; margin: 2.2rem 0 0.6rem; padding-bottom: 0.2rem; border-bottom: 1px solid var(--line) }
-p { margin: 0.4rem 0 } .faint, caption { color: var(--faint) } a { color: var(--accent) }
+p { margin: 0.4rem 0 } .faint { color: var(--faint) } a { color: var(--accent) }
 .notice { background: var(--warn); color: var(--warn-ink); border-left: 4px solid; padding: 0.6rem 0.9rem;
   font-weight: 600; margin: 0 0 0.8rem }
 .answer { font-size: 1.15rem; background: var(--card); border-left: 4px solid var(--accent); padding: 0.7rem 1rem }
 .wide { overflow-x: auto }
 table { border-collapse: collapse; margin: 0.6rem 0; font-variant-numeric: tabular-nums }
-caption { caption-side: bottom; text-align: left; padding-top: 0.3rem }
 th, td { padding: 0.25rem 0.7rem; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top;
   overflow-wrap: anywhere }
 th { font-weight: 600; min-width: 3.5rem } td.number, th.number { text-align: right; white-space: nowrap }
@@ -31,7 +30,8 @@ table.matrix td { text-align: center; border: 1px solid var(--line); min-width: 
   white-space: nowrap }
 table.matrix thead th { text-align: center }
 table.matrix small { display: block; opacity: 0.8 }
-pre { background: var(--card); padding: 0.7rem 1rem; overflow-x: auto; font-size: 0.88rem; margin: 0.4rem 0 }
+pre { background: var(--card); padding: 0.7rem 1rem; font-size: 0.88rem; margin: 0.4rem 0;
+  white-space: pre-wrap; overflow-wrap: anywhere }
 code { font-size: 0.9em }
 img { max-width: 100%; height: auto; background: #fff; border-radius: 4px }
 .photos { display: grid; grid-template-columns: repeat(auto-fill, minmax(9.5rem, 1fr)); gap: 0.9rem }
@@ -71,9 +71,8 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]], caption: str = 
         "<tr>" + "".join(_cell("td", cell, number) for cell, number in zip(row, numeric, strict=True)) + "</tr>\n"
         for row in rows
     )
-    said = f"<caption>{escaped(caption)}</caption>" if caption else ""
     start = f"<thead><tr>{top}</tr></thead>\n" if any(head) else ""
-    return f'<div class="wide"><table>{said}{start}<tbody>{body}</tbody></table></div>\n'
+    return f'<div class="wide"><table>{start}<tbody>{body}</tbody></table></div>\n{_said(caption)}'
 
 
 def matrix(corner: str, names: Sequence[str], rows: Sequence[Sequence[Cell]], caption: str) -> str:
@@ -84,16 +83,17 @@ def matrix(corner: str, names: Sequence[str], rows: Sequence[Sequence[Cell]], ca
         for name, row in zip(names, rows, strict=True)
     )
     return (
-        f'<div class="wide"><table class="matrix"><caption>{escaped(caption)}</caption>'
-        f"<thead><tr><th>{escaped(corner)}</th>{top}</tr></thead>\n<tbody>{body}</tbody></table></div>\n"
+        '<div class="wide"><table class="matrix">'
+        f"<thead><tr><th>{escaped(corner)}</th>{top}</tr></thead>\n<tbody>{body}</tbody></table></div>\n{_said(caption)}"
     )
 
 
-def picture(png: bytes, alt: str, size: tuple[int, int]) -> str:
-    """A PNG within the page, shown at `size` (width, height) in CSS pixels."""
-    data = base64.b64encode(png).decode("ascii")
+def picture(content: bytes, alt: str, size: tuple[int, int]) -> str:
+    """A PNG or JPEG within the page, shown at `size` (width, height) in CSS pixels."""
+    data = base64.b64encode(content).decode("ascii")
     width, height = size
-    return f'<img alt="{escaped(alt)}" width="{width}" height="{height}" src="data:image/png;base64,{data}">'
+    kind = "jpeg" if content.startswith(b"\xff\xd8") else "png"
+    return f'<img alt="{escaped(alt)}" width="{width}" height="{height}" src="data:image/{kind};base64,{data}">'
 
 
 def photos(figures: Iterable[tuple[str, Sequence[str]]]) -> str:
@@ -105,8 +105,13 @@ def photos(figures: Iterable[tuple[str, Sequence[str]]]) -> str:
     return f'<div class="photos">{"".join(parts)}</div>\n' if parts else ""
 
 
-def commands(lines: Iterable[tuple[str, str]]) -> str:
+def command_lines(lines: Iterable[tuple[str, str]]) -> str:
     return "".join(f"{paragraph(what, 'faint')}<pre><code>{escaped(line)}</code></pre>\n" for what, line in lines)
+
+
+def details(summary: str, body: str) -> str:
+    """What is unfolded by a click."""
+    return f"<details><summary>{escaped(summary)}</summary>\n{body}</details>\n"
 
 
 def section(title: str, *parts: str) -> str:
@@ -121,6 +126,10 @@ def document(title: str, body: str) -> str:
         f'<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escaped(title)}</title>\n<style>{STYLE}</style></head>\n<body>\n{body}</body>\n</html>\n"
     )
+
+
+def _said(caption: str) -> str:
+    return f"{paragraph(caption, 'faint')}\n" if caption else ""
 
 
 def _cell(tag: str, text: object, is_number: bool) -> str:

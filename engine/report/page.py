@@ -2,16 +2,16 @@
 
 import csv
 import io
-import shlex
 from pathlib import Path
 from typing import Any
 
 from engine.config.help import question
 from engine.files import replace_text, replacing
-from engine.paths import CONF, typed
+from engine.paths import CONF
 from engine.report.answer import answer
+from engine.report.commands import commands, started
 from engine.report.facts import Facts
-from engine.report.markup import Numeric, commands, document, escaped, paragraph, section, table
+from engine.report.markup import command_lines, document, escaped, paragraph, section, table
 from engine.report.results import Images, confusion_csv, curves_section, metrics_section, predictions_sections
 from engine.report.settings import changes
 from engine.run.data_facts import warnings_about
@@ -35,7 +35,7 @@ def write_page(facts: Facts) -> Path:
             _data(facts),
             _configuration(facts),
             _environment(facts),
-            section("Commands", commands(_commands(facts))),
+            section("Commands", command_lines(commands(facts))),
         ]
     )
     for name, png in images.items():
@@ -71,7 +71,7 @@ def _head(facts: Facts) -> str:
     return (
         f"<h1>{escaped(facts.name)}</h1>\n"
         + "".join(paragraph(text) for text in (_question(facts),) if text)
-        + f"<pre><code>{escaped(_started(facts))}</code></pre>\n"
+        + f"<pre><code>{escaped(started(facts))}</code></pre>\n"
         + (paragraph(ended + error, "notice") if ended else "")
         + paragraph(result, "answer")
         + "\n"
@@ -84,18 +84,14 @@ def _question(facts: Facts) -> str:
     return question(file) if file.parent == CONF / "experiment" and file.is_file() else ""
 
 
-def _started(facts: Facts) -> str:
-    return shlex.join(["python", "train.py", *(facts.overrides or [f"experiment={facts.name}"])])
-
-
 def _data(facts: Facts) -> str:
     data: dict[str, Any] = facts.outcome.get("data") or {}
     rows = [("data", data.get("name", "")), ("source", data.get("source", ""))] if data else []
     splits = ("train", "val", "test")
-    counted = [(f"{k} examples" if k in splits else k, Numeric(f"{count:,}")) for k, count in facts.counts.items()]
-    domains = getattr(facts.datamodule, "domains", None) or {}
-    described = [(f"{split} is", text) for split, text in domains.items()]
-    return section("Data", table(["", ""], [*rows, *counted, *described]))
+    counted = [(f"{k} examples" if k in splits else k, f"{count:,}") for k, count in facts.counts.items()]
+    first = facts.first_batch
+    shown = paragraph("The first training batch, as the network sees it:") + first if first else ""
+    return section("Data", table(["", ""], [*rows, *counted]), shown)
 
 
 def _configuration(facts: Facts) -> str:
@@ -131,17 +127,3 @@ def _environment(facts: Facts) -> str:
         if isinstance(known.get(key), int | float):
             rows.append((key.replace("_", " "), figure(known[key])))
     return section("Environment", table(["", ""], rows))
-
-
-def _commands(facts: Facts) -> list[tuple[str, str]]:
-    """Those that work for this run, from the folder in which the page was written."""
-    directory = typed(facts.directory)
-    folder = facts.directory / "checkpoints"
-    lines = [("Repeat", _started(facts))]
-    if (folder / "last.ckpt").is_file():
-        lines.append(("Resume, longer if you add trainer.max_epochs=N", f"python train.py resume={directory}"))
-    if (folder / "best.ckpt").is_file():
-        lines.append(("Evaluate", f"python evaluate.py run={directory}"))
-        if facts.classes:
-            lines.append(("Predict", f"python predict.py run={directory} input=PHOTOS"))
-    return [*lines, ("Write this page again", f"python report.py run={directory}")]

@@ -11,9 +11,14 @@ from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 from torchvision.transforms.v2.functional import to_pil_image
 
+from engine.protocols import Domains
 from engine.results.contact_sheet import TILE
 
 Kind = Literal["class", "labels", "numbers"]
+
+
+Part = tuple[Kind, Tensor, Tensor]
+"""Of a batch: what kind its outputs are of, these and the targets."""
 
 
 class Predictions(NamedTuple):
@@ -56,8 +61,9 @@ class Collector(Callback):
 
     def __init__(self) -> None:
         self.datamodule: Any = None
-        self._parts: dict[str, list[tuple[Kind, Tensor, Tensor]]] = {}
-        self._unfit: set[str] = set()
+        self.others: dict[str, Predictions] = {}
+        """Of other domains (engine/protocols.py), by their names."""
+        self._parts: dict[str, list[Part | None]] = {}
 
     def on_validation_batch_end(
         self,
@@ -82,29 +88,46 @@ class Collector(Callback):
     ) -> None:
         self._keep("test", trainer, pl_module, outputs, batch, dataloader_idx)
 
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.state.fn == TrainerFn.VALIDATING:
+            self._compare_domains("val", pl_module)
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._compare_domains("test", pl_module)
+
+    def _compare_domains(self, split: str, module: LightningModule) -> None:
+        """The outputs for the data of other domains, with no account of them in the module's metrics."""
+        loaders = self.datamodule.other_domains(split) if isinstance(self.datamodule, Domains) else {}
+        for name, loader in loaders.items():
+            parts = [_part(module, module(batch[0].to(module.device)), batch) for batch in loader]
+            if (found := _joined(split, parts)) is not None:
+                self.others[name] = found
+
     def _keep(self, split: str, trainer: Any, module: Any, outputs: Any, batch: Any, loader: int) -> None:
         if loader:
             return
         self.datamodule = trainer.datamodule
-        part = _part(module, outputs, batch)
-        if part is None or trainer.world_size > 1:  # one of several processes has a part of the examples
-            self._unfit.add(split)
-        else:
-            self._parts.setdefault(split, []).append(part)
+        # One of several processes has only a part of the examples.
+        part = _part(module, outputs, batch) if trainer.world_size == 1 else None
+        self._parts.setdefault(split, []).append(part)
 
     def predictions(self) -> Predictions | None:
         """Of the test if there was one, else of the validation."""
-        for split in ("test", "val"):
-            parts = self._parts.get(split)
-            if parts and split not in self._unfit and len({kind for kind, _, _ in parts}) == 1:
-                kind = parts[0][0]
-                return Predictions(
-                    split, kind, torch.cat([outputs for _, outputs, _ in parts]), torch.cat([t for *_, t in parts])
-                )
+        found = (_joined(split, self._parts.get(split, ())) for split in ("test", "val"))
+        return next((predictions for predictions in found if predictions is not None), None)
+
+
+def _joined(split: str, parts: Sequence[Part | None]) -> Predictions | None:
+    """All batches' outputs and targets; None if those of one do not fit."""
+    fit = [part for part in parts if part is not None]
+    if not fit or len(fit) < len(parts) or len({(kind, outputs.shape[1]) for kind, outputs, _ in fit}) > 1:
         return None
+    return Predictions(
+        split, fit[0][0], torch.cat([outputs for _, outputs, _ in fit]), torch.cat([targets for *_, targets in fit])
+    )
 
 
-def _part(module: Any, outputs: Any, batch: Any) -> tuple[Kind, Tensor, Tensor] | None:
+def _part(module: Any, outputs: Any, batch: Any) -> Part | None:
     targets = batch[1] if isinstance(batch, list | tuple) and len(batch) > 1 else None
     if not (isinstance(outputs, Tensor) and isinstance(targets, Tensor)) or outputs.ndim != 2:
         return None

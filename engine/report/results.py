@@ -12,14 +12,14 @@ from engine.report.answer import CONFIDENCE
 from engine.report.curves import charts
 from engine.report.drawings import draw_confusion, draw_curves, draw_labels, draw_numbers, drawable
 from engine.report.facts import Facts
-from engine.report.markup import Cell, Numeric, matrix, paragraph, photos, picture, section, table
+from engine.report.markup import Cell, Numeric, details, matrix, paragraph, photos, picture, section, table
 from engine.report.predictions import Predictions, example_names, pictures
 from engine.results.contact_sheet import WHITE, Tile, draw_tiles
 from engine.statistics import wilson_interval
 from engine.terminal.panels import figures
 from engine.wording import class_metrics, figure
 
-MAX_CHARTS, MAX_MISTAKES, MAX_ROWS, MAX_MATRIX = 9, 16, 150, 20
+MAX_CHARTS, MAX_MISTAKES, MAX_ROWS, MAX_MATRIX, FEW = 9, 16, 30, 20, 15
 SHOWN = 152  # pixels of a photo's side
 RED = (176, 36, 36)
 Images = dict[str, bytes]
@@ -65,7 +65,8 @@ def predictions_sections(facts: Facts, images: Images) -> str:
     if predictions is None or not len(predictions.targets):
         return ""
     if predictions.kind == "class":
-        return _classes(facts, predictions, images) + _mistakes(facts, predictions, images)
+        domains, classes = _domains(facts, predictions), _classes(facts, predictions, images)
+        return domains + classes + _mistakes(facts, predictions, images)
     if predictions.kind == "labels":
         return _labels(facts, predictions, images)
     drawing = draw_numbers(predictions)
@@ -83,14 +84,35 @@ def _examples(predictions: Predictions) -> str:
     return f"{len(predictions.targets):,} {split} examples"
 
 
+def _domains(facts: Facts, predictions: Predictions) -> str:
+    """How well the network does in each domain; nothing where there is one."""
+    if not (others := facts.collector.others):
+        return ""
+    rows = []
+    for name, found in {str(facts.datamodule.domain): predictions, **others}.items():
+        right, total = int((found.predicted == found.targets).sum()), len(found.targets)
+        rows.append([name, *map(Numeric, (f"{total:,}", f"{right:,}", *_share(right, total)))])
+    head = ["domain", "examples", "right", "accuracy", "95 % interval"]
+    split = {"val": "Validation"}.get(predictions.split, predictions.split.capitalize())
+    return section("Domains", table(head, rows, f"{split} examples, {facts.shown_epoch}."))
+
+
+def _share(hits: int, total: int) -> tuple[str, str]:
+    """A share in percent, and its interval; empty where there are no examples."""
+    if not total:
+        return "", ""
+    low, high = wilson_interval(hits, total, CONFIDENCE)
+    return f"{hits / total:.1%}", f"{low:.1%} to {high:.1%}"
+
+
 def _classes(facts: Facts, predictions: Predictions, images: Images) -> str:
     classes, counts = facts.classes, predictions.confusion().numpy()
     drawing = draw_confusion(counts, classes)
     images["confusion_matrix.png"] = drawing.png
     right, total = int(counts.trace()), int(counts.sum())
-    low, high = wilson_interval(right, total, CONFIDENCE)
+    share, interval = _share(right, total)
     what = (
-        f"{right:,} of {total:,} right ({right / total:.1%}, 95 % interval {low:.1%} to {high:.1%}): "
+        f"{right:,} of {total:,} right ({share}, 95 % interval {interval}): "
         f"{_examples(predictions)}, {facts.shown_epoch}. Rows are true classes, columns predicted ones; percentages "
         "are of the row."
     )
@@ -99,12 +121,19 @@ def _classes(facts: Facts, predictions: Predictions, images: Images) -> str:
     else:
         shown = picture(drawing.png, "Confusion matrix", drawing.size) + paragraph(what, "faint")
         shown += table(["true class", "predicted as", "examples"], _confused(counts, classes), "The most frequent.")
+    return section("Classes", *_class_tables(counts, classes)) + section("Confusion matrix", shown)
+
+
+def _class_tables(counts: np.ndarray, classes: Sequence[str]) -> list[str]:
+    """A row per class; of many classes first those of lowest recall."""
     head = ["class", "examples", "right", "recall", "95 % interval", "precision"]
     rows = _class_rows(counts, classes)
-    said = ""
-    if len(rows) > MAX_ROWS:
-        rows, said = rows[:MAX_ROWS], f"The {MAX_ROWS} classes of lowest recall of {len(rows):,}."
-    return section("Classes", table(head, rows, said)) + section("Confusion matrix", shown)
+    if len(rows) <= MAX_ROWS:
+        return [table(head, rows)]
+    total, right = counts.sum(1), counts.diagonal()
+    order = np.argsort(np.where(total > 0, right / np.maximum(total, 1), 2), kind="stable")
+    lowest = table(head, [rows[place] for place in order[:FEW]], f"The {FEW} classes of lowest recall.")
+    return [lowest, details(f"All {len(rows):,} classes", table(head, rows))]
 
 
 def _cells(counts: np.ndarray) -> list[list[Cell]]:
@@ -123,20 +152,12 @@ def _confused(counts: np.ndarray, classes: Sequence[str]) -> list[list[str]]:
 
 
 def _class_rows(counts: np.ndarray, classes: Sequence[str]) -> list[list[str]]:
-    """In the order of the classes; of more than MAX_ROWS by recall."""
     rows = []
     for number, name in enumerate(classes):
-        total, right, predicted = (
-            int(n) for n in (counts[number].sum(), counts[number, number], counts[:, number].sum())
-        )
-        bounds = wilson_interval(right, total, CONFIDENCE) if total else None
-        cells = [f"{total:,}", f"{right:,}", f"{right / total:.1%}" if total else "", ""]
-        cells[3] = f"{bounds[0]:.0%} to {bounds[1]:.0%}" if bounds else ""
+        total, right, predicted = int(counts[number].sum()), int(counts[number, number]), int(counts[:, number].sum())
         precision = f"{right / predicted:.1%}" if predicted else "never predicted"
-        rows.append((right / total if total else 1.0, [name, *map(Numeric, [*cells, precision])]))
-    if len(rows) > MAX_ROWS:
-        rows.sort(key=lambda row: row[0])
-    return [row for _, row in rows]
+        rows.append([name, *map(Numeric, (f"{total:,}", f"{right:,}", *_share(right, total), precision))])
+    return rows
 
 
 def _mistakes(facts: Facts, predictions: Predictions, images: Images) -> str:
@@ -148,17 +169,22 @@ def _mistakes(facts: Facts, predictions: Predictions, images: Images) -> str:
     rows = []
     for position in positions:
         predicted, target = int(predictions.predicted[position]), int(predictions.targets[position])
-        rows.append((classes[predicted], f"{predictions.outputs[position, predicted]:.1%}", classes[target]))
+        rows.append((predicted, f"{predictions.outputs[position, predicted]:.1%}", target))
     title = "Most confident mistakes"
     if not seen:
-        lines = [[name, *row] for name, row in zip(names, rows, strict=True)]
+        lines = [[name, classes[p], said, classes[t]] for name, (p, said, t) in zip(names, rows, strict=True)]
         return section(title, table(["example", "predicted", "probability", "true class"], lines))
     tiles = [
-        Tile(image, (f"{drawable(row[0])} {row[1]}", f"is {drawable(row[2])}", drawable(name[-60:])), RED, WHITE)
-        for image, row, name in zip(seen, rows, names, strict=True)
+        Tile(
+            image,
+            (f"{drawable(classes[p], p)} {said}", f"is {drawable(classes[t], t)}", drawable(name[-60:])),
+            RED,
+            WHITE,
+        )
+        for image, name, (p, said, t) in zip(seen, names, rows, strict=True)
     ]
     images["mistakes.png"] = _png(draw_tiles(tiles, columns=4, size=14))
-    captions = [(f"{row[0]} {row[1]}", f"is {row[2]}", name) for row, name in zip(rows, names, strict=True)]
+    captions = [(f"{classes[p]} {said}", f"is {classes[t]}", n) for n, (p, said, t) in zip(names, rows, strict=True)]
     small = [_png(image.quantize(256, Image.Quantize.FASTOCTREE)) for image in seen]
     shown = [
         (picture(data, f"{name}, taken for {caption[0]}", (SHOWN, SHOWN)), caption)
@@ -176,12 +202,11 @@ def _labels(facts: Facts, predictions: Predictions, images: Images) -> str:
     for number, name in enumerate(labels):
         said, true = outputs[:, number] > 0.5, targets[:, number]
         hits, claims, cases = (int(x.sum()) for x in (said & true, said, true))
-        bounds = wilson_interval(hits, cases, CONFIDENCE) if cases else None
-        recall = f"{hits / cases:.1%} ({bounds[0]:.0%} to {bounds[1]:.0%})" if bounds else ""
         precision = f"{hits / claims:.1%}" if claims else "never predicted"
         right = f"{int((said == true).sum()) / len(true):.1%}"
-        rows.append([name, *map(Numeric, (f"{cases:,}", recall, precision, right, f"{float(precisions[number]):.1%}"))])
-    head = ["label", "applies to", "recall (95 % interval)", "precision", "right", "average precision"]
+        average = f"{float(precisions[number]):.1%}" if cases else ""
+        rows.append([name, *map(Numeric, (f"{cases:,}", *_share(hits, cases), precision, right, average))])
+    head = ["label", "applies to", "recall", "95 % interval", "precision", "right", "average precision"]
     what = f"{_examples(predictions)}, {facts.shown_epoch}, at a threshold of 0.5."
     return section("Labels", table(head, rows, what), picture(drawing.png, "Probabilities per label", drawing.size))
 

@@ -1,6 +1,17 @@
 from html.parser import HTMLParser
 
-from engine.report.markup import Cell, Numeric, commands, document, matrix, paragraph, photos, picture, section, table
+from engine.report.markup import (
+    Cell,
+    Numeric,
+    command_lines,
+    document,
+    matrix,
+    paragraph,
+    photos,
+    picture,
+    section,
+    table,
+)
 
 HOSTILE = '<b>x</b> & "q" \x1b[31m [red] 蜜蜂'
 VOID = {"meta", "img", "br"}
@@ -39,7 +50,7 @@ def test_every_text_is_shown_and_none_acts() -> None:
             table([HOSTILE, "n"], [[HOSTILE, Numeric(HOSTILE)]], HOSTILE),
             matrix(HOSTILE, [HOSTILE], [[Cell(HOSTILE, HOSTILE, 0.9)]], HOSTILE),
             photos([(picture(b"png", HOSTILE, (1, 1)), [HOSTILE, HOSTILE])]),
-            commands([(HOSTILE, HOSTILE)]),
+            command_lines([(HOSTILE, HOSTILE)]),
         )
     )
     page = Checked(document(HOSTILE, section(HOSTILE, body)))
