@@ -146,6 +146,8 @@ def silence_idle_messages() -> None:
     # The panel at the start has this information.
     logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
     logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)
+    # Where it keeps its list of fonts, and that it makes one.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     # Lightning 2.6 uses an API that is deprecated in torch 2.14 but works.
     warnings.filterwarnings("ignore", r".isinstance\(treespec, LeafSpec\)", FutureWarning)
     # The warning counts batches, but a chunk has many steps, and logging is by step.

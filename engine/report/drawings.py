@@ -32,10 +32,12 @@ def draw_curves(charts: Sequence[Chart], epoch_ends: Sequence[int] | None, best_
     figure, panels = _panels(len(charts), columns=min(3, len(charts)), panel=(3.6, 2.7))
     for chart, axes in zip(charts, panels, strict=True):
         for label, curve in chart.curves.items():
+            every = -(-len(curve) // MAX_POINTS)
+            steps = list(curve)[::every]
+            values = [curve[step] if math.isfinite(curve[step]) else math.nan for step in steps]
             marker = "o" if len(curve) < 3 else None
-            axes.plot(
-                place(list(curve)), list(curve.values()), label=label, color=COLORS.get(label), marker=marker, lw=1.4
-            )
+            color = COLORS.get(label)
+            axes.plot(place(steps), values, label=drawable(label), color=color, marker=marker, lw=1.4)
         if best_step is not None:
             axes.axvline(place(best_step), color="#888", ls="--", lw=1)
         if _spans_decades(list(chart.curves.values())):
@@ -44,7 +46,8 @@ def draw_curves(charts: Sequence[Chart], epoch_ends: Sequence[int] | None, best_
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.set_xlabel("optimizer step" if epoch_ends is None else "epoch", fontsize=9)
         if set(chart.curves) & set(COLORS):
-            axes.legend(fontsize=8, frameon=False)
+            for text in axes.legend(fontsize=8, frameon=False).get_texts():
+                text.set_parse_math(False)
     return _drawn(figure)
 
 

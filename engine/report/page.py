@@ -19,6 +19,7 @@ from engine.wording import cell, figure
 
 NAME = "report.html"
 MAX_CHANGES = 200
+COVERED = "An interval covers the chance in which examples were drawn, not that of other seeds."
 
 
 def write_page(facts: Facts) -> Path:
@@ -74,6 +75,7 @@ def _head(facts: Facts) -> str:
         + f"<pre><code>{escaped(started(facts))}</code></pre>\n"
         + (paragraph(ended + error, "notice") if ended else "")
         + paragraph(result, "answer")
+        + (paragraph(COVERED, "faint") if "% interval" in result else "")
         + "\n"
     )
 

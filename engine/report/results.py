@@ -10,7 +10,7 @@ from torchmetrics.functional.classification import multilabel_average_precision
 
 from engine.report.answer import CONFIDENCE
 from engine.report.curves import charts
-from engine.report.drawings import draw_confusion, draw_curves, draw_labels, draw_numbers, drawable
+from engine.report.drawings import MAX_PANELS, draw_confusion, draw_curves, draw_labels, draw_numbers, drawable
 from engine.report.facts import Facts
 from engine.report.markup import Cell, Numeric, details, matrix, paragraph, photos, picture, section, table
 from engine.report.predictions import Predictions, example_names, pictures
@@ -20,6 +20,9 @@ from engine.terminal.panels import figures
 from engine.wording import class_metrics, figure
 
 MAX_CHARTS, MAX_MISTAKES, MAX_ROWS, MAX_MATRIX, FEW = 9, 16, 30, 20, 15
+MAX_CLASSES = 2000
+"""With more there is no confusion matrix."""
+
 SHOWN = 152  # pixels of a photo's side
 RED = (176, 36, 36)
 Images = dict[str, bytes]
@@ -64,6 +67,8 @@ def predictions_sections(facts: Facts, images: Images) -> str:
     predictions = facts.predictions
     if predictions is None or not len(predictions.targets):
         return ""
+    if predictions.kind == "class" and predictions.outputs.shape[1] > MAX_CLASSES:
+        return _mistakes(facts, predictions, images)
     if predictions.kind == "class":
         domains, classes = _domains(facts, predictions), _classes(facts, predictions, images)
         return domains + classes + _mistakes(facts, predictions, images)
@@ -208,6 +213,8 @@ def _labels(facts: Facts, predictions: Predictions, images: Images) -> str:
         rows.append([name, *map(Numeric, (f"{cases:,}", *_share(hits, cases), precision, right, average))])
     head = ["label", "applies to", "recall", "95 % interval", "precision", "right", "average precision"]
     what = f"{_examples(predictions)}, {facts.shown_epoch}, at a threshold of 0.5."
+    if len(labels) > MAX_PANELS:
+        what += f" Drawn are the first {MAX_PANELS} labels of {len(labels):,}."
     return section("Labels", table(head, rows, what), picture(drawing.png, "Probabilities per label", drawing.size))
 
 
@@ -219,8 +226,9 @@ def _png(image: Image.Image) -> bytes:
 
 def confusion_csv(facts: Facts) -> list[list[object]] | None:
     """The counts with the classes' names, true classes as rows; None for other results."""
-    if facts.predictions is None or facts.predictions.kind != "class":
+    predictions = facts.predictions
+    if predictions is None or predictions.kind != "class" or predictions.outputs.shape[1] > MAX_CLASSES:
         return None
-    counts: torch.Tensor = facts.predictions.confusion()
+    counts: torch.Tensor = predictions.confusion()
     rows = [[name, *row] for name, row in zip(facts.classes, counts.tolist(), strict=True)]
     return [["true \\ predicted", *facts.classes], *rows]

@@ -3,13 +3,16 @@
 import sys
 from pathlib import Path
 
-from hydra.utils import instantiate
+import yaml
 from omegaconf import OmegaConf
 
+from engine.checkpoints.checkpoint_io import load_checkpoint
 from engine.config.sweep_job import in_sweep
-from engine.errors import UserError, printable
+from engine.errors import printable
 from engine.paths import typed
 from engine.report.predictions import Collector
+from engine.run.allowlist import Loader
+from engine.run.failure import sentence
 from engine.run.outcome import outcome
 from engine.run.record import Record
 from engine.run.trained import load_config
@@ -34,11 +37,12 @@ def _try_to_report(record: Record) -> None:
 
         collector = next(callback for callback in record.trainer.callbacks if isinstance(callback, Collector))
         _validate_again(record, collector)
-        config = OmegaConf.to_container(OmegaConf.load(record.directory / "config.yaml"))
-        assert isinstance(config, dict)
-        print(printable(f"report    {typed(write_page(Facts(record.directory, config, collector)))}"))
+        config = yaml.load((record.directory / "config.yaml").read_text(encoding="utf-8"), Loader)
+        several = record.trainer.world_size > 1
+        missing = "What the network predicts is not shown: report.py, in one process, adds it." if several else None
+        print(printable(f"report    {typed(write_page(Facts(record.directory, config, collector, missing)))}"))
     except Exception as error:  # the run itself has ended well
-        reason = printable(error).partition("\n")[0]
+        reason = printable(str(error).partition("\n")[0])
         print(f"{NAME} could not be written ({type(error).__name__}: {reason}).", file=sys.stderr)
 
 
@@ -49,33 +53,42 @@ def _validate_again(record: Record, collector: Collector) -> None:
         return
     if not isinstance(trainer.lightning_module, AccountedModule):  # its steps may log, or count on a training
         return
-    quiet = instantiate(
-        record.cfg.trainer,
-        logger=False,
-        enable_checkpointing=False,
-        profiler=None,
-        callbacks=[collector],
-        enable_progress_bar=False,
-    )
-    quiet.validate(trainer.lightning_module, trainer.datamodule, verbose=False)
+    from engine.results.evaluation import trainer_for_evaluation  # only here, as a sweep's jobs need none of it
+
+    again = trainer_for_evaluation(record.cfg.trainer, [collector])
+    again.validate(trainer.lightning_module, trainer.datamodule, verbose=False)
 
 
 def report(directory: Path) -> Path:
-    """Writes the page of the run in `directory`.
+    """Writes the page of the run in `directory`, with what its network predicts if its data is there.
 
-    UserError where there is no run, or its config is refused (engine/run/allowlist.py).
+    UserError where there is no run, or its config or checkpoint is refused.
     """
     from engine.report.facts import Facts
     from engine.report.page import write_page
-    from engine.results.evaluation import evaluate
 
     config = OmegaConf.to_container(load_config(directory), resolve=False)
     assert isinstance(config, dict)
-    collector, known, missing = Collector(), outcome(directory), None
-    split = "test" if any(name.startswith("test/") for name in known) else "val"
+    collector, known = Collector(), outcome(directory)
     checkpoint = "last" if known.get("best/epoch") is None else "best"
+    file = directory / "checkpoints" / f"{checkpoint}.ckpt"
+    missing = "The run left no checkpoint." if not file.is_file() else None
+    if not missing:
+        load_checkpoint(file)
+        missing = _evaluated(
+            directory, checkpoint, "test" if any(name.startswith("test/") for name in known) else "val", collector
+        )
+    return write_page(Facts(directory, config, collector, missing))
+
+
+def _evaluated(directory: Path, checkpoint: str, split: str, collector: Collector) -> str | None:
+    """Lets the collector see an evaluation; a sentence if that fails, for the page has more to show."""
+    from engine.results.evaluation import evaluate
+
     try:
         evaluate(directory, split=split, checkpoint=checkpoint, overrides=(), callbacks=(collector,))
-    except UserError as error:
-        missing = f"What the network predicts is not shown: {error}"
-    return write_page(Facts(directory, config, collector, missing))
+    except Exception as error:
+        missing = f"What the network predicts is not shown: {sentence(error) or f'{type(error).__name__}: {error}'}"
+        print(printable(missing), file=sys.stderr)
+        return missing
+    return None

@@ -61,15 +61,7 @@ def evaluate(
     data = {key: getattr(datamodule, key, trained.data[key]) for key in ("name", "source")}
     data["counts"] = counts_of(datamodule)
     data |= {key: config.datamodule[key] for key in ("data_dir",) if key in config.datamodule}
-    in_terminal = sys.stdout.isatty()
-    trainer = instantiate(
-        config.trainer,
-        logger=False,
-        enable_checkpointing=False,
-        profiler=None,
-        callbacks=[*callbacks, *([RichProgressBar(leave=False)] if in_terminal else [])],
-        enable_progress_bar=in_terminal,
-    )
+    trainer = trainer_for_evaluation(config.trainer, callbacks)
     _check_split(split, module, datamodule, data["name"])
     (trainer.validate if split == "val" else trainer.test)(module, datamodule, verbose=False)
     metrics = {name: _written(value) for name, value in trainer.callback_metrics.items() if name != "step"}
@@ -78,6 +70,19 @@ def evaluate(
             f"split={split}: {data['name']} has no such data, or {type(module).__name__} logs nothing of it."
         )
     return Evaluation(trained, split, list(overrides), metrics, data) if trainer.is_global_zero else None
+
+
+def trainer_for_evaluation(node: DictConfig, callbacks: Sequence[Callback] = ()) -> Any:
+    """A Trainer with a run's settings that writes nothing; in a terminal it shows its progress, which then vanishes."""
+    in_terminal = sys.stdout.isatty()
+    return instantiate(
+        node,
+        logger=False,
+        enable_checkpointing=False,
+        profiler=None,
+        callbacks=[*callbacks, *([RichProgressBar(leave=False)] if in_terminal else [])],
+        enable_progress_bar=in_terminal,
+    )
 
 
 def _check_split(split: str, module: Any, datamodule: Any, name: str) -> None:
