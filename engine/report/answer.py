@@ -66,13 +66,13 @@ def answer(
     at_best = value(full, {full: metrics.get(f"best/{full}"), **best}) if epoch is not None else None
     parts = []
     if tested:
-        which = f"last epoch, {epochs}" if epoch is None else f"epoch {epoch + 1}, the best by {monitor}"
+        which = f"last epoch ({epochs})" if epoch is None else f"epoch {epoch + 1}, the best by {monitor}"
         parts.append(f"test/{name} {tested} – {which}")
     if at_best:
-        also = ", which is also the last" if epoch + 1 == epochs else ""
-        parts.append(f"{full} {at_best} – best epoch, {epoch + 1}{also}: {_selected(monitor)}")
+        also = ", also the last" if epoch + 1 == epochs else ""
+        parts.append(f"{full} {at_best} – best epoch ({epoch + 1}{also}), {_selected(monitor)}")
     if last and not (at_best and epoch + 1 == epochs):
-        parts.append(f"{full} {last} – last epoch, {epochs}")
+        parts.append(f"{full} {last} – last epoch ({epochs})")
     if not parts:
         return f"{full} was never a number."
     known = any(found and found.interval for found in (tested, last, at_best))
@@ -81,7 +81,7 @@ def answer(
 
 def _selected(monitor: str | None) -> str:
     examples = "training" if str(monitor).startswith("train") else "validation"
-    return f"selected on these {examples} examples, by {monitor}"
+    return f"selected on these {examples} examples by {monitor}"
 
 
 def headline(metrics: Mapping[str, Any], monitor: str | None) -> str | None:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from engine.checkpoints.continuation import curve_files
 from engine.files import read_plain
-from engine.wording import class_metrics
+from engine.wording import INTERVAL, class_metrics
 
 MAX_BYTES = 1 << 28
 SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
@@ -103,13 +103,25 @@ def charts(curves: Mapping[str, Curve], classes: Sequence[str]) -> list[Chart]:
     }
     for name, curve in curves.items():
         split, metric = split_of(name)
-        if name in per_class or metric in NO_RESULTS or metric.startswith("lr_") or name.startswith("best/"):
+        if (
+            _is_spread(name, curves)
+            or name in per_class
+            or metric in NO_RESULTS
+            or metric.startswith("lr_")
+            or name.startswith("best/")
+        ):
             continue
         if any(map(math.isfinite, curve.values())):
             found.setdefault(metric, Chart(metric)).curves[split or metric] = curve
     for chart in found.values():
         chart.curves = {split: chart.curves[split] for split in sorted(chart.curves, key=_order)}
     return sorted(found.values(), key=lambda chart: (chart.title != "loss", len(chart.curves) == 1))
+
+
+def _is_spread(name: str, curves: Mapping[str, Curve]) -> bool:
+    """Whether it is as `val/acc_low` beside `val/acc`."""
+    start, _, end = name.rpartition("_")
+    return end in INTERVAL and start in curves
 
 
 def _order(split: str) -> int:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from engine.errors import printable
 
 STYLE = """
-:root { color-scheme: light dark; --ink: #1f2328; --faint: #626a73; --line: #d5d9de; --paper: #fff; --card: #f5f6f8;
+:root { --ink: #1f2328; --faint: #626a73; --line: #d5d9de; --paper: #fff; --card: #f5f6f8;
   --accent: #1f5fae; --warn-ink: #7a1010; --warn: #fdecea }
 @media (prefers-color-scheme: dark) { :root { --ink: #e4e7eb; --faint: #9aa4af; --line: #3a424c; --paper: #14181d;
   --card: #1e242b; --accent: #7fb2f0; --warn-ink: #ffc9c4; --warn: #4a1a18 } }
@@ -25,7 +25,7 @@ p { margin: 0.4rem 0 } .faint { color: var(--faint) } a { color: var(--accent) }
 table { border-collapse: collapse; margin: 0.6rem 0; font-variant-numeric: tabular-nums }
 th, td { padding: 0.25rem 0.7rem; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top;
   overflow-wrap: anywhere }
-th { font-weight: 600; min-width: 3.5rem } td.number, th.number { text-align: right; white-space: nowrap }
+th { font-weight: 600; min-width: 3.5rem; overflow-wrap: normal } td.number, th.number { text-align: right; white-space: nowrap }
 table.matrix td { text-align: center; border: 1px solid var(--line); min-width: 3.4rem; padding: 0.3rem;
   white-space: nowrap }
 table.matrix thead th { text-align: center }
@@ -124,6 +124,7 @@ def document(title: str, body: str) -> str:
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8">'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<meta name="color-scheme" content="light dark">'
         f"<title>{escaped(title)}</title>\n<style>{STYLE}</style></head>\n<body>\n{body}</body>\n</html>\n"
     )
 
@@ -137,11 +138,9 @@ def _cell(tag: str, text: object, is_number: bool) -> str:
 
 
 def _shaded(cell: Cell) -> str:
-    share = round(100 * cell.shade)
     below = f"<small>{escaped(cell.below)}</small>" if cell.below else ""
-    style = f"background: color-mix(in srgb, var(--accent) {share}%, var(--paper))"
-    ink = "; color: var(--paper)" if share > 55 else ""
-    return f'<td style="{style}{ink}">{escaped(cell.text)}{below}</td>'
+    ink = "; color: #fff" if cell.shade > 0.5 else ""
+    return f'<td style="background: rgba(31, 95, 174, {cell.shade:.2f}){ink}">{escaped(cell.text)}{below}</td>'
 
 
 def _class(name: str) -> str:

@@ -114,19 +114,27 @@ def _classes(facts: Facts, predictions: Predictions, images: Images) -> str:
     classes, counts = facts.classes, predictions.confusion().numpy()
     drawing = draw_confusion(counts, classes)
     images["confusion_matrix.png"] = drawing.png
-    right, total = int(counts.trace()), int(counts.sum())
-    share, interval = _share(right, total)
-    what = (
-        f"{right:,} of {total:,} right ({share}, 95 % interval {interval}): "
-        f"{_examples(predictions)}, {facts.shown_epoch}. Rows are true classes, columns predicted ones; percentages "
-        "are of the row."
-    )
+    what = _summary(facts, predictions)
     if len(classes) <= MAX_MATRIX:
         shown = matrix("true \\ predicted", classes, _cells(counts), what)
     else:
         shown = picture(drawing.png, "Confusion matrix", drawing.size) + paragraph(what, "faint")
         shown += table(["true class", "predicted as", "examples"], _confused(counts, classes), "The most frequent.")
     return section("Classes", *_class_tables(counts, classes)) + section("Confusion matrix", shown)
+
+
+def _summary(facts: Facts, predictions: Predictions) -> str:
+    right, total = int((predictions.predicted == predictions.targets).sum()), len(predictions.targets)
+    share, interval = _share(right, total)
+    name = f"{predictions.split}/acc"
+    logged = (facts.outcome if predictions.split == "test" else facts.best or facts.outcome).get(name)
+    counted = ""
+    if isinstance(logged, float) and abs(logged - right / total) > 1e-6:
+        counted = f" {name}, {logged:.1%}, is counted otherwise, such as the mean over several networks."
+    return (
+        f"{right:,} of {total:,} right ({share}, 95 % interval {interval}): {_examples(predictions)}, "
+        f"{facts.shown_epoch}. Rows are true classes, columns predicted ones; percentages are of the row.{counted}"
+    )
 
 
 def _class_tables(counts: np.ndarray, classes: Sequence[str]) -> list[str]:
@@ -188,9 +196,9 @@ def _mistakes(facts: Facts, predictions: Predictions, images: Images) -> str:
         )
         for image, name, (p, said, t) in zip(seen, names, rows, strict=True)
     ]
-    images["mistakes.png"] = _png(draw_tiles(tiles, columns=4, size=14))
+    images["mistakes.png"] = _encoded(draw_tiles(tiles, columns=4, size=14), "PNG", compress_level=2)
     captions = [(f"{classes[p]} {said}", f"is {classes[t]}", n) for n, (p, said, t) in zip(names, rows, strict=True)]
-    small = [_png(image.quantize(256, Image.Quantize.FASTOCTREE)) for image in seen]
+    small = [_encoded(image, "JPEG", quality=88) for image in seen]
     shown = [
         (picture(data, f"{name}, taken for {caption[0]}", (SHOWN, SHOWN)), caption)
         for data, caption, name in zip(small, captions, names, strict=True)
@@ -218,9 +226,9 @@ def _labels(facts: Facts, predictions: Predictions, images: Images) -> str:
     return section("Labels", table(head, rows, what), picture(drawing.png, "Probabilities per label", drawing.size))
 
 
-def _png(image: Image.Image) -> bytes:
+def _encoded(image: Image.Image, kind: str, **settings: int) -> bytes:
     file = io.BytesIO()
-    image.save(file, "PNG", compress_level=2)
+    image.convert("RGB").save(file, kind, **settings)
     return file.getvalue()
 
 

@@ -28,7 +28,7 @@ def test_the_page_of_a_run(digits: Path) -> None:
     assert "http" not in text
     assert len(text) < 2_000_000
     assert f"test/acc {metrics['test/acc']:.1%} of 360 (95 % interval " in text
-    assert "selected on these validation examples, by val/loss" in text
+    assert "selected on these validation examples by val/loss" in text
     for name in ("loss", "acc"):
         for split in ("train", "val", "test"):
             assert f">{metrics[f'{split}/{name}']:.4g}</td>" in text

@@ -108,7 +108,7 @@ def test_a_run_without_validation(tmp_path: Path, train_here: Train) -> None:
     directory = train_here(tmp_path, "experiment=foreign", "+lightning_module.lr=0.1", "monitor=null", config=config)
     found = Checked((directory / "report.html").read_text())
     assert found.wrong == []
-    assert f"train_loss {metrics_of(directory)['train_loss']:.4g} – last epoch, 2. " in "".join(found.texts)
+    assert f"train_loss {metrics_of(directory)['train_loss']:.4g} – last epoch (2). " in "".join(found.texts)
     assert not {"Curves", "Classes", "Confusion matrix", "Most confident mistakes"} & set(found.texts)
 
 
