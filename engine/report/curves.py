@@ -103,13 +103,9 @@ def charts(curves: Mapping[str, Curve], classes: Sequence[str]) -> list[Chart]:
     }
     for name, curve in curves.items():
         split, metric = split_of(name)
-        if (
-            _is_spread(name, curves)
-            or name in per_class
-            or metric in NO_RESULTS
-            or metric.startswith("lr_")
-            or name.startswith("best/")
-        ):
+        if name in per_class or name.startswith("best/") or _is_spread(name, curves):
+            continue
+        if metric in NO_RESULTS or metric.startswith("lr_"):
             continue
         if any(map(math.isfinite, curve.values())):
             found.setdefault(metric, Chart(metric)).curves[split or metric] = curve

@@ -25,7 +25,8 @@ p { margin: 0.4rem 0 } .faint { color: var(--faint) } a { color: var(--accent) }
 table { border-collapse: collapse; margin: 0.6rem 0; font-variant-numeric: tabular-nums }
 th, td { padding: 0.25rem 0.7rem; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top;
   overflow-wrap: anywhere }
-th { font-weight: 600; min-width: 3.5rem; overflow-wrap: normal } td.number, th.number { text-align: right; white-space: nowrap }
+th { font-weight: 600; min-width: 3.5rem; overflow-wrap: normal }
+td.number, th.number { text-align: right; white-space: nowrap }
 table.matrix td { text-align: center; border: 1px solid var(--line); min-width: 3.4rem; padding: 0.3rem;
   white-space: nowrap }
 table.matrix thead th { text-align: center }
