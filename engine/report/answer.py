@@ -10,26 +10,26 @@ CONFIDENCE = 0.95
 
 
 class Value(NamedTuple):
-    """A metric's value over `count` examples, if these are known and the value is the share of those that are right."""
+    """A metric's value over so many examples, if these are known and it may be the share of those that are right."""
 
     value: float
-    count: int | None
+    examples: int | None
     bounds: tuple[float, float] | None = None
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        if self.bounds or self.count is None:
+        if self.bounds or self.examples is None:
             return self.bounds
-        right = self.value * self.count
+        right = self.value * self.examples
         if not 0 <= self.value <= 1 or abs(right - round(right)) > 0.01:  # no share of these examples
             return None
-        return wilson_interval(round(right), self.count, CONFIDENCE)
+        return wilson_interval(round(right), self.examples, CONFIDENCE)
 
     def __str__(self) -> str:
         if self.interval is None:
             return figure(self.value)
         low, high = self.interval
-        of = f" of {self.count:,}" if self.count is not None else ""
+        of = f" of {self.examples:,}" if self.examples is not None else ""
         return f"{self.value:.1%}{of} (95 % interval {low:.1%} to {high:.1%})"
 
 
@@ -62,7 +62,8 @@ def answer(
 
     full = name if f"val/{name}" not in metrics else f"val/{name}"
     tested, last = value(f"test/{name}", metrics), value(full, metrics)
-    epoch, epochs = metrics.get("best/epoch"), metrics.get("epochs")
+    epoch: Any = metrics.get("best/epoch")
+    epochs = metrics.get("epochs")
     at_best = value(full, {full: metrics.get(f"best/{full}"), **best}) if epoch is not None else None
     parts = []
     if tested:

@@ -10,7 +10,7 @@ from engine.checkpoints.checkpoint_io import load_checkpoint
 from engine.config.sweep_job import in_sweep
 from engine.errors import printable
 from engine.paths import typed
-from engine.report.predictions import Collector
+from engine.report.predictions import Collector as Collector
 from engine.run.allowlist import Loader
 from engine.run.failure import sentence
 from engine.run.outcome import outcome
