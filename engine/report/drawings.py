@@ -2,18 +2,20 @@
 
 import io
 import math
-from collections.abc import Collection, Sequence
-from functools import cache
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from engine.errors import printable
 from engine.report.curves import Chart, Curve
 from engine.report.predictions import Predictions
+from engine.results.lettering import lettered
 
 DPI = 110
 COLORS = {"train": "#8a5a00", "val": "#1f5fae", "test": "#1a7f37"}
-MAX_NAMED, MAX_PANELS, MAX_POINTS = 40, 24, 5000
+MAX_NAMED, MAX_PANELS, MAX_POINTS, MAX_LETTERS = 40, 24, 5000, 28
 
 
 class Drawing(NamedTuple):
@@ -37,17 +39,17 @@ def draw_curves(charts: Sequence[Chart], epoch_ends: Sequence[int] | None, best_
             values = [curve[step] if math.isfinite(curve[step]) else math.nan for step in steps]
             marker = "o" if len(curve) < 3 else None
             color = COLORS.get(label)
-            axes.plot(place(steps), values, label=drawable(label), color=color, marker=marker, lw=1.4)
+            axes.plot(place(steps), values, label=label, color=color, marker=marker, lw=1.4)
         if best_step is not None:
             axes.axvline(place(best_step), color="#888", ls="--", lw=1)
         if _spans_decades(list(chart.curves.values())):
             axes.set_yscale("log")
-        axes.set_title(drawable(chart.title), fontsize=10, parse_math=False)
+        _write(axes.title, chart.title, 10)
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.set_xlabel("optimizer step" if epoch_ends is None else "epoch", fontsize=9)
         if set(chart.curves) & set(COLORS):
-            for text in axes.legend(fontsize=8, frameon=False).get_texts():
-                text.set_parse_math(False)
+            for text, label in zip(axes.legend(frameon=False).get_texts(), chart.curves, strict=True):
+                _write(text, label, 8)
     return _drawn(figure)
 
 
@@ -57,15 +59,18 @@ def draw_confusion(counts: Any, classes: Sequence[str]) -> Drawing:
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     named = size <= MAX_NAMED
     side = max(3.4, min(0.62 * size, 16)) if named else 8.0
-    labels = [drawable(name, number) for number, name in enumerate(classes)] if named else []
-    room = 0.65 + 0.075 * max(map(len, labels), default=0)
+    labels = [_written(name)[0] for name in classes] if named else []
+    room = 0.65 + 0.085 * max(map(len, labels), default=0)
     below = room if size > 5 else 0.65
     figure, (axes,) = _panels(1, 1, (side + room + 0.15, side + below + 0.3), room, below)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
     axes.set(xlabel="predicted class", ylabel="true class")
     if named:
-        axes.set_xticks(range(size), labels, rotation=90 if size > 5 else 0, fontsize=8, parse_math=False)
-        axes.set_yticks(range(size), labels, fontsize=8, parse_math=False)
+        axes.set_xticks(range(size), labels, rotation=90 if size > 5 else 0)
+        axes.set_yticks(range(size), labels)
+        for ticks in (axes.get_xticklabels(), axes.get_yticklabels()):
+            for artist, name in zip(ticks, classes, strict=True):
+                _write(artist, name, 8)
         for row, column in np.ndindex(size, size):
             if counts[row, column]:
                 text = f"{counts[row, column]}\n{shares[row, column]:.0%}"
@@ -100,28 +105,29 @@ def draw_labels(predictions: Predictions, labels: Sequence[str]) -> Drawing:
         axes.hist(output[true], bins, color=COLORS["val"], alpha=0.55, label="applies")
         axes.axvline(0.5, color="#888", ls="--", lw=1)
         axes.set_yscale("symlog", linthresh=1)
-        axes.set_title(drawable(labels[number], number), fontsize=9, parse_math=False)
+        _write(axes.title, labels[number], 9)
         axes.set_xlabel("probability", fontsize=8)
     panels[0].legend(fontsize=7, framealpha=0.85, edgecolor="none")
     return _drawn(figure)
 
 
-def drawable(text: str, number: int | None = None) -> str:
-    """The text if the font has its letters; else a class by its number in the data."""
-    known = _letters()
-    if text.isprintable() and all(ord(letter) in known for letter in text):
-        return text if len(text) <= 28 else f"{text[:27]}…"
-    if number is not None:
-        return f"class {number}"
-    return "".join(letter if ord(letter) in known and letter.isprintable() else "?" for letter in text)[:28]
+def _written(text: str) -> tuple[str, str | None]:
+    """A text that may be anyone's, shortened in its middle, and the file of a font that has its letters.
+
+    None: matplotlib's own, which has all that Pillow's own has.
+    """
+    text = printable(text)
+    text = text if len(text) <= MAX_LETTERS else f"{text[: MAX_LETTERS // 2]}…{text[-(MAX_LETTERS // 2 - 1) :]}"
+    text, font = lettered(text, 10)
+    path = getattr(font, "path", None)
+    return text, path if isinstance(path, str) else None
 
 
-@cache
-def _letters() -> Collection[int]:
-    """Those that matplotlib's own font has, by their numbers in Unicode."""
-    from matplotlib.font_manager import findfont, get_font
-
-    return frozenset(get_font(findfont("DejaVu Sans")).get_charmap())
+def _write(artist: Any, text: str, size: int) -> None:
+    """Puts a text as it stands: dollar signs would make it a formula."""
+    shown, font = _written(text)
+    artist.set(text=shown, parse_math=False, **({"font": Path(font)} if font else {}))
+    artist.set_fontsize(size)
 
 
 def _panels(count: int, columns: int, panel: tuple[float, float], left: float = 0.6, bottom: float = 0.5) -> Any:

@@ -10,7 +10,7 @@ from torchmetrics.functional.classification import multilabel_average_precision
 
 from engine.report.answer import CONFIDENCE
 from engine.report.curves import charts
-from engine.report.drawings import MAX_PANELS, draw_confusion, draw_curves, draw_labels, draw_numbers, drawable
+from engine.report.drawings import MAX_PANELS, draw_confusion, draw_curves, draw_labels, draw_numbers
 from engine.report.facts import Facts
 from engine.report.markup import Cell, Numeric, details, matrix, paragraph, photos, picture, section, table
 from engine.report.predictions import Predictions, example_names, pictures
@@ -190,7 +190,7 @@ def _mistakes(facts: Facts, predictions: Predictions, images: Images) -> str:
     tiles = [
         Tile(
             image,
-            (f"{drawable(classes[p], p)} {said}", f"is {drawable(classes[t], t)}", drawable(name[-60:])),
+            (f"{classes[p]} {said}", f"is {classes[t]}", name),
             RED,
             WHITE,
         )

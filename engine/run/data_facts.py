@@ -25,10 +25,10 @@ def warnings_about(source: str, network: str | None, wanted: str | None) -> list
     lines = []
     if source == "stand-in":
         lines.append(
-            "STAND-IN DATA: drawn by this project, since the real data cannot be had; no figure says anything of it."
+            "STAND-IN DATA: drawn by this project as the real data is unavailable; these figures say nothing about it."
         )
     if wanted:
-        lines.append(f"SUBSTITUTE WEIGHTS: {network} takes the place of {wanted}, whose weights cannot be had.")
+        lines.append(f"SUBSTITUTE WEIGHTS: {network} replaces {wanted}, whose weights are unavailable.")
     return lines
 
 
