@@ -61,12 +61,13 @@ def draw_confusion(counts: Any, classes: Sequence[str]) -> Drawing:
     side = max(3.4, min(0.62 * size, 16)) if named else 8.0
     labels = [_written(name)[0] for name in classes] if named else []
     room = 0.65 + 0.085 * max(map(len, labels), default=0)
-    below = room if size > 5 else 0.65
+    is_upright = 0.085 * max(map(len, labels), default=0) > side / size
+    below = room if is_upright else 0.65
     figure, (axes,) = _panels(1, 1, (side + room + 0.15, side + below + 0.3), room, below)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
     axes.set(xlabel="predicted class", ylabel="true class")
     if named:
-        axes.set_xticks(range(size), labels, rotation=90 if size > 5 else 0)
+        axes.set_xticks(range(size), labels, rotation=90 if is_upright else 0)
         axes.set_yticks(range(size), labels)
         for ticks in (axes.get_xticklabels(), axes.get_yticklabels()):
             for artist, name in zip(ticks, classes, strict=True):
