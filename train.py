@@ -41,6 +41,7 @@ def train(cfg: DictConfig) -> float | None:
         from engine.checkpoints.random_state import RandomState
         from engine.checkpoints.warm_start import start_from, weights_of
         from engine.preflight.preflight import preflight
+        from engine.report.write import Collector, report_at_end
         from engine.run.data_facts import KeepConfig, data_facts, data_name, has_test, set_up_ahead
         from engine.run.record import Record, collect_metrics, recall_training, restore_best
         from engine.speed.memory import keep_freed_memory
@@ -68,11 +69,11 @@ def train(cfg: DictConfig) -> float | None:
             datamodule = build_features(cfg, datamodule, network)
 
         resumed = [record.resume] if record.resume else []
-        trainer = instantiate(
+        record.trainer = trainer = instantiate(
             cfg.trainer,
             _convert_="all",
             logger=[*map(instantiate, (cfg.get("logger") or {}).values()), *in_trainer(cfg, "logger")],
-            callbacks=[*resumed, RandomState(), *build_callbacks(cfg), keep_config],
+            callbacks=[*resumed, RandomState(), *build_callbacks(cfg), keep_config, Collector()],
             plugins=[
                 AtomicCheckpointIO(
                     folders=record.checkpoint_folders, saved=record.resume.saved if record.resume else None
@@ -80,7 +81,6 @@ def train(cfg: DictConfig) -> float | None:
                 *in_trainer(cfg, "plugins"),
             ],
         )
-        record.trainer = trainer
         print_start(record, datamodule, module, trainer)
         trainer.fit(module, datamodule, ckpt_path=record.checkpoint, weights_only=True)
         recall_training(trainer, module)
@@ -89,6 +89,7 @@ def train(cfg: DictConfig) -> float | None:
             trainer.test(module, datamodule, verbose=False)
             record.metrics = collect_metrics(trainer) | record.metrics  # a tuner's trial before the test counts anew
         print_end(record)
+    report_at_end(record)
     return record.metrics.get(f"best/{cfg.monitor.metric}")
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from datamodules.digits import SIDE, Digits, read_digits
 from datamodules.in_memory import Split, coloured
 from engine.data.keyed import keyed_generator
-from engine.data.tensor_loader import Transform
+from engine.data.tensor_loader import TensorDataLoader, Transform
 from functional.textures import coloured_textures, difference_blend
 
 TEXTURE_SEED = 0  # the target domain is the same for every seed of a run
@@ -34,11 +34,13 @@ class DigitsShift(Digits):
 
     name = "digits_shift"
     source = "local"
+    domain = "target: digits on colored textures"
 
     def __init__(self, *, strength: Annotated[float, Ge(0), Le(1)], **digits: Any) -> None:
         super().__init__(**digits)
         self.strength = strength
         self.target = torch.empty(0)
+        self.plain: dict[str, Split] = {}
 
     def load(self) -> dict[str, Split]:
         images, labels = read_digits()
@@ -46,8 +48,14 @@ class DigitsShift(Digits):
         blended = (difference_blend(images / 255, textures) * 255).round().to(torch.uint8)
         splits = self.split(blended, labels)
         self.target = splits["train"][0]
-        splits["train"] = self.split(coloured(images), labels)["train"]
-        return splits
+        self.plain = self.split(coloured(images), labels)
+        return splits | {"train": self.plain["train"]}
+
+    def other_domains(self, split: str) -> dict[str, TensorDataLoader]:
+        """The same digits of `split` (val, test) as they are in the source domain."""
+        settings: dict[str, Any] = {"batch_size": self.eval_batch_size, "shuffle": False, "seed": self.seed}
+        loader = TensorDataLoader(*self.plain[split], transform=self.eval_transform(split), **settings)
+        return {"source: plain digits": loader}
 
     def train_transform(self) -> Transform:
         augmented = super().train_transform()

@@ -6,7 +6,7 @@
 3. The project's base classes implement them: `Procedure` (engine/training), `ImageFolder` and `InMemory` (datamodules).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -56,6 +56,15 @@ class ShowsImages(Protocol):
     def images(self, split: str, indices: Sequence[int]) -> "Tensor": ...
     def labels(self, split: str, indices: Sequence[int]) -> Sequence[Any]: ...
     def thumbnails(self, split: str, indices: Sequence[int], side: int) -> "Tensor": ...  # uint8
+
+
+@runtime_checkable
+class Domains(Protocol):
+    """A run's page compares the domain that is evaluated with others: loaders of inputs and targets by their names."""
+
+    domain: str
+
+    def other_domains(self, split: str) -> "Mapping[str, Iterable[Sequence[Tensor]]]": ...
 
 
 @runtime_checkable

@@ -4,6 +4,8 @@ torch._dynamo, needed for `torch.compile`, and scipy.signal, needed for an audio
 `import pytorch_lightning` (2.9 instead of 5.8 s, median of 3, on 2 cores). Each is replaced by a placeholder with a few
 attributes, and imported on the first access to any other. From then on, those attributes delegate to the real module,
 so compiled code gives the same results as without this file (tests/engine/test_startup.py compares them).
+
+matplotlib (0.3 s) is put off to the end of a run, which draws with it.
 """
 
 import gc
@@ -17,7 +19,7 @@ from contextlib import contextmanager
 from functools import partial, wraps
 from importlib.machinery import PathFinder
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 from engine.renamed import import_by_any_name
@@ -56,6 +58,13 @@ def quick_imports() -> Iterator[None]:
     Imports create a million objects and hardly any garbage; the collector took a fifth of the time.
     """
     prepare_imports()
+    with collecting_nothing(), _matplotlib_put_off():
+        yield
+
+
+@contextmanager
+def collecting_nothing() -> Iterator[None]:
+    """Without Python's garbage collector, which would look through all that is there again and again."""
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -63,6 +72,51 @@ def quick_imports() -> Iterator[None]:
     finally:
         if was_on:
             gc.enable()
+
+
+@contextmanager
+def _matplotlib_put_off() -> Iterator[None]:
+    """Shows torchmetrics, which imports it for plots that no run draws, a stand-in; later imports find the real one."""
+    names = () if "matplotlib" in sys.modules else ("matplotlib", "matplotlib.axes", "matplotlib.pyplot")
+    sys.modules.update({name: _PutOff(name) for name in names})
+    for name in names[1:]:
+        setattr(sys.modules["matplotlib"], name.rpartition(".")[2], sys.modules[name])
+    try:
+        yield
+    finally:
+        for name in names:
+            del sys.modules[name]
+
+
+class _PutOff(ModuleType):
+    """Has what torchmetrics reads at import; any other attribute is the real module's."""
+
+    colors = SimpleNamespace(Colormap=object)  # for annotations
+    Figure = object
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.Axes, self.style = _Axes, SimpleNamespace(context=_plot_style)
+
+    def __getattr__(self, attribute: str) -> Any:
+        if attribute.startswith("__") or sys.modules.get(self.__name__) is self:
+            raise AttributeError(attribute)
+        return getattr(importlib.import_module(self.__name__), attribute)
+
+
+class _IsAxes(type):
+    def __instancecheck__(cls, instance: object) -> bool:
+        return isinstance(instance, importlib.import_module("matplotlib.axes").Axes)
+
+
+class _Axes(metaclass=_IsAxes):
+    """`matplotlib.axes.Axes`, which an array of them is not."""
+
+
+@contextmanager
+def _plot_style(style: Any) -> Iterator[None]:
+    with importlib.import_module("matplotlib.pyplot").style.context(style):
+        yield
 
 
 def keep_out_current_folder() -> None:
@@ -92,6 +146,8 @@ def silence_idle_messages() -> None:
     # The panel at the start has this information.
     logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
     logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)
+    # Where it keeps its list of fonts, and that it makes one.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     # Lightning 2.6 uses an API that is deprecated in torch 2.14 but works.
     warnings.filterwarnings("ignore", r".isinstance\(treespec, LeafSpec\)", FutureWarning)
     # The warning counts batches, but a chunk has many steps, and logging is by step.

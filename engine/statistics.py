@@ -1,9 +1,9 @@
-"""Confidence intervals of a mean."""
+"""Confidence intervals of a mean and of a share."""
 
 import math
 from typing import TYPE_CHECKING
 
-from scipy.special import stdtrit
+from scipy.special import ndtri, stdtrit
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,3 +31,18 @@ def resampled_interval(scores: "Tensor", test_to_train: float, confidence: float
         raise ValueError(f"an interval needs at least two scores, not {count}")
     half = student_t_quantile(confidence, count - 1) * math.sqrt((1 / count + test_to_train) * float(scores.var()))
     return float(scores.mean()) - half, float(scores.mean()) + half
+
+
+def wilson_interval(successes: int, count: int, confidence: float) -> tuple[float, float]:
+    """Confidence interval of a probability, from `successes` in `count` independent trials; it stays inside [0, 1].
+
+    Source: Wilson 1927, "Probable inference, the law of succession, and statistical inference", Journal of the American
+    Statistical Association 22. Raises ValueError for no trials.
+    """
+    if not 0 <= successes <= count or count < 1:
+        raise ValueError(f"{successes} successes in {count} trials")
+    z = float(ndtri((1 + confidence) / 2))
+    share, width = successes / count, z * z / count
+    middle = (share + width / 2) / (1 + width)
+    half = math.sqrt(share * (1 - share) * width + width * width / 4) / (1 + width)
+    return max(0.0, middle - half), min(1.0, middle + half)

@@ -8,7 +8,17 @@ import pytest
 
 from tests.conftest import metrics_of, run_script
 
-HEAVY = ("hydra", "torch", "torchvision", "pytorch_lightning", "lightning_fabric", "timm", "numpy", "tensorboard")
+HEAVY = (
+    "hydra",
+    "torch",
+    "torchvision",
+    "pytorch_lightning",
+    "lightning_fabric",
+    "timm",
+    "numpy",
+    "tensorboard",
+    "matplotlib",
+)
 
 
 def test_the_runs_own_figures_to_the_bit(run_dir: Path) -> None:
@@ -59,7 +69,7 @@ def test_other_data(run_dir: Path, data_dir: Path, tmp_path: Path) -> None:
 
 
 def test_help_and_a_missing_run_import_no_torch(tmp_path: Path) -> None:
-    for script in ("evaluate.py", "predict.py", "export.py"):
+    for script in ("evaluate.py", "predict.py", "export.py", "report.py"):
         shown = run_script(script, "--help", cwd=tmp_path, options=("-X", "importtime"))
         assert shown.returncode == 0, shown.stderr
         assert f"python {script} run=DIR" in shown.stdout

@@ -17,7 +17,7 @@ from tests.conftest import ROOT, Compose, Train, metrics_of, run_script
 from tests.readme import arguments, commands
 
 ALL = [("README.md", command) for command in commands("README.md")]
-SCRIPTS = ("evaluate.py", "predict.py", "export.py")
+SCRIPTS = ("evaluate.py", "predict.py", "export.py", "report.py")
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""The command lines of evaluate.py, predict.py and export.py: `key=value`. Nothing here imports torch."""
+"""The command lines of evaluate.py, predict.py, export.py and report.py: `key=value`. Nothing here imports torch."""
 
 import os
 import sys

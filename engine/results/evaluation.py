@@ -9,7 +9,7 @@ from typing import Any
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning import LightningDataModule, LightningModule
+from pytorch_lightning import Callback, LightningDataModule, LightningModule
 from pytorch_lightning.callbacks import RichProgressBar
 from pytorch_lightning.utilities.model_helpers import is_overridden
 
@@ -18,9 +18,10 @@ from engine.errors import UserError
 from engine.photos.class_folders import composed
 from engine.photos.formats import counts_as_photo
 from engine.photos.split_folders import split_folders
-from engine.protocols import Counts, ReadsOtherFolders
+from engine.protocols import ReadsOtherFolders
 from engine.results.photo_table import PhotoRow, PhotoTable
 from engine.results.preprocessing import compute_in_32_bits
+from engine.run.data_facts import counts_of
 from engine.run.trained import Trained, load_config, load_trained
 from engine.speed.memory import keep_freed_memory
 from engine.startup import silence_idle_messages
@@ -46,7 +47,9 @@ class Evaluation:
     photos: Sequence[PhotoRow] = ()
 
 
-def evaluate(directory: Path, *, split: str, checkpoint: str, overrides: Sequence[str]) -> Evaluation | None:
+def evaluate(
+    directory: Path, *, split: str, checkpoint: str, overrides: Sequence[str], callbacks: Sequence[Callback] = ()
+) -> Evaluation | None:
     """The metrics of a run's network on its own data or, by `overrides` of its config, on other data of its classes.
 
     With the run's own config they are those of the run itself, bit for bit (on the same kind of machine, and with the
@@ -69,18 +72,10 @@ def evaluate(directory: Path, *, split: str, checkpoint: str, overrides: Sequenc
     if trained.has_features:
         datamodule = build_features(config, datamodule, module.network)
     data = {key: getattr(datamodule, key, trained.data[key]) for key in ("name", "source")}
-    data["counts"] = dict(datamodule.counts()) if isinstance(datamodule, Counts) else {}
+    data["counts"] = counts_of(datamodule)
     data["part"] = part
     data |= {key: config.datamodule[key] for key in ("data_dir", "table") if key in config.datamodule}
-    in_terminal = sys.stdout.isatty()
-    trainer = instantiate(
-        config.trainer,
-        logger=False,
-        enable_checkpointing=False,
-        profiler=None,
-        callbacks=[table := PhotoTable(split), *([RichProgressBar(leave=False)] if in_terminal else [])],
-        enable_progress_bar=in_terminal,
-    )
+    trainer = trainer_for_evaluation(config.trainer, [table := PhotoTable(split), *callbacks])
     _check_split(split, module, datamodule, data["name"])
     (trainer.validate if split == "val" else trainer.test)(module, datamodule, verbose=False)
     metrics = {name: _written(value) for name, value in trainer.callback_metrics.items() if name != "step"}
@@ -91,6 +86,19 @@ def evaluate(directory: Path, *, split: str, checkpoint: str, overrides: Sequenc
     if not trainer.is_global_zero:
         return None
     return Evaluation(trained, split, list(overrides), metrics, data, elsewhere, table.rows(datamodule))
+
+
+def trainer_for_evaluation(node: DictConfig, callbacks: Sequence[Callback] = ()) -> Any:
+    """A Trainer with a run's settings that writes nothing; in a terminal it shows its progress, which then vanishes."""
+    in_terminal = sys.stdout.isatty()
+    return instantiate(
+        node,
+        logger=False,
+        enable_checkpointing=False,
+        profiler=None,
+        callbacks=[*callbacks, *([RichProgressBar(leave=False)] if in_terminal else [])],
+        enable_progress_bar=in_terminal,
+    )
 
 
 def _check_split(split: str, module: Any, datamodule: Any, name: str) -> None:

@@ -15,15 +15,20 @@ from engine.protocols import Classes, Counts, NamedData
 
 def notices(cfg: DictConfig, source: str) -> list[str]:
     """What must not be overlooked about a run: the lack of real data or of the weights that were asked for."""
+    node = cfg.get("network") or {}
+    wanted = node.get("substitute_for")
+    return warnings_about(source, network_name(node) if wanted else None, wanted)
+
+
+def warnings_about(source: str, network: str | None, wanted: str | None) -> list[str]:
+    """The notices for data from `source`, and for a `network` in the place of the one that was `wanted`."""
     lines = []
     if source == "stand-in":
         lines.append(
             "STAND-IN DATA: drawn by this project as the real data is unavailable; these figures say nothing about it."
         )
-    if wanted := (cfg.get("network") or {}).get("substitute_for"):
-        lines.append(
-            f"SUBSTITUTE WEIGHTS: {network_name(cfg.network)} replaces {wanted}, whose weights are unavailable."
-        )
+    if wanted:
+        lines.append(f"SUBSTITUTE WEIGHTS: {network} replaces {wanted}, whose weights are unavailable.")
     return lines
 
 
@@ -33,6 +38,11 @@ def data_name(datamodule: Any) -> dict[str, str]:
         return {"name": datamodule.name, "source": datamodule.source}
     name = "the LightningModule's own" if datamodule is None else type(datamodule).__name__
     return {"name": name, "source": "unknown"}
+
+
+def counts_of(datamodule: Any) -> dict[str, int]:
+    """The number of examples per split; empty for a datamodule that does not say."""
+    return dict(datamodule.counts()) if isinstance(datamodule, Counts) else {}
 
 
 def set_up_ahead(datamodule: Any) -> None:

@@ -1,6 +1,7 @@
 """What a run leaves in its directory beside config, checkpoints and curves: metrics.json."""
 
 import math
+import platform
 import subprocess
 import time
 from pathlib import Path
@@ -12,7 +13,8 @@ from omegaconf import DictConfig, open_dict, read_write
 
 from engine.build import network_name
 from engine.errors import UserError
-from engine.run.config_file import is_first_process
+from engine.run.config_file import is_first_process, usable_cores
+from engine.run.data_facts import counts_of
 from engine.run.failure import sentence
 from engine.run.outcome import outcome as outcome_of
 from engine.run.outcome import write_outcome
@@ -104,6 +106,16 @@ class Record:
             "git": git_commit(),
             "torch": version("torch"),
             "lightning": version("pytorch-lightning"),
+        } | self._training()
+
+    def _training(self) -> dict[str, Any]:
+        """On what and with what it trained; empty if it never came to that."""
+        if self.trainer is None:
+            return {}
+        return {
+            "counts": counts_of(getattr(self.trainer, "datamodule", None)),
+            "python": platform.python_version(),
+            "machine": f"{platform.system()} {platform.machine()}, {usable_cores()} cores",
         }
 
 

@@ -15,9 +15,9 @@ from rich.text import Text
 from engine.build import FOR_MODULE, given_to_module, network_name
 from engine.errors import printable
 from engine.paths import typed
-from engine.protocols import Classes, Counts, InputShape, LooksAtItself, PredictsClasses
+from engine.protocols import Classes, InputShape, LooksAtItself, PredictsClasses
 from engine.run.allowlist import ALLOW, targets, unlisted
-from engine.run.data_facts import data_name, notices
+from engine.run.data_facts import counts_of, data_name, notices
 from engine.run.record import Record, best_checkpoint
 from engine.training.accounted_module import AccountedModule
 from engine.training.chunks import single_steps_because
@@ -61,7 +61,7 @@ def print_start(record: Record, datamodule: Any, module: Any, trainer: Any) -> N
 def _data(datamodule: Any) -> str:
     data = data_name(datamodule)
     source = "" if data["source"] == "unknown" else f" ({data['source']})"
-    counts = datamodule.counts() if isinstance(datamodule, Counts) else {}
+    counts = counts_of(datamodule)
     return f"{data['name']}{source}" + ": " * bool(counts) + ", ".join(f"{n:,} {split}" for split, n in counts.items())
 
 

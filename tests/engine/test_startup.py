@@ -83,3 +83,28 @@ def test_compiled_code_runs_as_without_the_deferral() -> None:
         for way in ("deferred", "plain")
     ]
     assert outputs[0].stdout == outputs[1].stdout != ""
+
+
+PLOTTED = """
+import sys
+from engine.startup import quick_imports
+with quick_imports():
+    import pytorch_lightning, torchmetrics
+assert not any(name.startswith("matplotlib") for name in sys.modules)
+import matplotlib
+matplotlib.use("Agg")
+import torch
+metric = torchmetrics.classification.MulticlassConfusionMatrix(num_classes=3)
+metric.update(torch.tensor([0, 1]), torch.tensor([0, 2]))
+figure, axes = metric.plot()
+assert isinstance(axes, matplotlib.axes.Axes)
+metric = torchmetrics.classification.MultilabelConfusionMatrix(num_labels=3)  # a grid of axes, some of them removed
+metric.update(torch.ones(2, 3), torch.ones(2, 3).long())
+figure, axes = metric.plot()
+assert len(axes) == 3
+"""
+
+
+def test_matplotlib_is_put_off_and_torchmetrics_still_plots() -> None:
+    done = subprocess.run([sys.executable, "-c", PLOTTED], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

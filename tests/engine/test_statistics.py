@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from engine.statistics import resampled_interval, student_t_quantile
+from engine.statistics import resampled_interval, student_t_quantile, wilson_interval
 
 
 @pytest.mark.parametrize(
@@ -44,3 +44,18 @@ def test_repeats_of_the_same_data_do_not_make_it_certain() -> None:
 def test_one_score_has_no_interval() -> None:
     with pytest.raises(ValueError, match="at least two scores, not 1"):
         resampled_interval(torch.tensor([0.9]), 0.0, 0.95)
+
+
+def test_wilson_interval_of_published_values() -> None:
+    """Newcombe 1998, "Two-sided confidence intervals for the single proportion", table I, method 3."""
+    published = {
+        (81, 263): (0.2553, 0.3662),
+        (15, 148): (0.0624, 0.1605),
+        (0, 20): (0, 0.1611),
+        (1, 29): (0.0061, 0.1718),
+    }
+    for (successes, count), bounds in published.items():
+        assert wilson_interval(successes, count, 0.95) == pytest.approx(bounds, abs=5e-5)
+    assert wilson_interval(20, 20, 0.95)[1] == 1
+    with pytest.raises(ValueError, match="0 trials"):
+        wilson_interval(0, 0, 0.95)

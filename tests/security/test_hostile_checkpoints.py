@@ -141,6 +141,7 @@ def test_hostile_features(tmp_path: Path) -> None:
         ["evaluate.py", "run=RUN"],
         ["predict.py", "run=RUN", "input=x"],
         ["export.py", "run=RUN"],
+        ["report.py", "run=RUN"],
     ],
 )
 def test_entry_points_refuse_it_in_a_sentence(

@@ -21,6 +21,7 @@ COMMANDS = [
     ["evaluate.py", "run=RUN"],
     ["predict.py", "run=RUN", "input=."],
     ["export.py", "run=RUN", "format=state_dict"],
+    ["report.py", "run=RUN"],
 ]
 PLACES = [
     *("config.yaml", "metrics.json", "metrics.csv", "events.out.tfevents.9.x", "evaluation_val_best.json"),

@@ -38,6 +38,7 @@ def append(stolen: Path, text: str, canary: Path) -> None:
         ["evaluate.py", "run=RUN"],
         ["predict.py", "run=RUN", "input=x"],
         ["export.py", "run=RUN"],
+        ["report.py", "run=RUN"],
     ],
 )
 def test_entry_points_refuse_a_config(command: list[str], stolen: Path, canary: Path) -> None:

@@ -100,7 +100,7 @@ def test_a_misspelt_key_of_evaluates_own_is_not_the_runs() -> None:
         read_arguments("evaluate", ["run=last", "splitt=test"], overrides=True)
 
 
-@pytest.mark.parametrize("tool", ["evaluate", "predict", "export"])
+@pytest.mark.parametrize("tool", ["evaluate", "predict", "export", "report"])
 def test_help_is_the_files_header(tool: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         read_arguments(tool, ["run=x", "--help"])

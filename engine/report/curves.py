@@ -1,0 +1,149 @@
+"""A run's curves, from the files that its loggers wrote into its directory."""
+
+import csv
+import math
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from engine.checkpoints.continuation import curve_files
+from engine.files import read_plain
+from engine.wording import INTERVAL, class_metrics
+
+MAX_BYTES = 1 << 28
+SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+NO_RESULTS = ("lr", "grad_norm", "images_per_second", "loss_step", "epoch")
+"""Curves of how a training goes, which TensorBoard has."""
+
+FIRST_BATCH, MAX_PICTURE = "first_batch", 400_000
+"""Of callbacks/image_grids.py."""
+
+Curve = dict[int, float]
+"""Values by optimizer step."""
+
+
+class Picture(NamedTuple):
+    """A JPEG, with its size in pixels."""
+
+    jpeg: bytes
+    width: int
+    height: int
+
+
+class Logged(NamedTuple):
+    """What a run's loggers wrote: scalars by name, each in the order of its steps, and the first batch's picture."""
+
+    curves: dict[str, Curve]
+    first_batch: Picture | None
+
+
+def read_logged(directory: Path) -> Logged:
+    """Empty where no logger wrote a file."""
+    curves: dict[str, Curve] = {}
+    first_batch = None
+    for file in sorted(curve_files(directory)):
+        rows = _rows(file) if file.suffix == ".csv" else _events(file)
+        for step, name, value in rows:
+            if isinstance(value, Picture):
+                first_batch = value
+            else:
+                curves.setdefault(name, {})[step] = value
+    return Logged({name: dict(sorted(curve.items())) for name, curve in curves.items()}, first_batch)
+
+
+def _rows(file: Path) -> Iterator[tuple[int, str, float]]:
+    """Those of metrics.csv (engine/loggers/csv_logger.py); of another file of that name none."""
+    lines = read_plain(file, MAX_BYTES).decode("utf-8", errors="replace").splitlines()
+    for row in csv.reader(lines[1:]) if lines[:1] == ["step,name,value"] else ():
+        try:
+            step, name, value = row
+            yield int(step), name, float(value)
+        except ValueError:  # the last line of a run that was killed
+            continue
+
+
+def _events(file: Path) -> Iterator[tuple[int, str, float | Picture]]:
+    """Of a TensorBoard event file, up to where it is cut off."""
+    from google.protobuf.message import DecodeError
+    from tensorboard.compat.proto.event_pb2 import Event  # only here: a run without TensorBoard needs none of it
+
+    content, position = read_plain(file, MAX_BYTES), 0
+    while position + 12 <= len(content):
+        (length,) = struct.unpack_from("<Q", content, position)
+        record = content[position + 12 : position + 12 + length]
+        position += 16 + length
+        if len(record) < length:
+            return
+        try:
+            event = Event.FromString(record)
+        except DecodeError:
+            return
+        for value in event.summary.value:
+            if value.WhichOneof("value") == "simple_value":
+                yield event.step, value.tag, value.simple_value
+            elif value.tag == FIRST_BATCH and len(value.image.encoded_image_string) < MAX_PICTURE:
+                image = value.image
+                yield event.step, value.tag, Picture(image.encoded_image_string, image.width, image.height)
+
+
+class Chart:
+    """The curves of one metric, by split; a metric without a split has one curve, named like itself."""
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self.curves: dict[str, Curve] = {}
+
+
+def charts(curves: Mapping[str, Curve], classes: Sequence[str]) -> list[Chart]:
+    """What is worth drawing, the loss first; no per-class metrics."""
+    found: dict[str, Chart] = {}
+    per_class = {
+        name for split in SPLITS for name in class_metrics([n for n in curves if n.startswith(f"{split}/")], classes)
+    }
+    for name, curve in curves.items():
+        split, metric = split_of(name)
+        if name in per_class or name.startswith("best/") or _is_spread(name, curves):
+            continue
+        if metric in NO_RESULTS or metric.startswith("lr_"):
+            continue
+        if any(map(math.isfinite, curve.values())):
+            found.setdefault(metric, Chart(metric)).curves[split or metric] = curve
+    for chart in found.values():
+        chart.curves = {split: chart.curves[split] for split in sorted(chart.curves, key=_order)}
+    return sorted(found.values(), key=lambda chart: (chart.title != "loss", len(chart.curves) == 1))
+
+
+def _is_spread(name: str, curves: Mapping[str, Curve]) -> bool:
+    """Whether it is as `val/acc_low` beside `val/acc`."""
+    start, _, end = name.rpartition("_")
+    return end in INTERVAL and start in curves
+
+
+def _order(split: str) -> int:
+    return [*dict.fromkeys(SPLITS.values()), split].index(split)
+
+
+def split_of(name: str) -> tuple[str, str]:
+    """`("val", "acc")` of `val/acc` and of `val_acc`; the split is empty where the name says none."""
+    for mark in ("/", "_"):
+        start, found, rest = name.partition(mark)
+        if found and rest and start in SPLITS:
+            return SPLITS[start], rest
+    return "", name
+
+
+def at_step_of(curves: Mapping[str, Curve], name: str, value: float) -> dict[str, float]:
+    """All scalars at the step at which `name` first had this value; empty where it never had."""
+    for step, seen in curves.get(name, {}).items():
+        if math.isclose(seen, value, rel_tol=1e-6, abs_tol=1e-12):
+            return {other: curve[step] for other, curve in curves.items() if step in curve}
+    return {}
+
+
+def steps_of_epochs(curves: Mapping[str, Curve], epochs: int | None) -> list[int] | None:
+    """The optimizer step after each epoch, if some training metric has exactly one point per epoch."""
+    for name, curve in curves.items():
+        if split_of(name)[0] == "train" and len(curve) == epochs and min(curve) > 0:
+            return list(curve)
+    return None

@@ -1,0 +1,100 @@
+"""What is known of a run: from its directory, and from what its network says about its data."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from engine.report.curves import at_step_of, read_logged, steps_of_epochs
+from engine.report.markup import picture
+from engine.report.predictions import Collector, class_names
+from engine.report.settings import config_dirs_of, overrides_of
+from engine.run.outcome import outcome
+
+MAX_EPOCHS = 10**12
+
+
+@dataclass
+class Facts:
+    """A run's directory, its config as it is stored, and what its network predicts; `missing` says why it does not."""
+
+    directory: Path
+    config: Mapping[Any, Any]
+    collector: Collector
+    missing: str | None = None
+
+    def __post_init__(self) -> None:
+        self.outcome = {key: value for key, value in outcome(self.directory).items() if _is_sound(key, value)}
+        self.overrides, self.config_dirs = overrides_of(self.directory), config_dirs_of(self.directory)
+        self.curves, self._first_batch = read_logged(self.directory)
+        self.datamodule, self.predictions = self.collector.datamodule, self.collector.predictions()
+
+    @property
+    def first_batch(self) -> str:
+        """Its picture in HTML; empty where none was logged."""
+        found = self._first_batch
+        return picture(found.jpeg, "The first batch", (found.width * 3 // 5, found.height * 3 // 5)) if found else ""
+
+    @property
+    def name(self) -> str:
+        return str(self.config.get("name") or self.directory.name)
+
+    @property
+    def monitor(self) -> str | None:
+        node = self.config.get("monitor")
+        metric = node.get("metric") if isinstance(node, dict) else None
+        return metric if isinstance(metric, str) else None
+
+    @property
+    def several(self) -> bool:
+        """Whether an example may have several labels."""
+        return self.predictions is not None and self.predictions.kind == "labels"
+
+    @property
+    def classes(self) -> list[str]:
+        if self.predictions is not None and self.predictions.kind != "numbers":
+            return class_names(self.datamodule, self.predictions.outputs.shape[1])
+        return [str(name) for name in getattr(self.datamodule, "classes", ())]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Examples per split: as metrics.json has them, those that were predicted as they were counted."""
+        noted = self.outcome.get("counts")
+        counts = {str(k): v for k, v in noted.items() if type(v) is int} if isinstance(noted, dict) else {}
+        return counts | ({self.predictions.split: len(self.predictions.targets)} if self.predictions else {})
+
+    @cached_property
+    def best(self) -> dict[str, float]:
+        """All logged metrics at the best epoch; empty where none was kept, or no logger wrote them."""
+        value = self.outcome.get(f"best/{self.monitor}")
+        if not isinstance(value, int | float) or self.monitor is None:
+            return {}
+        return at_step_of(self.curves, self.monitor, value) | {self.monitor: float(value)}
+
+    @property
+    def best_step(self) -> int | None:
+        value = self.best.get(self.monitor or "")
+        curve = self.curves.get(self.monitor or "", {})
+        return next((step for step, seen in curve.items() if abs(seen - (value or 0)) <= 1e-6 * abs(seen)), None)
+
+    @property
+    def epoch_ends(self) -> list[int] | None:
+        epochs = self.outcome.get("epochs")
+        return steps_of_epochs(self.curves, epochs) if isinstance(epochs, int) else None
+
+    @property
+    def shown_epoch(self) -> str:
+        """Which weights the predictions are of."""
+        epoch = self.outcome.get("best/epoch")
+        return f"best epoch ({epoch + 1})" if isinstance(epoch, int) else "last epoch"
+
+
+def _is_sound(key: str, value: object) -> bool:
+    """Whether a value of metrics.json, which may come from a stranger, is what a run writes."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if key in ("epochs", "best/epoch"):
+        return value is None or (type(value) is int and 0 <= value < MAX_EPOCHS)
+    return not isinstance(value, int) or abs(value) < MAX_EPOCHS

@@ -1,0 +1,131 @@
+"""report.html: a run on one page that opens offline, with its images beside it."""
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+from engine.config.help import question
+from engine.files import replace_text, replacing
+from engine.paths import CONF
+from engine.report.answer import answer
+from engine.report.commands import commands, started
+from engine.report.facts import Facts
+from engine.report.markup import command_lines, document, escaped, paragraph, section, table
+from engine.report.results import Images, confusion_csv, curves_section, metrics_section, predictions_sections
+from engine.report.settings import changes
+from engine.run.data_facts import warnings_about
+from engine.wording import cell, figure
+
+NAME = "report.html"
+MAX_CHANGES = 200
+COVERED = "An interval covers the chance in which examples were drawn, not that of other seeds."
+
+
+def write_page(facts: Facts) -> Path:
+    """Writes the page and its images into the run directory, each atomically; returns the page's path."""
+    images: Images = {}
+    body = "".join(
+        [
+            *(paragraph(notice, "notice") for notice in _notices(facts)),
+            _head(facts),
+            metrics_section(facts),
+            curves_section(facts, images),
+            predictions_sections(facts, images),
+            paragraph(facts.missing, "faint") if facts.missing else "",
+            _data(facts),
+            _configuration(facts),
+            _environment(facts),
+            section("Commands", command_lines(commands(facts))),
+        ]
+    )
+    for name, png in images.items():
+        with replacing(facts.directory / name) as file:
+            file.write(png)
+    if (rows := confusion_csv(facts)) is not None:
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([cell(value) for value in row] for row in rows)
+        replace_text(facts.directory / "confusion_matrix.csv", text.getvalue())
+    page = facts.directory / NAME
+    replace_text(page, document(f"{facts.name}: {facts.directory.name}", body))
+    return page
+
+
+def _notices(facts: Facts) -> list[str]:
+    network, data = facts.outcome.get("network") or {}, facts.outcome.get("data") or {}
+    return warnings_about(str(data.get("source")), network.get("name"), network.get("substitute_for"))
+
+
+def _head(facts: Facts) -> str:
+    said = {"completed": "", "pruned": "The search gave this run up early.", "": "This run has not ended yet."}
+    status = str(facts.outcome.get("status", ""))
+    ended = said.get(status, f"This run {'was interrupted' if status == 'interrupted' else 'failed'}: ")
+    error = str(facts.outcome.get("error", "")) if ended.endswith(": ") else ""
+    result = answer(
+        facts.outcome,
+        facts.best,
+        monitor=facts.monitor,
+        counts=facts.counts,
+        classes=facts.classes,
+        several=facts.several,
+    )
+    return (
+        f"<h1>{escaped(facts.name)}</h1>\n"
+        + "".join(paragraph(text) for text in (_question(facts),) if text)
+        + f"<pre><code>{escaped(started(facts))}</code></pre>\n"
+        + (paragraph(ended + error, "notice") if ended else "")
+        + paragraph(result, "answer")
+        + (paragraph(COVERED, "faint") if "% interval" in result else "")
+        + "\n"
+    )
+
+
+def _question(facts: Facts) -> str:
+    """The experiment's, if it is one of this checkout."""
+    file = CONF / "experiment" / f"{facts.name}.yaml"
+    return question(file) if file.parent == CONF / "experiment" and file.is_file() else ""
+
+
+def _data(facts: Facts) -> str:
+    data: dict[str, Any] = facts.outcome.get("data") or {}
+    rows = [("data", data.get("name", "")), ("source", data.get("source", ""))] if data else []
+    splits = ("train", "val", "test")
+    counted = [(f"{k} examples" if k in splits else k, f"{count:,}") for k, count in facts.counts.items()]
+    first = facts.first_batch
+    shown = paragraph("The first training batch, as the network sees it:") + first if first else ""
+    return section("Data", table(["", ""], [*rows, *counted]), shown)
+
+
+def _configuration(facts: Facts) -> str:
+    found = changes(facts.config, facts.overrides)
+    title = "Configuration"
+    if found is None:
+        return section(title, paragraph("This checkout has no such experiment to compare with; see config.yaml."))
+    if not found:
+        return section(title, paragraph("The experiment's defaults, unchanged."))
+    rows = [(change.key, _written(change.default), _written(change.value)) for change in found[:MAX_CHANGES]]
+    more = f" {len(found) - MAX_CHANGES} more are in config.yaml." if len(found) > MAX_CHANGES else ""
+    return section(title, table(["key", "default", "this run"], rows, f"What differs from the experiment.{more}"))
+
+
+def _written(value: Any) -> str:
+    text = "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    return text if len(text) <= 300 else f"{text[:299]}…"
+
+
+def _environment(facts: Facts) -> str:
+    known = facts.outcome
+    git = known.get("git")
+    rows: list[tuple[str, object]] = []
+    if isinstance(git, str):
+        dirty = "with uncommitted changes" if git.endswith("-dirty") else "no uncommitted changes"
+        rows.append(("git commit", f"{git.removesuffix('-dirty')}, {dirty}"))
+    network = known.get("network") or {}
+    rows += [("network", network["name"])] if network.get("name") else []
+    for key in ("seed", "torch", "lightning", "python", "machine"):
+        if known.get(key) is not None:
+            rows.append((key, known[key]))
+    for key in ("epochs", "seconds", "images_per_second"):
+        if isinstance(known.get(key), int | float):
+            rows.append((key.replace("_", " "), figure(known[key])))
+    return section("Environment", table(["", ""], rows))

@@ -1,0 +1,169 @@
+"""What a trained network says about each example of a split."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import torch
+from PIL import Image
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.trainer.states import TrainerFn
+from torch import Tensor
+from torchvision.transforms.v2.functional import to_pil_image
+
+from engine.protocols import Domains
+from engine.results.contact_sheet import TILE
+
+Kind = Literal["class", "labels", "numbers"]
+
+
+Part = tuple[Kind, Tensor, Tensor]
+"""Of a batch: what kind its outputs are of, these and the targets."""
+
+
+class Predictions(NamedTuple):
+    """Outputs (N, K) with targets: one class each (N,), several labels (N, K) bool, or numbers (N, K).
+
+    Of classes and labels, the outputs are probabilities.
+    """
+
+    split: str
+    kind: Kind
+    outputs: Tensor
+    targets: Tensor
+
+    @property
+    def predicted(self) -> Tensor:
+        """Classes (N,)."""
+        return self.outputs.argmax(1)
+
+    def confusion(self) -> Tensor:
+        """Counts (K, K): rows are true classes, columns predicted ones."""
+        size = self.outputs.shape[1]
+        return torch.bincount(self.targets * size + self.predicted, minlength=size**2).view(size, size)
+
+    def mistakes(self, count: int) -> list[int]:
+        """At most `count` positions of wrong predictions, the most confident first."""
+        confidence = self.outputs.max(1).values
+        wrong = (self.predicted != self.targets).nonzero().flatten()
+        order: list[int] = wrong[confidence[wrong].argsort(descending=True, stable=True)].tolist()
+        return order[:count]
+
+
+class Collector(Callback):
+    """Keeps the outputs of a test, and of a validation that is not part of a training, with their targets.
+
+    Needs evaluation steps that return outputs (N, K), and batches that start with inputs and targets. Of several
+    loaders, only the first counts.
+    """
+
+    follows_chunks = True
+
+    def __init__(self) -> None:
+        self.datamodule: Any = None
+        self.others: dict[str, Predictions] = {}
+        """Of other domains (engine/protocols.py), by their names."""
+        self._parts: dict[str, list[Part | None]] = {}
+
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        if trainer.state.fn == TrainerFn.VALIDATING:
+            self._keep("val", trainer, pl_module, outputs, batch, dataloader_idx)
+
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        self._keep("test", trainer, pl_module, outputs, batch, dataloader_idx)
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.state.fn == TrainerFn.VALIDATING:
+            self._compare_domains("val", pl_module)
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._compare_domains("test", pl_module)
+
+    def _compare_domains(self, split: str, module: LightningModule) -> None:
+        """The outputs for the data of other domains, with no account of them in the module's metrics."""
+        loaders = self.datamodule.other_domains(split) if isinstance(self.datamodule, Domains) else {}
+        for name, loader in loaders.items():
+            parts = [_part(module, module(batch[0].to(module.device)), batch) for batch in loader]
+            if (found := _joined(split, parts)) is not None:
+                self.others[name] = found
+
+    def _keep(self, split: str, trainer: Any, module: Any, outputs: Any, batch: Any, loader: int) -> None:
+        if loader:
+            return
+        self.datamodule = trainer.datamodule
+        # One of several processes has only a part of the examples.
+        part = _part(module, outputs, batch) if trainer.world_size == 1 else None
+        self._parts.setdefault(split, []).append(part)
+
+    def predictions(self) -> Predictions | None:
+        """Of the test if there was one, else of the validation."""
+        found = (_joined(split, self._parts.get(split, ())) for split in ("test", "val"))
+        return next((predictions for predictions in found if predictions is not None), None)
+
+
+def _joined(split: str, parts: Sequence[Part | None]) -> Predictions | None:
+    """All batches' outputs and targets; None if those of one do not fit."""
+    fit = [part for part in parts if part is not None]
+    if not fit or len(fit) < len(parts) or len({(kind, outputs.shape[1]) for kind, outputs, _ in fit}) > 1:
+        return None
+    return Predictions(
+        split, fit[0][0], torch.cat([outputs for _, outputs, _ in fit]), torch.cat([targets for *_, targets in fit])
+    )
+
+
+def _part(module: Any, outputs: Any, batch: Any) -> Part | None:
+    targets = batch[1] if isinstance(batch, list | tuple) and len(batch) > 1 else None
+    if not (isinstance(outputs, Tensor) and isinstance(targets, Tensor)) or outputs.ndim != 2:
+        return None
+    outputs, targets = outputs.detach(), targets.detach().cpu()
+    if not hasattr(module, "probabilities"):
+        same = outputs.shape == targets.shape and targets.is_floating_point()
+        return ("numbers", outputs.float().cpu(), targets.float()) if same else None
+    if module.several and targets.shape == outputs.shape:
+        return "labels", outputs.float().cpu(), targets.round().bool()
+    if not module.several and targets.ndim == 1 and not targets.is_floating_point():
+        return "class", module.probabilities(outputs.float()).cpu(), targets
+    return None
+
+
+def class_names(datamodule: Any, count: int) -> list[str]:
+    """The classes of the outputs; their numbers where the datamodule names none."""
+    names = list(getattr(datamodule, "classes", ()) or ())
+    return [str(name) for name in names] if len(names) == count else [str(number) for number in range(count)]
+
+
+def example_names(datamodule: Any, split: str, positions: Sequence[int]) -> list[str]:
+    """The examples' files, relative to the data's folder; without files their numbers, from 1."""
+    source = getattr(datamodule, "photos", datamodule)
+    files = getattr(getattr(source, split, None), "files", None)
+    if files is None:
+        return [f"{split} example {position + 1}" for position in positions]
+    root = getattr(source, "root", None)
+    paths = [Path(files[position]) for position in positions]
+    return [str(path.relative_to(root) if root and path.is_relative_to(root) else path.name) for path in paths]
+
+
+def pictures(datamodule: Any, split: str, positions: Sequence[int], targets: Tensor) -> list[Image.Image]:
+    """The examples as pictures; none where the datamodule shows no images, or has them in another order."""
+    source = getattr(datamodule, "photos", datamodule)  # of features, which would keep the thumbnails in their cache
+    if not positions or not (hasattr(source, "thumbnails") and hasattr(source, "labels")):
+        return []
+    if list(source.labels(split, positions)) != targets[list(positions)].tolist():
+        return []
+    return [to_pil_image(image) for image in source.thumbnails(split, positions, TILE)]

@@ -1,0 +1,94 @@
+"""Writes a run's page: at the end of its training, or later from its directory."""
+
+import sys
+from pathlib import Path
+
+import yaml
+from omegaconf import OmegaConf
+
+from engine.checkpoints.checkpoint_io import load_checkpoint
+from engine.config.sweep_job import in_sweep
+from engine.errors import printable
+from engine.paths import typed
+from engine.report.predictions import Collector as Collector
+from engine.run.allowlist import Loader
+from engine.run.failure import sentence
+from engine.run.outcome import outcome
+from engine.run.record import Record
+from engine.run.trained import load_config
+from engine.startup import collecting_nothing
+from engine.training.accounted_module import AccountedModule
+
+NAME = "report.html"
+
+
+def report_at_end(record: Record) -> None:
+    """The page of a run that has just ended; none in a sweep. If it cannot be written, one line says why."""
+    if not record.is_first_process or in_sweep():
+        return
+    with collecting_nothing():
+        _try_to_report(record)
+
+
+def _try_to_report(record: Record) -> None:
+    try:
+        from engine.report.facts import Facts
+        from engine.report.page import write_page
+
+        collector = next(callback for callback in record.trainer.callbacks if isinstance(callback, Collector))
+        _validate_again(record, collector)
+        config = yaml.load((record.directory / "config.yaml").read_text(encoding="utf-8"), Loader)
+        several = record.trainer.world_size > 1
+        missing = "What the network predicts is not shown: report.py, in one process, adds it." if several else None
+        print(printable(f"report    {typed(write_page(Facts(record.directory, config, collector, missing)))}"))
+    except Exception as error:  # the run itself has ended well
+        reason = printable(str(error).partition("\n")[0])
+        print(f"{NAME} could not be written ({type(error).__name__}: {reason}).", file=sys.stderr)
+
+
+def _validate_again(record: Record, collector: Collector) -> None:
+    """One validation with the weights of the best epoch, if there was no test; it is logged nowhere."""
+    trainer = record.trainer
+    if collector.predictions() is not None or trainer.world_size > 1 or not sum(trainer.num_val_batches):
+        return
+    if not isinstance(trainer.lightning_module, AccountedModule):  # its steps may log, or count on a training
+        return
+    from engine.results.evaluation import trainer_for_evaluation  # only here, as a sweep's jobs need none of it
+
+    again = trainer_for_evaluation(record.cfg.trainer, [collector])
+    again.validate(trainer.lightning_module, trainer.datamodule, verbose=False)
+
+
+def report(directory: Path) -> Path:
+    """Writes the page of the run in `directory`, with what its network predicts if its data is there.
+
+    UserError where there is no run, or its config or checkpoint is refused.
+    """
+    from engine.report.facts import Facts
+    from engine.report.page import write_page
+
+    config = OmegaConf.to_container(load_config(directory), resolve=False)
+    assert isinstance(config, dict)
+    collector, known = Collector(), outcome(directory)
+    checkpoint = "last" if known.get("best/epoch") is None else "best"
+    file = directory / "checkpoints" / f"{checkpoint}.ckpt"
+    missing = "The run left no checkpoint." if not file.is_file() else None
+    if not missing:
+        load_checkpoint(file)
+        missing = _evaluated(
+            directory, checkpoint, "test" if any(name.startswith("test/") for name in known) else "val", collector
+        )
+    return write_page(Facts(directory, config, collector, missing))
+
+
+def _evaluated(directory: Path, checkpoint: str, split: str, collector: Collector) -> str | None:
+    """Lets the collector see an evaluation; a sentence if that fails, for the page has more to show."""
+    from engine.results.evaluation import evaluate
+
+    try:
+        evaluate(directory, split=split, checkpoint=checkpoint, overrides=(), callbacks=(collector,))
+    except Exception as error:
+        missing = f"What the network predicts is not shown: {sentence(error) or f'{type(error).__name__}: {error}'}"
+        print(printable(missing), file=sys.stderr)
+        return missing
+    return None

@@ -1,0 +1,27 @@
+"""Writes a run's page, report.html: `python report.py run=DIR`; see `python report.py --help`."""
+
+if __name__ == "__main__":
+    from engine.stop import end_at_once  # before anything that takes time
+
+    end_at_once()
+
+
+import sys
+
+from engine.config.arguments import one_sentence, read_arguments
+from engine.startup import quick_imports
+
+
+def main() -> None:
+    settings = read_arguments("report", sys.argv[1:])
+    with quick_imports():  # only here: --help and mistakes need none of it
+        from engine.report.write import report
+        from engine.run.failure import for_the_user
+
+    with for_the_user():
+        print(report(settings["run"]))
+
+
+if __name__ == "__main__":
+    with one_sentence():
+        main()
