@@ -16,13 +16,16 @@ def main() -> None:
     settings = read_arguments("evaluate", sys.argv[1:], overrides=True)
     with quick_imports():  # only here: --help and mistakes need none of it
         from engine.results.evaluation import evaluate
-        from engine.results.evaluation_report import report
+        from engine.results.evaluation_report import report, report_calibration
         from engine.run.failure import for_the_user
 
     with for_the_user():
+        wants_calibration = settings.pop("calibrate")
         evaluation = evaluate(settings.pop("run"), **settings)
         if evaluation is not None:
             report(evaluation)
+            if wants_calibration:
+                report_calibration(evaluation)
 
 
 if __name__ == "__main__":

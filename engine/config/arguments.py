@@ -24,7 +24,10 @@ def _whole(least: int) -> tuple[str, Callable[[Any], bool]]:
     return f"a whole number, at least {least}", lambda value: type(value) is int and value >= least
 
 
+IS_TRUTH = "true or false", lambda value: isinstance(value, bool)
+
 KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "calibrate": IS_TRUTH,
     "contact_sheet_photos": _whole(1),
     "batch_size": _whole(1),
     "num_workers": _whole(0),

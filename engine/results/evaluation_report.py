@@ -10,7 +10,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from engine.errors import UserError, printable
 from engine.files import replace_text
+from engine.results.calibration import FILE, calibrate, keep
 from engine.results.evaluation import Evaluation
 from engine.results.prediction_files import prediction_file
 from engine.run.outcome import MAX_BYTES, outcome, read_json
@@ -37,6 +39,28 @@ def report(evaluation: Evaluation) -> None:
                 )
     for path in paths:
         console.print(str(path), soft_wrap=True, highlight=False, markup=False)
+
+
+def report_calibration(evaluation: Evaluation) -> None:
+    """Fits a temperature to the run's own photos, keeps it in the run directory, and says what it changes.
+
+    UserError for other data, or a run whose photos and classes are not known.
+    """
+    if evaluation.elsewhere or not evaluation.photos:
+        raise UserError("calibrate=true: is for a run's own photos, each with one class.")
+    trained = evaluation.trained
+    found = calibrate(
+        evaluation.photos,
+        checkpoint=trained.checkpoint,
+        epoch=trained.content["epoch"],
+        split=evaluation.split,
+    )
+    keep(found, trained.directory)
+    print(
+        f"temperature {found.temperature:.3g}: expected calibration error {found.ece_before:.3f} before, "
+        f"{found.ece_held_out:.3f} after on photos that it was not fitted on ({found.photos:,}, in two halves)"
+    )
+    print(printable(trained.directory / FILE))
 
 
 def _path(evaluation: Evaluation) -> Path:

@@ -18,6 +18,7 @@ from engine.features.frozen import FrozenBackbone
 from engine.photos.class_folders import composed
 from engine.photos.formats import left_out
 from engine.photos.unlabelled_photos import PhotoBatch, UnlabelledPhotos, find_photos
+from engine.results.calibration import temperature_of, tempered
 from engine.results.contact_sheet import ContactSheet
 from engine.results.prediction_files import prediction_file
 from engine.results.preprocessing import compute_in_32_bits, normalization, photo_transform
@@ -36,12 +37,17 @@ class Predictor:
     """Photos (N, C, H, W) uint8, transformed → probabilities (N, num_classes), float32 on the CPU.
 
     It computes in 32-bit precision, as an exported network does, unless `precision` is `run`: then as the training did.
-    A compiled network is not compiled again: a few photos would not be worth the time.
+    With `tta=flip` they are the mean of a photo's and its mirror image's. A run that was calibrated (calibration.py)
+    has its temperature applied. A compiled network is not compiled again: a few photos would not be worth the time.
 
     UserError for a run whose network gives no classes.
     """
 
-    def __init__(self, trained: Trained, precision: str = "32") -> None:
+    def __init__(self, trained: Trained, precision: str = "32", tta: str | None = None) -> None:
+        if tta not in (None, "flip"):
+            raise UserError(f"tta={tta}: choose flip, or null for none.")
+        self.flips = tta == "flip"
+        self.temperature = temperature_of(trained.directory, trained.checkpoint, trained.content.get("epoch", 0))
         if precision not in PRECISIONS:
             raise UserError(f"precision={precision}: choose from {', '.join(PRECISIONS)}.")
         config = trained.config
@@ -67,6 +73,13 @@ class Predictor:
 
     @torch.inference_mode()
     def __call__(self, photos: Tensor) -> Tensor:
+        seen = self._probabilities(photos)
+        if self.flips:
+            seen = (seen + self._probabilities(photos.flip(-1))) / 2
+        calibrated: Tensor = seen if self.temperature == 1 or self.several else tempered(seen, self.temperature)
+        return calibrated
+
+    def _probabilities(self, photos: Tensor) -> Tensor:
         inputs = normalize(photos.to(self.device), self.mean, self.std)
         if self.backbone is not None:
             inputs = self.backbone(inputs).to(self.device)
@@ -96,6 +109,7 @@ def predict(
     contact_sheet: str | None,
     contact_sheet_photos: int,
     precision: str,
+    tta: str | None,
     batch_size: int | None,
     num_workers: int | None,
 ) -> None:
@@ -121,14 +135,15 @@ def predict(
         num_workers=usable_cores() if num_workers is None else num_workers,
     )
 
-    predictor = Predictor(trained, precision)
+    predictor = Predictor(trained, precision, tta)
     truth = true_classes(Path(photos), files, predictor.classes)
     count, right = write_predictions(predictor, files, loader, path, sheet, truth)
     if count < len(files):
         print(f"{len(files) - count:,} of {len(files):,} photos could not be read.", file=sys.stderr)
     if others:
         print(printable(f"Left out, since no photos by their names: {left_out(others)}."), file=sys.stderr)
-    print(printable(f"{count:,} predicted: {path}"))
+    calibrated = "" if predictor.temperature == 1 else f", calibrated with temperature {predictor.temperature:.3g}"
+    print(printable(f"{count:,} predicted{calibrated}: {path}"))
     if truth:
         print(f"accuracy {right / count:.4f}: {right:,} of {count:,} are in the folder of their class")
     if sheet is not None and sheet.save():

@@ -11,6 +11,7 @@ from torchvision.transforms import v2
 
 from engine.data.normalization import normalize
 from engine.errors import UserError
+from engine.results.calibration import temperature_of
 from engine.run.trained import Trained
 
 
@@ -68,6 +69,7 @@ def describe(trained: Trained, network: nn.Module, dtype: str, outputs: Tensor, 
             "shape": ["batch", *outputs.shape[1:]],
             "dtype": str(outputs.dtype).removeprefix("torch."),
             "meaning": meaning,
+            "temperature": temperature_of(trained.directory, trained.checkpoint, trained.content.get("epoch", 0)),
         },
         "classes": trained.data["classes"],
     }

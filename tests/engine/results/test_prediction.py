@@ -1,6 +1,8 @@
 """predict in this process: the run's own accuracy, whatever kind of run it is."""
 
 import csv
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ SETTINGS: dict[str, Any] = {
     "contact_sheet": None,
     "contact_sheet_photos": 200,
     "precision": "32",
+    "tta": None,
     "batch_size": None,
     "num_workers": 0,
 }
@@ -133,3 +136,27 @@ def test_nothing_that_can_be_read_leaves_nothing(run_dir: Path, tmp_path: Path) 
     with pytest.raises(UserError, match="None of the 1 files of the input can be read"):
         predict(run_dir, str(tmp_path), **SETTINGS | {"output": f"{tmp_path}/x.csv"})
     assert [file.name for file in tmp_path.iterdir()] == ["a.jpg"]
+
+
+def test_flipping_is_the_mean_of_both_sides(run_dir: Path) -> None:
+    trained = load_trained(run_dir, "best")
+    photos = torch.randint(256, (3, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    plain = Predictor(trained)
+    both = Predictor(trained, tta="flip")
+    torch.testing.assert_close(both(photos), (plain(photos) + plain(photos.flip(3))) / 2)
+    torch.testing.assert_close(both(photos), both(photos.flip(3)))
+    with pytest.raises(UserError, match="tta=rotate: choose flip"):
+        Predictor(trained, tta="rotate")
+
+
+def test_a_calibrated_run_predicts_with_its_temperature(run_dir: Path, tmp_path: Path) -> None:
+    directory = tmp_path / "run"
+    shutil.copytree(run_dir, directory)
+    photos = torch.randint(256, (3, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    before = Predictor(load_trained(directory, "best"))(photos)
+    calibration: dict[str, Any] = {"temperature": 2.0, "checkpoint": "best", "split": "val", "photos": 20}
+    calibration["epoch"] = load_trained(directory, "best").content["epoch"]
+    errors = {"ece_before": 0.1, "ece_after": 0.1, "ece_held_out": 0.1}
+    (directory / "calibration.json").write_text(json.dumps(calibration | errors))
+    after = Predictor(load_trained(directory, "best"))(photos)
+    torch.testing.assert_close(after, (before.log() / 2).softmax(1), atol=1e-5, rtol=1e-4)
