@@ -37,8 +37,13 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_folder_to_network_to_predictions_to_onnx(photos: Path) -> None:
     """By the very commands that the README has for it; photos are made smaller, and the network learns faster."""
     here = photos.parent
-    train, predict, export = commands(section="Your own photos")
-    assert [arguments(command)[1] for command in (train, predict, export)] == ["train.py", "predict.py", "export.py"]
+    check, train, predict, export = commands(section="Your own photos")
+    scripts = [arguments(command)[1] for command in (check, train, predict, export)]
+    assert scripts == ["check_data.py", "train.py", "predict.py", "export.py"]
+
+    done = run_script(*arguments(check)[1:], cwd=here)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not any(kind in done.stdout for kind in ("identical", "look-alikes", "doubtful", "cannot be read"))
 
     done = run_script(*arguments(train)[1:], *TINY, "optimizer.lr=0.01", cwd=here)
     assert done.returncode == 0, done.stderr

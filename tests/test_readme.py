@@ -44,6 +44,7 @@ def kind(command: str) -> str | None:
         "resume": r"python train\.py resume=RUN_DIR ",
         "resume_sweep": r"python train\.py -m sweep\.resume=SWEEP_DIR$",
         "train": r"python train\.py ",
+        "check": r"python check_data\.py data_dir=my_photos$",
         "script": rf"python ({'|'.join(SCRIPTS)}) run=RUN_DIR\b",
         "tensorboard": r"tensorboard --logdir \S+$",
     }
@@ -127,6 +128,12 @@ def test_what_works_on_a_run(command: str, places: dict[str, Path]) -> None:
     done = run_script(*words[1:], cwd=places["RUN_DIR"].parent)
     told = [line for line in done.stderr.splitlines() if not line.startswith("Left out, since no photos")]
     assert (done.returncode, told) == (0, [])
+
+
+@pytest.mark.parametrize("command", of_kind("check"))
+def test_check_data(command: str, places: dict[str, Path]) -> None:
+    done = run_script(*arguments(command)[1:], cwd=places["PHOTOS"].parent)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("command", of_kind("tensorboard"))

@@ -18,6 +18,7 @@ from engine.run.outcome import read_json
 FILE = "calibration.json"
 MAX_BYTES = 1 << 16
 BINS = 15
+FEWEST = 10  # photos
 LOWEST, HIGHEST = 0.05, 20.0
 
 
@@ -70,8 +71,10 @@ def best_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
 
 def calibrate(rows: Sequence[PhotoRow], *, checkpoint: str, epoch: int, split: str) -> Calibration:
     """UserError for too few photos."""
-    if len(rows) < 20:
-        raise UserError(f"calibrate=true: {len(rows)} labelled photos are too few to fit a temperature; 20 are needed.")
+    if len(rows) < FEWEST:
+        raise UserError(
+            f"calibrate=true: {len(rows)} labelled photos are too few to fit a temperature; {FEWEST} are needed."
+        )
     probabilities = np.array([row.probabilities for row in rows], dtype=float)
     labels = np.array([row.label for row in rows])
     order = np.random.default_rng(0).permutation(len(rows))

@@ -84,5 +84,5 @@ def test_a_file_of_another_form_is_refused(change: dict[str, object], tmp_path: 
 
 
 def test_too_few_photos() -> None:
-    with pytest.raises(UserError, match="19 labelled photos are too few"):
-        calibrate(rows(*drawn(19, sharpness=1)), checkpoint="best", epoch=3, split="val")
+    with pytest.raises(UserError, match="9 labelled photos are too few"):
+        calibrate(rows(*drawn(9, sharpness=1)), checkpoint="best", epoch=3, split="val")
