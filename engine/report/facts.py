@@ -1,19 +1,27 @@
 """What is known of a run: from its directory, and from what its network says about its data."""
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from engine.errors import UserError
+from engine.files import read_plain
 from engine.report.curves import at_step_of, read_logged, steps_of_epochs
 from engine.report.markup import picture
 from engine.report.predictions import Collector, class_names
 from engine.report.settings import config_dirs_of, overrides_of
 from engine.run.outcome import outcome
 
-MAX_EPOCHS = 10**12
+MAX_EPOCHS, MAX_LOG = 10**12, 1 << 24
+LOGGED = re.compile(r"\[[\d ,:-]+\]\[([\w.]+)\]\[([A-Z]+)\] - (.*)")
+"""A line of train.log: logger, level, text."""
+
+DATA = ("engine.photos", "datamodules")
+"""Beginnings of the loggers' names that tell of the data."""
 
 
 @dataclass
@@ -30,6 +38,17 @@ class Facts:
         self.overrides, self.config_dirs = overrides_of(self.directory), config_dirs_of(self.directory)
         self.curves, self._first_batch = read_logged(self.directory)
         self.datamodule, self.predictions = self.collector.datamodule, self.collector.predictions()
+
+    @property
+    def findings(self) -> list[str]:
+        """What the data's check logged, and all warnings."""
+        try:
+            lines = read_plain(self.directory / "train.log", MAX_LOG).decode("utf-8", errors="replace").splitlines()
+        except (OSError, UserError):
+            return []
+        found = [match.groups() for line in lines if (match := LOGGED.fullmatch(line))]
+        told = [text for logger, level, text in found if level == "WARNING" or logger.startswith(DATA)]
+        return list(dict.fromkeys(told))
 
     @property
     def first_batch(self) -> str:

@@ -18,7 +18,7 @@ from engine.run.data_facts import warnings_about
 from engine.wording import cell, figure
 
 NAME = "report.html"
-MAX_CHANGES = 200
+MAX_CHANGES, MAX_FINDINGS = 200, 12
 COVERED = "An interval covers the chance in which examples were drawn, not that of other seeds."
 
 
@@ -93,7 +93,10 @@ def _data(facts: Facts) -> str:
     counted = [(f"{k} examples" if k in splits else k, f"{count:,}") for k, count in facts.counts.items()]
     first = facts.first_batch
     shown = paragraph("The first training batch, as the network sees it:") + first if first else ""
-    return section("Data", table(["", ""], [*rows, *counted]), shown)
+    found = facts.findings
+    more = [f"{len(found) - MAX_FINDINGS} more are in train.log."] if len(found) > MAX_FINDINGS else []
+    told = "".join(map(paragraph, [*found[:MAX_FINDINGS], *more]))
+    return section("Data", table(["", ""], [*rows, *counted]), told, shown)
 
 
 def _configuration(facts: Facts) -> str:

@@ -1,6 +1,7 @@
 """What a trained network says about each example of a split."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -11,7 +12,7 @@ from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 from torchvision.transforms.v2.functional import to_pil_image
 
-from engine.protocols import Domains
+from engine.protocols import Domains, PredictsClasses
 from engine.results.contact_sheet import TILE
 
 Kind = Literal["class", "labels", "numbers"]
@@ -97,18 +98,22 @@ class Collector(Callback):
 
     def _compare_domains(self, split: str, module: LightningModule) -> None:
         """The outputs for the data of other domains, with no account of them in the module's metrics."""
-        loaders = self.datamodule.other_domains(split) if isinstance(self.datamodule, Domains) else {}
-        for name, loader in loaders.items():
-            parts = [_part(module, module(batch[0].to(module.device)), batch) for batch in loader]
-            if (found := _joined(split, parts)) is not None:
-                self.others[name] = found
+        with suppress(Exception):  # only the page would be the poorer
+            loaders = self.datamodule.other_domains(split) if isinstance(self.datamodule, Domains) else {}
+            for name, loader in loaders.items():
+                inputs_of = ((batch[0].to(module.device, module.dtype), batch) for batch in loader)
+                parts = [_part(module, module(inputs), batch) for inputs, batch in inputs_of]
+                if (found := _joined(split, parts)) is not None:
+                    self.others[name] = found
 
     def _keep(self, split: str, trainer: Any, module: Any, outputs: Any, batch: Any, loader: int) -> None:
         if loader:
             return
         self.datamodule = trainer.datamodule
-        # One of several processes has only a part of the examples.
-        part = _part(module, outputs, batch) if trainer.world_size == 1 else None
+        part = None
+        if trainer.world_size == 1:  # one of several processes has only a part of the examples
+            with suppress(Exception):  # whatever a module's own outputs do, its test goes on
+                part = _part(module, outputs, batch)
         self._parts.setdefault(split, []).append(part)
 
     def predictions(self) -> Predictions | None:
@@ -132,14 +137,15 @@ def _part(module: Any, outputs: Any, batch: Any) -> Part | None:
     if not (isinstance(outputs, Tensor) and isinstance(targets, Tensor)) or outputs.ndim != 2:
         return None
     outputs, targets = outputs.detach(), targets.detach().cpu()
-    if not hasattr(module, "probabilities"):
+    if not isinstance(module, PredictsClasses):
         same = outputs.shape == targets.shape and targets.is_floating_point()
         return ("numbers", outputs.float().cpu(), targets.float()) if same else None
-    if module.several and targets.shape == outputs.shape:
-        return "labels", outputs.float().cpu(), targets.round().bool()
-    if not module.several and targets.ndim == 1 and not targets.is_floating_point():
-        return "class", module.probabilities(outputs.float()).cpu(), targets
-    return None
+    if module.several:
+        return ("labels", outputs.float().cpu(), targets.round().bool()) if targets.shape == outputs.shape else None
+    if targets.shape != outputs.shape[:1] or targets.is_floating_point():
+        return None
+    known = (targets >= 0) & (targets < outputs.shape[1])  # a loss may ignore others
+    return ("class", module.probabilities(outputs.float()).cpu(), targets) if known.all() else None
 
 
 def class_names(datamodule: Any, count: int) -> list[str]:
