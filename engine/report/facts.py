@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,12 +26,16 @@ DATA = ("engine.photos", "datamodules")
 
 @dataclass
 class Facts:
-    """A run's directory, its config as it is stored, and what its network predicts; `missing` says why it does not."""
+    """A run's directory, its config as it is stored, and what its network predicts; `missing` says why it does not.
+
+    `known_classes` are the names of its classes where its data is not there.
+    """
 
     directory: Path
     config: Mapping[Any, Any]
     collector: Collector
     missing: str | None = None
+    known_classes: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         self.outcome = {key: value for key, value in outcome(self.directory).items() if _is_sound(key, value)}
@@ -75,7 +79,7 @@ class Facts:
     def classes(self) -> list[str]:
         if self.predictions is not None and self.predictions.kind != "numbers":
             return class_names(self.datamodule, self.predictions.outputs.shape[1])
-        return [str(name) for name in getattr(self.datamodule, "classes", ())]
+        return [str(name) for name in getattr(self.datamodule, "classes", self.known_classes)]
 
     @property
     def counts(self) -> dict[str, int]:

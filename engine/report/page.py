@@ -108,7 +108,9 @@ def _configuration(facts: Facts) -> str:
         return section(title, paragraph("The experiment's defaults, unchanged."))
     rows = [(change.key, _written(change.default), _written(change.value)) for change in found[:MAX_CHANGES]]
     more = f" {len(found) - MAX_CHANGES} more are in config.yaml." if len(found) > MAX_CHANGES else ""
-    return section(title, table(["key", "default", "this run"], rows, f"What differs from the experiment.{more}"))
+    return section(
+        title, table(["key", "default", "this run"], rows, f"What differs from the experiment.{more}", "keys")
+    )
 
 
 def _written(value: Any) -> str:

@@ -101,8 +101,7 @@ class Collector(Callback):
         with suppress(Exception):  # only the page would be the poorer
             loaders = self.datamodule.other_domains(split) if isinstance(self.datamodule, Domains) else {}
             for name, loader in loaders.items():
-                inputs_of = ((batch[0].to(module.device, module.dtype), batch) for batch in loader)
-                parts = [_part(module, module(inputs), batch) for inputs, batch in inputs_of]
+                parts = [_part(module, module(batch[0].to(module.device).to(module.dtype)), batch) for batch in loader]
                 if (found := _joined(split, parts)) is not None:
                     self.others[name] = found
 

@@ -72,13 +72,12 @@ def report(directory: Path) -> Path:
     collector, known = Collector(), outcome(directory)
     checkpoint = "last" if known.get("best/epoch") is None else "best"
     file = directory / "checkpoints" / f"{checkpoint}.ckpt"
-    missing = "The run left no checkpoint." if not file.is_file() else None
-    if not missing:
-        load_checkpoint(file)
-        missing = _evaluated(
-            directory, checkpoint, "test" if any(name.startswith("test/") for name in known) else "val", collector
-        )
-    return write_page(Facts(directory, config, collector, missing))
+    if not file.is_file():
+        return write_page(Facts(directory, config, collector, "The run left no checkpoint."))
+    data = load_checkpoint(file)["hyper_parameters"].get("data", {})
+    split = "test" if any(name.startswith("test/") for name in known) else "val"
+    missing = _evaluated(directory, checkpoint, split, collector)
+    return write_page(Facts(directory, config, collector, missing, data.get("classes", ())))
 
 
 def _evaluated(directory: Path, checkpoint: str, split: str, collector: Collector) -> str | None:
