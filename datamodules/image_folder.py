@@ -1,6 +1,6 @@
 """Photos in class folders."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Subset
 
 from engine.data.keyed_sampler import KeyedSampler
 from engine.data.normalization import normalize
+from engine.data_check.duplicates import identical
 from engine.errors import DataError
 from engine.features.feature_cache import files_digest
 from engine.photos.class_folders import Classes
@@ -21,6 +22,9 @@ from engine.photos.images import check_images, read_thumbnail
 from engine.photos.photo_loader import PhotoLoader
 from engine.photos.photo_set import Photos, Transform
 from engine.photos.splits import photos_of, splits_of
+
+UNBALANCED = 3
+"""How many times as many photos as the smallest class the largest one must have to be mentioned."""
 
 
 class ImageFolder(LightningDataModule):
@@ -80,18 +84,22 @@ class ImageFolder(LightningDataModule):
     def setup(self, stage: str) -> None:
         if self.classes:
             return
-        splits = self._find()
+        splits = self.find()
         classes = sorted(splits["train"])
         if len(classes) != self.num_classes:
             raise DataError(
                 f"{self.root} holds {len(classes)} classes ({', '.join(classes)}), datamodule.num_classes is "
                 f"{self.num_classes}: give datamodule.num_classes={len(classes)}."
             )
+        self.use(splits)
+        check_images(self._files(), self.max_pixels)
+
+    def use(self, splits: Mapping[str, Mapping[str, Sequence[Path]]]) -> None:
+        """The files of each class for these splits and no others, in place of `setup`'s."""
+        self.classes = sorted({name for found in splits.values() for name in found})
         for split, found in splits.items():
             transform = self.train_transform if split == "train" else self.eval_transform
-            setattr(self, split, self._photos(found, classes, transform))
-        check_images(self._files(), self.max_pixels)
-        self.classes = classes
+            setattr(self, split, self._photos(found, transform))
 
     def set_up_alone(self, split: str, classes: Sequence[str]) -> str:
         """Instead of `setup`: all photos of data_dir, or of its folder for `split` if it has any, as that split.
@@ -105,15 +113,11 @@ class ImageFolder(LightningDataModule):
                 f"{self.name} has the classes {', '.join(files)}, where the run learned {', '.join(classes)}: "
                 f"leave out {', '.join(strange)}."
             )
-        labels = [label for label, name in enumerate(classes) for _ in files.get(name, ())]
-        ordered = [file for name in classes for file in files.get(name, ())]
-        settings: Any = {"seed": self.seed, "max_pixels": self.max_pixels}
-        setattr(self, split, Photos(ordered, labels, self.eval_transform, **settings))
-        check_images(ordered, self.max_pixels)
-        self.classes = list(classes)
+        self.use({split: {name: files.get(name, ()) for name in classes}})
+        check_images(self._files(), self.max_pixels)
         return part
 
-    def _find(self) -> dict[str, Classes]:
+    def find(self) -> dict[str, Classes]:
         """The files of each class, by split."""
         return splits_of(
             self.root,
@@ -129,9 +133,9 @@ class ImageFolder(LightningDataModule):
     def _files(self) -> list[Path]:
         return [file for split in self.counts() for file in getattr(self, split).files]
 
-    def _photos(self, folders: dict[str, list[Path]], classes: list[str], transform: Transform) -> Photos:
-        files = [file for name in classes for file in folders[name]]
-        labels = [label for label, name in enumerate(classes) for _ in folders[name]]
+    def _photos(self, found: Mapping[str, Sequence[Path]], transform: Transform) -> Photos:
+        files = [file for name in self.classes for file in found.get(name, ())]
+        labels = [label for label, name in enumerate(self.classes) for _ in found.get(name, ())]
         # Training and validation have processes of their own, or share this one.
         room = self.keep_decoded // (2 * max(1, self.num_workers))
         return Photos(files, labels, transform, seed=self.seed, max_pixels=self.max_pixels, room=room)
@@ -193,6 +197,28 @@ class ImageFolder(LightningDataModule):
     def counts(self) -> dict[str, int]:
         """How many photos each split has."""
         return {split: len(getattr(self, split)) for split in ("train", "val", "test") if hasattr(self, split)}
+
+    def findings(self) -> list[str]:
+        """What is wrong with the photos, as far as that is seen without decoding them; check_data.py sees more."""
+        rows = [(file, label, split) for split in self.counts() for file, label in self._labelled(split)]
+        groups = [[rows[position] for position in group] for group in identical([file for file, _, _ in rows])]
+        found = []
+        for kind, column in (("with two labels", 1), ("in two splits", 2)):
+            if several := [group for group in groups if len({row[column] for row in group}) > 1]:
+                first, *others = several[0]
+                second = next(row for row in others if row[column] != first[column])
+                found.append(
+                    f"{len(several)} × identical photos {kind}, such as {first[0]} and {second[0]}: remove one"
+                )
+        counts = torch.bincount(torch.tensor(self.train.labels), minlength=len(self.classes)).tolist()
+        if max(counts) >= UNBALANCED * min(counts):
+            most, least = (self.classes[counts.index(pick(counts))] for pick in (max, min))
+            found.append(f"unbalanced: {max(counts):,} of {most}, {min(counts):,} of {least} in training")
+        return found
+
+    def _labelled(self, split: str) -> Iterator[tuple[Path, int]]:
+        photos: Photos = getattr(self, split)
+        return zip(photos.files, photos.labels, strict=True)
 
     def first_training_batch(self, limit: int) -> tuple[Tensor, Tensor]:
         """At most `limit` photos of the first training batch as the network sees them, in [0, 1], and their labels."""

@@ -42,7 +42,7 @@ class ImageTable(ImageFolder):
         self.root = Path(os.path.commonpath([row.file.absolute().parent for row in rows]))  # which the digest is below
         return [row._replace(file=row.file.absolute()) for row in rows]
 
-    def _find(self) -> dict[str, Classes]:
+    def find(self) -> dict[str, Classes]:
         return table_splits(
             self._rows(),
             self.table,

@@ -110,6 +110,25 @@ class ReadsOtherFolders(Protocol):
     def set_up_alone(self, split: str, classes: Sequence[str]) -> str: ...
 
 
+@runtime_checkable
+class FindsPhotos(Protocol):
+    """check_data.py works: `find` gives the files of each class by split, and `use` takes such for `setup`'s."""
+
+    name: str
+    root: Path
+    max_pixels: int
+
+    def find(self) -> Mapping[str, Mapping[str, Sequence[Path]]]: ...
+    def use(self, splits: Mapping[str, Mapping[str, Sequence[Path]]]) -> None: ...
+
+
+@runtime_checkable
+class LooksAtItself(Protocol):
+    """The panel at the start shows what is wrong with the data, a sentence each."""
+
+    def findings(self) -> Sequence[str]: ...
+
+
 # Networks and procedures ----------------------------------------------------------------------------------------------
 
 

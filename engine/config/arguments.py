@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import takewhile
 from typing import Any
 
 import yaml
@@ -15,7 +16,7 @@ from engine.run.find import find_run
 from engine.startup import keep_out_current_folder
 from engine.wording import nearest
 
-PATHS = ("run", "input", "output", "contact_sheet")
+PATHS = ("data_dir", "table", "cache_dir", "run", "input", "output", "contact_sheet")
 NEEDED = {"run": "the directory of a run, logs/<experiment>/<time>", "input": "a photo, a folder of photos or a glob"}
 
 
@@ -61,7 +62,7 @@ def read_arguments(tool: str, argv: Sequence[str], *, overrides: bool = False) -
     """
     file = CONF / f"{tool}.yaml"
     if not {"--help", "-h"}.isdisjoint(argv):
-        lines = file.read_text(encoding="utf-8").partition("\nrun:")[0].splitlines()
+        lines = takewhile(lambda line: line.startswith("#"), file.read_text(encoding="utf-8").splitlines())
         print("\n".join(line.removeprefix("#").removeprefix(" ") for line in lines))
         sys.exit()
     settings: Any = OmegaConf.to_container(OmegaConf.load(file))
@@ -77,6 +78,8 @@ def read_arguments(tool: str, argv: Sequence[str], *, overrides: bool = False) -
             settings[key] = _value(key, given[key], settings[key])
         elif settings[key] == "???":
             raise UserError(f"Give {key}=…, {NEEDED[key]}.")
+    if "run" not in own:
+        return settings
     settings["run"], checkpoint = find_run(settings["run"])
     if checkpoint is not None:
         if given.get("checkpoint", checkpoint) != checkpoint:

@@ -5,6 +5,7 @@ import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -81,6 +82,25 @@ def read_thumbnail(path: Path, side: int, max_pixels: int) -> Tensor:
     return torch.from_numpy(np.array(thumbnail)).permute(2, 0, 1)
 
 
+class Look(NamedTuple):
+    """What an image file is, by its header: Pillow's names of its format and mode, and its size in pixels."""
+
+    format: str
+    mode: str
+    width: int
+    height: int
+    has_profile: bool
+
+
+def look_at(path: Path, max_pixels: int) -> Look:
+    """DataError for a file that cannot be read, is empty, no image, above `max_pixels`, or a JPEG or PNG cut short."""
+    with _opened(path, max_pixels) as (image, stream):
+        if _is_cut(image, stream):
+            raise ValueError("it is cut short")
+        refuse_what_pillow_misreads(image)
+        return Look(image.format or "", image.mode, *image.size, "icc_profile" in image.info)
+
+
 def check_images(files: Sequence[Path], max_pixels: int) -> None:
     """Finds before training what would end it later: looks at image files without decoding them.
 
@@ -93,10 +113,7 @@ def check_images(files: Sequence[Path], max_pixels: int) -> None:
     bad: list[tuple[Path, DataError]] = []
     for path in files[:: max(1, len(files) // CHECKED)]:
         try:
-            with _opened(path, max_pixels) as (image, stream):
-                if _is_cut(image, stream):
-                    raise ValueError("it is cut short")
-                refuse_what_pillow_misreads(image)
+            look_at(path, max_pixels)
         except DataError as error:
             bad.append((path, error))
     if len(bad) == 1:

@@ -15,7 +15,7 @@ from rich.text import Text
 from engine.build import FOR_MODULE, given_to_module, network_name
 from engine.errors import printable
 from engine.paths import typed
-from engine.protocols import Classes, InputShape, PredictsClasses
+from engine.protocols import Classes, InputShape, LooksAtItself, PredictsClasses
 from engine.run.allowlist import ALLOW, targets, unlisted
 from engine.run.data_facts import counts_of, data_name, notices
 from engine.run.record import Record, best_checkpoint
@@ -45,6 +45,9 @@ def print_start(record: Record, datamodule: Any, module: Any, trainer: Any) -> N
         "device": f"{trainer.num_devices} × {trainer.strategy.root_device}, {trainer.precision}",
         "directory": str(record.directory.absolute()),
     }
+    photos = getattr(datamodule, "photos", datamodule)
+    if isinstance(photos, LooksAtItself) and (findings := photos.findings()):
+        rows["look out"] = "\n".join(findings)
     if missing := "; ".join(not_guaranteed(record, datamodule, module, trainer)):
         rows["limits"] = f"not guaranteed: {missing}"
     if reason := single_steps_because(trainer, module, datamodule):

@@ -227,3 +227,19 @@ def test_batches_to_overfit_are_mixed_and_the_same_each_epoch(photos: Path) -> N
         for one, other in zip(loader, expected, strict=True):
             assert torch.equal(one[0], other[0])
             assert torch.equal(one[1], other[1])
+
+
+def test_what_is_seen_without_decoding(photos: Path, tmp_path: Path) -> None:
+    assert folder(photos).findings() == []
+    root = shutil.copytree(photos, tmp_path / "photos")
+    shutil.copy(root / "train/ants/0001.jpg", root / "val/ants/copy.jpg")
+    shutil.copy(root / "train/ants/0002.jpg", root / "train/bees/wrong.jpg")
+    for file in sorted((root / "train/bees").glob("000*.jpg"))[1:]:
+        file.unlink()
+    labels, splits, balance = folder(root).findings()
+    assert labels.startswith("1 × identical photos with two labels, such as")
+    assert {"0002.jpg", "wrong.jpg"} == {
+        Path(part).name for part in labels.split(": ")[0].split(" as ")[1].split(" and ")
+    }
+    assert splits.startswith("1 × identical photos in two splits, such as")
+    assert balance == "unbalanced: 8 of ants, 2 of bees in training"

@@ -1,0 +1,52 @@
+"""Photos that are in a data set more than once."""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+ALIKE = 0.97
+"""The correlation of two photos' 16 × 16 grey pixels from which on one counts as a copy of the other.
+
+Of 397 photos of ants and bees no two reach 0.84; copies of each, scaled by 0.25 to 2 and saved as JPEG with a quality
+of 60 to 95, stay above 0.98.
+"""
+
+FLAT = 4.0
+"""Standard deviation of grey levels, of 255, below which a photo is too plain to be compared."""
+
+ROWS = 2048  # photos that are compared with all others at a time
+
+
+def identical(files: Sequence[Path]) -> list[list[int]]:
+    """Positions of files with the same bytes, two or more each. Only files of equal sizes are read."""
+    by_size: dict[int, list[int]] = defaultdict(list)
+    for position, file in enumerate(files):
+        by_size[file.stat().st_size].append(position)
+    by_content: dict[str, list[int]] = defaultdict(list)
+    for positions in by_size.values():
+        if len(positions) > 1:
+            for position in positions:
+                by_content[hashlib.sha256(files[position].read_bytes()).hexdigest()].append(position)
+    return sorted(positions for positions in by_content.values() if len(positions) > 1)
+
+
+def alike(thumbnails: Tensor) -> list[tuple[int, int]]:
+    """Pairs of positions (first < second) of photos that look the same but for their size and compression.
+
+    thumbnails: (N, 3, 64, 64) uint8, the middles of the photos.
+    """
+    grey = torch.nn.functional.avg_pool2d(thumbnails.float().mean(1, keepdim=True), 4).flatten(1)
+    is_flat = grey.std(1) < FLAT
+    grey = torch.nn.functional.normalize(grey - grey.mean(1, keepdim=True), dim=1)
+    pairs = []
+    for start in range(0, len(grey), ROWS):
+        rows = slice(start, start + ROWS)
+        found = grey[rows] @ grey.T >= ALIKE
+        for first, second in (found.nonzero() + torch.tensor([start, 0])).tolist():
+            if first < second and not (is_flat[first] or is_flat[second]):
+                pairs.append((first, second))
+    return pairs
