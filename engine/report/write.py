@@ -74,10 +74,11 @@ def report(directory: Path) -> Path:
     file = directory / "checkpoints" / f"{checkpoint}.ckpt"
     if not file.is_file():
         return write_page(Facts(directory, config, collector, "The run left no checkpoint."))
-    data = load_checkpoint(file)["hyper_parameters"].get("data", {})
+    facts = load_checkpoint(file).get("hyper_parameters", {}).get("data")
+    classes = facts.get("classes") if isinstance(facts, dict) else None
     split = "test" if any(name.startswith("test/") for name in known) else "val"
     missing = _evaluated(directory, checkpoint, split, collector)
-    return write_page(Facts(directory, config, collector, missing, data.get("classes", ())))
+    return write_page(Facts(directory, config, collector, missing, classes if isinstance(classes, list) else ()))
 
 
 def _evaluated(directory: Path, checkpoint: str, split: str, collector: Collector) -> str | None:
