@@ -41,6 +41,10 @@ img { max-width: 100%; height: auto; background: #fff; border-radius: 4px }
 """
 
 
+Images = dict[str, bytes]
+"""Files that are written beside the page, by name."""
+
+
 class Numeric(str):
     """A cell whose text is aligned to the right."""
 

@@ -43,12 +43,19 @@ class Predictions(NamedTuple):
         size = self.outputs.shape[1]
         return torch.bincount(self.targets * size + self.predicted, minlength=size**2).view(size, size)
 
-    def mistakes(self, count: int) -> list[int]:
-        """At most `count` positions of wrong predictions, the most confident first."""
-        confidence = self.outputs.max(1).values
-        wrong = (self.predicted != self.targets).nonzero().flatten()
-        order: list[int] = wrong[confidence[wrong].argsort(descending=True, stable=True)].tolist()
-        return order[:count]
+    def mistakes(self, count: int) -> list[tuple[int, int]]:
+        """At most `count` examples with the class or label that they were wrongly given or denied, as positions in the
+        outputs, the most confident first; of an example with several labels only its worst."""
+        if self.kind == "class":
+            confidence, column = self.outputs.max(1)
+            is_wrong = column != self.targets
+        else:
+            distance = (self.outputs - 0.5).abs() * ((self.outputs > 0.5) != self.targets)
+            confidence, column = distance.max(1)
+            is_wrong = confidence > 0
+        wrong = is_wrong.nonzero().flatten()
+        order = wrong[confidence[wrong].argsort(descending=True, stable=True)][:count]
+        return list(zip(order.tolist(), column[order].tolist(), strict=True))
 
 
 class Collector(Callback):
@@ -169,6 +176,6 @@ def pictures(datamodule: Any, split: str, positions: Sequence[int], targets: Ten
     source = getattr(datamodule, "photos", datamodule)  # of features, which would keep the thumbnails in their cache
     if not positions or not (hasattr(source, "thumbnails") and hasattr(source, "labels")):
         return []
-    if list(source.labels(split, positions)) != targets[list(positions)].tolist():
+    if not torch.equal(torch.as_tensor(source.labels(split, positions)), targets[list(positions)]):
         return []
     return [to_pil_image(image) for image in source.thumbnails(split, positions, TILE)]
