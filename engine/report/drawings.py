@@ -35,17 +35,20 @@ def draw_curves(charts: Sequence[Chart], epoch_ends: Sequence[int] | None, best_
     for chart, axes in zip(charts, panels, strict=True):
         for label, curve in chart.curves.items():
             every = -(-len(curve) // MAX_POINTS)
-            steps = list(curve)[::every]
-            values = [curve[step] if math.isfinite(curve[step]) else math.nan for step in steps]
+            shown = list(curve)[::every]
+            values = [curve[step] if math.isfinite(curve[step]) else math.nan for step in shown]
             marker = "o" if len(curve) < 3 else None
             color = COLORS.get(label)
-            axes.plot(place(steps), values, label=label, color=color, marker=marker, lw=1.4)
+            axes.plot(place(shown), values, label=label, color=color, marker=marker, lw=1.4)
         if best_step is not None:
             axes.axvline(place(best_step), color="#888", ls="--", lw=1)
         if _spans_decades(list(chart.curves.values())):
             axes.set_yscale("log")
         _write(axes.title, chart.title, 10)
         axes.xaxis.get_major_locator().set_params(integer=True)
+        if len(steps := {step for curve in chart.curves.values() for step in curve}) == 1:
+            only = float(place(steps.pop()))
+            axes.set_xticks([only], [f"{only:g}"])
         axes.set_xlabel("optimizer step" if epoch_ends is None else "epoch", fontsize=9)
         if set(chart.curves) & set(COLORS):
             for text, label in zip(axes.legend(frameon=False).get_texts(), chart.curves, strict=True):

@@ -1,35 +1,58 @@
 """What is known of a run: from its directory, and from what its network says about its data."""
 
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from engine.errors import UserError
+from engine.files import read_plain
 from engine.report.curves import at_step_of, read_logged, steps_of_epochs
 from engine.report.markup import picture
 from engine.report.predictions import Collector, class_names
 from engine.report.settings import config_dirs_of, overrides_of
 from engine.run.outcome import outcome
 
-MAX_EPOCHS = 10**12
+MAX_EPOCHS, MAX_LOG = 10**12, 1 << 24
+LOGGED = re.compile(r"\[[\d ,:-]+\]\[([\w.]+)\]\[([A-Z]+)\] - (.*)")
+"""A line of train.log: logger, level, text."""
+
+DATA = ("engine.photos", "datamodules")
+"""Beginnings of the loggers' names that tell of the data."""
 
 
 @dataclass
 class Facts:
-    """A run's directory, its config as it is stored, and what its network predicts; `missing` says why it does not."""
+    """A run's directory, its config as it is stored, and what its network predicts; `missing` says why it does not.
+
+    `known_classes` are the names of its classes where its data is not there.
+    """
 
     directory: Path
     config: Mapping[Any, Any]
     collector: Collector
     missing: str | None = None
+    known_classes: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         self.outcome = {key: value for key, value in outcome(self.directory).items() if _is_sound(key, value)}
         self.overrides, self.config_dirs = overrides_of(self.directory), config_dirs_of(self.directory)
         self.curves, self._first_batch = read_logged(self.directory)
         self.datamodule, self.predictions = self.collector.datamodule, self.collector.predictions()
+
+    @property
+    def findings(self) -> list[str]:
+        """What the data's check logged, and all warnings."""
+        try:
+            lines = read_plain(self.directory / "train.log", MAX_LOG).decode("utf-8", errors="replace").splitlines()
+        except (OSError, UserError):
+            return []
+        found = [match.groups() for line in lines if (match := LOGGED.fullmatch(line))]
+        told = [text for logger, level, text in found if level == "WARNING" or logger.startswith(DATA)]
+        return list(dict.fromkeys(told))
 
     @property
     def first_batch(self) -> str:
@@ -56,7 +79,7 @@ class Facts:
     def classes(self) -> list[str]:
         if self.predictions is not None and self.predictions.kind != "numbers":
             return class_names(self.datamodule, self.predictions.outputs.shape[1])
-        return [str(name) for name in getattr(self.datamodule, "classes", ())]
+        return [str(name) for name in getattr(self.datamodule, "classes", self.known_classes)]
 
     @property
     def counts(self) -> dict[str, int]:

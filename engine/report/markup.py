@@ -27,6 +27,7 @@ th, td { padding: 0.25rem 0.7rem; border-bottom: 1px solid var(--line); text-ali
   overflow-wrap: anywhere }
 th { font-weight: 600; min-width: 3.5rem; overflow-wrap: normal }
 td.number, th.number { text-align: right; white-space: nowrap }
+table.keys td:first-child { white-space: nowrap }
 table.matrix td { text-align: center; border: 1px solid var(--line); min-width: 3.4rem; padding: 0.3rem;
   white-space: nowrap }
 table.matrix thead th { text-align: center }
@@ -38,6 +39,10 @@ img { max-width: 100%; height: auto; background: #fff; border-radius: 4px }
 .photos { display: grid; grid-template-columns: repeat(auto-fill, minmax(9.5rem, 1fr)); gap: 0.9rem }
 .photos figure { margin: 0; font-size: 0.85rem; overflow-wrap: anywhere } .photos img { width: 100%; display: block }
 """
+
+
+Images = dict[str, bytes]
+"""Files that are written beside the page, by name."""
 
 
 class Numeric(str):
@@ -61,8 +66,9 @@ def paragraph(text: object, kind: str = "") -> str:
     return f"<p{_class(kind)}>{escaped(text)}</p>"
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[object]], caption: str = "") -> str:
-    """A table; columns of `Numeric` cells are aligned to the right. Nothing without rows."""
+def table(head: Sequence[str], rows: Iterable[Sequence[object]], caption: str = "", kind: str = "") -> str:
+    """A table; columns of `Numeric` cells are aligned to the right. Nothing without rows. In one of the `kind` "keys"
+    those of the first column stay on one line."""
     rows = list(rows)
     if not rows:
         return ""
@@ -73,7 +79,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]], caption: str = 
         for row in rows
     )
     start = f"<thead><tr>{top}</tr></thead>\n" if any(head) else ""
-    return f'<div class="wide"><table>{start}<tbody>{body}</tbody></table></div>\n{_said(caption)}'
+    return f'<div class="wide"><table{_class(kind)}>{start}<tbody>{body}</tbody></table></div>\n{_said(caption)}'
 
 
 def matrix(corner: str, names: Sequence[str], rows: Sequence[Sequence[Cell]], caption: str) -> str:

@@ -2,23 +2,27 @@
 
 import csv
 import io
+import shlex
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from engine.config.help import question
+from engine.config.sweep_job import is_about_the_sweep, key_of
 from engine.files import replace_text, replacing
-from engine.paths import CONF
+from engine.paths import CONF, typed
 from engine.report.answer import answer
-from engine.report.commands import commands, started
+from engine.report.classes import confusion_csv
 from engine.report.facts import Facts
-from engine.report.markup import command_lines, document, escaped, paragraph, section, table
-from engine.report.results import Images, confusion_csv, curves_section, metrics_section, predictions_sections
+from engine.report.markup import Images, command_lines, document, escaped, paragraph, section, table
+from engine.report.results import curves_section, metrics_section, predictions_sections
 from engine.report.settings import changes
 from engine.run.data_facts import warnings_about
 from engine.wording import cell, figure
 
 NAME = "report.html"
-MAX_CHANGES = 200
+MAX_CHANGES, MAX_FINDINGS = 200, 12
 COVERED = "An interval covers the chance in which examples were drawn, not that of other seeds."
 
 
@@ -36,7 +40,7 @@ def write_page(facts: Facts) -> Path:
             _data(facts),
             _configuration(facts),
             _environment(facts),
-            section("Commands", command_lines(commands(facts))),
+            section("Commands", command_lines(_commands(facts))),
         ]
     )
     for name, png in images.items():
@@ -72,7 +76,7 @@ def _head(facts: Facts) -> str:
     return (
         f"<h1>{escaped(facts.name)}</h1>\n"
         + "".join(paragraph(text) for text in (_question(facts),) if text)
-        + f"<pre><code>{escaped(started(facts))}</code></pre>\n"
+        + f"<pre><code>{escaped(_started(facts))}</code></pre>\n"
         + (paragraph(ended + error, "notice") if ended else "")
         + paragraph(result, "answer")
         + (paragraph(COVERED, "faint") if "% interval" in result else "")
@@ -93,7 +97,10 @@ def _data(facts: Facts) -> str:
     counted = [(f"{k} examples" if k in splits else k, f"{count:,}") for k, count in facts.counts.items()]
     first = facts.first_batch
     shown = paragraph("The first training batch, as the network sees it:") + first if first else ""
-    return section("Data", table(["", ""], [*rows, *counted]), shown)
+    found = facts.findings
+    more = [f"{len(found) - MAX_FINDINGS} more are in train.log."] if len(found) > MAX_FINDINGS else []
+    told = "".join(map(paragraph, [*found[:MAX_FINDINGS], *more]))
+    return section("Data", table(["", ""], [*rows, *counted]), told, shown)
 
 
 def _configuration(facts: Facts) -> str:
@@ -105,7 +112,9 @@ def _configuration(facts: Facts) -> str:
         return section(title, paragraph("The experiment's defaults, unchanged."))
     rows = [(change.key, _written(change.default), _written(change.value)) for change in found[:MAX_CHANGES]]
     more = f" {len(found) - MAX_CHANGES} more are in config.yaml." if len(found) > MAX_CHANGES else ""
-    return section(title, table(["key", "default", "this run"], rows, f"What differs from the experiment.{more}"))
+    return section(
+        title, table(["key", "default", "this run"], rows, f"What differs from the experiment.{more}", "keys")
+    )
 
 
 def _written(value: Any) -> str:
@@ -129,3 +138,42 @@ def _environment(facts: Facts) -> str:
         if isinstance(known.get(key), int | float):
             rows.append((key.replace("_", " "), figure(known[key])))
     return section("Environment", table(["", ""], rows))
+
+
+# Commands -------------------------------------------------------------------------------------------------------------
+
+
+def _started(facts: Facts) -> str:
+    """The command that started the run, or one that repeats it from its config, as that of a run that was repeated."""
+    if facts.name != _default_experiment() and not {"experiment", "name"} & set(map(key_of, facts.overrides)):
+        return _again(facts)
+    options = [word for folder in facts.config_dirs[:1] for word in ("--config-dir", folder)]
+    given = [override for override in facts.overrides if not is_about_the_sweep(override)]
+    return shlex.join(["python", "train.py", *options, *given])
+
+
+def _again(facts: Facts) -> str:
+    folder = str(facts.directory.absolute())
+    command = shlex.join(["python", "train.py", "--config-path", folder, "--config-name", "config"])
+    return f"{command} hydra.run.dir=NEW_DIR"
+
+
+def _default_experiment() -> Any:
+    """That of conf/train.yaml."""
+    content = yaml.safe_load((CONF / "train.yaml").read_text(encoding="utf-8"))
+    return next(choice["experiment"] for choice in content["defaults"] if "experiment" in choice)
+
+
+def _commands(facts: Facts) -> list[tuple[str, str]]:
+    """Those that work for this run, from the folder in which the page was written."""
+    directory, checkpoints = typed(facts.directory), Path(facts.directory, "checkpoints")
+    lines = [("Repeat", _started(facts))]
+    if _started(facts) != _again(facts):
+        lines.append(("Repeat from its config, whatever the experiment has become", _again(facts)))
+    if (checkpoints / "last.ckpt").is_file():
+        lines.append(("Resume; add trainer.max_epochs=N to train longer", f"python train.py resume={directory}"))
+    if (checkpoints / "best.ckpt").is_file():
+        lines.append(("Evaluate", f"python evaluate.py run={directory}"))
+        if facts.classes:
+            lines.append(("Predict", f"python predict.py run={directory} input=PHOTOS"))
+    return [*lines, ("Write this page again", f"python report.py run={directory}")]

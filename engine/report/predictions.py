@@ -1,6 +1,7 @@
 """What a trained network says about each example of a split."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -11,7 +12,7 @@ from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 from torchvision.transforms.v2.functional import to_pil_image
 
-from engine.protocols import Domains
+from engine.protocols import Domains, PredictsClasses
 from engine.results.contact_sheet import TILE
 
 Kind = Literal["class", "labels", "numbers"]
@@ -42,12 +43,19 @@ class Predictions(NamedTuple):
         size = self.outputs.shape[1]
         return torch.bincount(self.targets * size + self.predicted, minlength=size**2).view(size, size)
 
-    def mistakes(self, count: int) -> list[int]:
-        """At most `count` positions of wrong predictions, the most confident first."""
-        confidence = self.outputs.max(1).values
-        wrong = (self.predicted != self.targets).nonzero().flatten()
-        order: list[int] = wrong[confidence[wrong].argsort(descending=True, stable=True)].tolist()
-        return order[:count]
+    def mistakes(self, count: int) -> list[tuple[int, int]]:
+        """At most `count` examples with the class or label that they were wrongly given or denied, as positions in the
+        outputs, the most confident first; of an example with several labels only its worst."""
+        if self.kind == "class":
+            confidence, column = self.outputs.max(1)
+            is_wrong = column != self.targets
+        else:
+            distance = (self.outputs - 0.5).abs() * ((self.outputs > 0.5) != self.targets)
+            confidence, column = distance.max(1)
+            is_wrong = confidence > 0
+        wrong = is_wrong.nonzero().flatten()
+        order = wrong[confidence[wrong].argsort(descending=True, stable=True)][:count]
+        return list(zip(order.tolist(), column[order].tolist(), strict=True))
 
 
 class Collector(Callback):
@@ -97,18 +105,21 @@ class Collector(Callback):
 
     def _compare_domains(self, split: str, module: LightningModule) -> None:
         """The outputs for the data of other domains, with no account of them in the module's metrics."""
-        loaders = self.datamodule.other_domains(split) if isinstance(self.datamodule, Domains) else {}
-        for name, loader in loaders.items():
-            parts = [_part(module, module(batch[0].to(module.device)), batch) for batch in loader]
-            if (found := _joined(split, parts)) is not None:
-                self.others[name] = found
+        with suppress(Exception):  # only the page would be the poorer
+            loaders = self.datamodule.other_domains(split) if isinstance(self.datamodule, Domains) else {}
+            for name, loader in loaders.items():
+                parts = [_part(module, module(batch[0].to(module.device).to(module.dtype)), batch) for batch in loader]
+                if (found := _joined(split, parts)) is not None:
+                    self.others[name] = found
 
     def _keep(self, split: str, trainer: Any, module: Any, outputs: Any, batch: Any, loader: int) -> None:
         if loader:
             return
         self.datamodule = trainer.datamodule
-        # One of several processes has only a part of the examples.
-        part = _part(module, outputs, batch) if trainer.world_size == 1 else None
+        part = None
+        if trainer.world_size == 1:  # one of several processes has only a part of the examples
+            with suppress(Exception):  # whatever a module's own outputs do, its test goes on
+                part = _part(module, outputs, batch)
         self._parts.setdefault(split, []).append(part)
 
     def predictions(self) -> Predictions | None:
@@ -132,14 +143,15 @@ def _part(module: Any, outputs: Any, batch: Any) -> Part | None:
     if not (isinstance(outputs, Tensor) and isinstance(targets, Tensor)) or outputs.ndim != 2:
         return None
     outputs, targets = outputs.detach(), targets.detach().cpu()
-    if not hasattr(module, "probabilities"):
+    if not isinstance(module, PredictsClasses):
         same = outputs.shape == targets.shape and targets.is_floating_point()
         return ("numbers", outputs.float().cpu(), targets.float()) if same else None
-    if module.several and targets.shape == outputs.shape:
-        return "labels", outputs.float().cpu(), targets.round().bool()
-    if not module.several and targets.ndim == 1 and not targets.is_floating_point():
-        return "class", module.probabilities(outputs.float()).cpu(), targets
-    return None
+    if module.several:
+        return ("labels", outputs.float().cpu(), targets.round().bool()) if targets.shape == outputs.shape else None
+    if targets.shape != outputs.shape[:1] or targets.is_floating_point():
+        return None
+    known = (targets >= 0) & (targets < outputs.shape[1])  # a loss may ignore others
+    return ("class", module.probabilities(outputs.float()).cpu(), targets) if known.all() else None
 
 
 def class_names(datamodule: Any, count: int) -> list[str]:
@@ -164,6 +176,6 @@ def pictures(datamodule: Any, split: str, positions: Sequence[int], targets: Ten
     source = getattr(datamodule, "photos", datamodule)  # of features, which would keep the thumbnails in their cache
     if not positions or not (hasattr(source, "thumbnails") and hasattr(source, "labels")):
         return []
-    if list(source.labels(split, positions)) != targets[list(positions)].tolist():
+    if not torch.equal(torch.as_tensor(source.labels(split, positions)), targets[list(positions)]):
         return []
     return [to_pil_image(image) for image in source.thumbnails(split, positions, TILE)]

@@ -73,7 +73,7 @@ def changes(config: Mapping[Any, Any], overrides: Sequence[str]) -> list[Change]
         before, after = default.get(key, ABSENT), own.get(key, ABSENT)
         if key in NO_RUNS or before == after or _is_same_place(before, after):
             continue
-        if _is_computed(before) and key not in given:
+        if key not in given and _agrees(before, after):
             continue
         found.append(Change(key, before, after))
     return found
@@ -102,6 +102,17 @@ def _given_folders() -> list[str]:
 def _is_computed(value: object) -> bool:
     """Whether a resolver gives the value, which config.yaml has instead."""
     return isinstance(value, str) and "${" in value and not is_linked(value)
+
+
+def _agrees(default: object, value: object) -> bool:
+    """Whether the value may be what the default's resolvers gave."""
+    if _is_computed(default):
+        return True
+    if isinstance(default, dict) and isinstance(value, dict):
+        return default.keys() == value.keys() and all(_agrees(child, value[key]) for key, child in default.items())
+    if isinstance(default, list) and isinstance(value, list):
+        return len(default) == len(value) and all(map(_agrees, default, value))
+    return default == value
 
 
 def _is_same_place(default: object, value: object) -> bool:

@@ -72,13 +72,13 @@ def report(directory: Path) -> Path:
     collector, known = Collector(), outcome(directory)
     checkpoint = "last" if known.get("best/epoch") is None else "best"
     file = directory / "checkpoints" / f"{checkpoint}.ckpt"
-    missing = "The run left no checkpoint." if not file.is_file() else None
-    if not missing:
-        load_checkpoint(file)
-        missing = _evaluated(
-            directory, checkpoint, "test" if any(name.startswith("test/") for name in known) else "val", collector
-        )
-    return write_page(Facts(directory, config, collector, missing))
+    if not file.is_file():
+        return write_page(Facts(directory, config, collector, "The run left no checkpoint."))
+    facts = load_checkpoint(file).get("hyper_parameters", {}).get("data")
+    classes = facts.get("classes") if isinstance(facts, dict) else None
+    split = "test" if any(name.startswith("test/") for name in known) else "val"
+    missing = _evaluated(directory, checkpoint, split, collector)
+    return write_page(Facts(directory, config, collector, missing, classes if isinstance(classes, list) else ()))
 
 
 def _evaluated(directory: Path, checkpoint: str, split: str, collector: Collector) -> str | None:

@@ -120,3 +120,14 @@ def test_sweeps_make_none_on_their_own(tmp_path: Path) -> None:
     job = next(iter(sorted(path.parent for path in tmp_path.rglob("config.yaml"))))
     assert run_script("report.py", f"run={job}", cwd=tmp_path).returncode == 0
     assert "<h2>Predicted and target</h2>" in (job / "report.html").read_text()
+
+
+def test_what_the_datas_check_found(stolen: Path) -> None:
+    (stolen / "train.log").write_text(
+        "[2026-11-26 17:54:19,267][engine.photos.class_folders][INFO] - Left out: 1, such as <b>.gif.\n"
+        "[2026-11-26 17:54:26,323][engine.features.features][INFO] - Features of 641 images.\n"
+        "[2026-11-26 17:54:27,323][engine.build][WARNING] - No weights.\n"
+    )
+    texts = Checked(report(stolen).read_text()).texts
+    assert {"Left out: 1, such as <b>.gif.", "No weights."} <= set(texts)
+    assert "Features of 641 images." not in texts
