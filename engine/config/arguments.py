@@ -1,9 +1,11 @@
-"""The command lines of evaluate.py, predict.py and export.py: `key=value`. Nothing here imports torch."""
+"""The command lines of the entry points but train.py: `key=value`. Nothing here imports torch."""
 
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import takewhile
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -15,7 +17,7 @@ from engine.run.find import find_run
 from engine.startup import keep_out_current_folder
 from engine.wording import nearest
 
-PATHS = ("run", "input", "output", "contact_sheet")
+PATHS = ("run", "input", "output", "contact_sheet", "page")
 NEEDED = {"run": "the directory of a run, logs/<experiment>/<time>", "input": "a photo, a folder of photos or a glob"}
 
 
@@ -29,6 +31,7 @@ KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "num_workers": _whole(0),
     "check_inputs": _whole(1),
     "opset": _whole(1),
+    "yes": ("true or false", lambda value: isinstance(value, bool)),
     "tolerance": ("a number, at least 0", lambda value: type(value) in (int, float) and value >= 0),
     "input_shape": (
         "a list of whole numbers, such as [3,32,32]",
@@ -61,8 +64,8 @@ def read_arguments(tool: str, argv: Sequence[str], *, overrides: bool = False) -
     """
     file = CONF / f"{tool}.yaml"
     if not {"--help", "-h"}.isdisjoint(argv):
-        lines = file.read_text(encoding="utf-8").partition("\nrun:")[0].splitlines()
-        print("\n".join(line.removeprefix("#").removeprefix(" ") for line in lines))
+        header = takewhile(lambda line: line.startswith("#"), file.read_text(encoding="utf-8").splitlines())
+        print("\n".join(line.removeprefix("#").removeprefix(" ") for line in header))
         sys.exit()
     settings: Any = OmegaConf.to_container(OmegaConf.load(file))
     own = list(settings)
@@ -77,12 +80,27 @@ def read_arguments(tool: str, argv: Sequence[str], *, overrides: bool = False) -
             settings[key] = _value(key, given[key], settings[key])
         elif settings[key] == "???":
             raise UserError(f"Give {key}=…, {NEEDED[key]}.")
-    settings["run"], checkpoint = find_run(settings["run"])
+    checkpoint = None
+    if "run" in own:
+        settings["run"], checkpoint = find_run(settings["run"])
     if checkpoint is not None:
         if given.get("checkpoint", checkpoint) != checkpoint:
             raise UserError(f"checkpoint={given['checkpoint']}: run={given['run']} names another; leave one out.")
         settings["checkpoint"] = checkpoint
     return settings | ({"overrides": [f"{key}={value}" for key, value in others.items()]} if overrides else {})
+
+
+def split_names(argv: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The arguments that name runs, `run=` or not, and the others. A path may contain `=`."""
+    names, others = [], []
+    for argument in argv:
+        key, equals, value = argument.partition("=")
+        is_name = not argument.startswith("-") and (not equals or "/" in key or Path(argument).exists())
+        if is_name or (key == "run" and value):
+            names.append(argument if is_name else value)
+        else:
+            others.append(argument)
+    return names, others
 
 
 def _split(tool: str, argv: Sequence[str], own: Sequence[str]) -> dict[str, str]:

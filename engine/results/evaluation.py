@@ -9,7 +9,7 @@ from typing import Any
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig
-from pytorch_lightning import LightningDataModule, LightningModule
+from pytorch_lightning import Callback, LightningDataModule, LightningModule
 from pytorch_lightning.callbacks import RichProgressBar
 from pytorch_lightning.utilities.model_helpers import is_overridden
 
@@ -36,7 +36,9 @@ class Evaluation:
     data: dict[str, Any]
 
 
-def evaluate(directory: Path, *, split: str, checkpoint: str, overrides: Sequence[str]) -> Evaluation | None:
+def evaluate(
+    directory: Path, *, split: str, checkpoint: str, overrides: Sequence[str], callbacks: Sequence[Callback] = ()
+) -> Evaluation | None:
     """The metrics of a run's network on its own data or, by `overrides` of its config, on other data of its classes.
 
     With the run's own config they are those of the run itself, bit for bit (on the same kind of machine, and with the
@@ -65,7 +67,7 @@ def evaluate(directory: Path, *, split: str, checkpoint: str, overrides: Sequenc
         logger=False,
         enable_checkpointing=False,
         profiler=None,
-        callbacks=[RichProgressBar(leave=False)] if in_terminal else [],
+        callbacks=[*callbacks, *([RichProgressBar(leave=False)] if in_terminal else [])],
         enable_progress_bar=in_terminal,
     )
     _check_split(split, module, datamodule, data["name"])
