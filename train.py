@@ -19,7 +19,7 @@ from engine.config.sweep_job import in_sweep
 from engine.paths import CONF
 from engine.run.config_file import has_features, refuse_used_directory, resolved, save_config
 from engine.run.lock import one_writer
-from engine.startup import quick_imports
+from engine.startup import quick_imports, silence_idle_messages
 
 register_resolvers()  # here, as another program may call `main`
 
@@ -44,7 +44,6 @@ def train(cfg: DictConfig) -> float | None:
         from engine.run.data_facts import KeepConfig, data_facts, data_name, has_test, set_up_ahead
         from engine.run.record import Record, collect_metrics, recall_training, restore_best
         from engine.speed.memory import keep_freed_memory
-        from engine.startup import silence_idle_messages
         from engine.stop import interruptible
         from engine.terminal.panels import print_end, print_start
 

@@ -11,9 +11,9 @@ Images a second with airbench's network, batch 1024:
   (g) as (e), but careless
   (p) the FLOP/s of a convolution, the fastest of several shapes; (e)'s share of it counts airbench's convolutions alone
 
-(a), (b), (c), (f) and then (d), (e), (g), (p) take turns, so that a load from elsewhere falls on all, and each round
-gives its ratios; their medians are told. Validation is not counted, checkpoints are. Prints the figures and writes
-them, with every round, to a JSON file.
+(a), (b), (c), (f) and then (d), (e), (g), (p) take turns, so that load from elsewhere affects all of them, and each
+round gives its ratios; the medians are reported. Validation is not counted, checkpoints are. Prints the figures and
+writes them, with every round, to a JSON file.
 """
 
 import argparse

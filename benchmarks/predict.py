@@ -52,7 +52,7 @@ def main() -> None:
     found = find_photos(arguments.input)
     files = (found * -(-arguments.photos // len(found)))[: arguments.photos]
     dataset = UnlabelledPhotos(files, photo_transform(trained), max_pixels=node.max_pixels)
-    predictor = Predictor(trained)
+    predictor = Predictor(trained, "run")
     network = predictor.module.module.network
 
     def loader() -> torch.utils.data.DataLoader:
@@ -77,7 +77,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
 
         def whole() -> int:
-            return write_predictions(predictor, files, loader(), Path(folder, "predictions.csv"), None)
+            return write_predictions(predictor, files, loader(), Path(folder, "predictions.csv"), None)[0]
 
         rounds = []
         for _ in range(arguments.rounds):

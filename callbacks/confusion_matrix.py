@@ -10,11 +10,12 @@ from torch import Tensor
 
 from callbacks.evaluation import EvaluationCallback, one_label_each
 from callbacks.loggers import add_image, picture_loggers
-from engine.results.contact_sheet import font_of_size
+from engine.results.lettering import fitted
 
 CELL, SHEET = 64, 280  # minimum side of a cell and of the matrix, in pixels
 MAX_NAMED = 32  # with more classes there is no room for text
 MAX_SIDE = 2048  # pixels, without text
+LETTERS, MAX_MARGIN = 16, 320  # points of the letters, and pixels that a class's name may take
 SHADE = (24, 70, 140)  # the colour for 100 % of a row
 
 
@@ -64,18 +65,28 @@ def draw_confusion(counts: Tensor, classes: Sequence[str]) -> Image.Image:
     if len(classes) > MAX_NAMED:
         side = max(len(classes), MAX_SIDE)
         return shaded.resize((side, side), Image.Resampling.NEAREST)
-    font = font_of_size(16)
-    left, top = int(max(font.getlength(f"is {name}") for name in classes)) + 12, 28
+    rows = [fitted(f"is {name}", LETTERS, MAX_MARGIN) for name in classes]
+    columns = [fitted(name, LETTERS, MAX_MARGIN) for name in classes]
     cell = max(CELL, SHEET // len(classes))
+    left = round(max(font.getlength(text) for text, font in rows)) + 12
+    widest = round(max(font.getlength(text) for text, font in columns))
+    is_upright = widest > cell - 8
+    top = widest + 12 if is_upright else 28
     side = len(classes) * cell
     sheet = Image.new("RGB", (left + side, top + side), "white")
     sheet.paste(shaded.resize((side, side), Image.Resampling.NEAREST), (left, top))
     draw = ImageDraw.Draw(sheet)
-    for i, name in enumerate(classes):
+    _, digits = fitted("0", LETTERS, cell)
+    for i, ((row, row_font), (column, column_font)) in enumerate(zip(rows, columns, strict=True)):
         middle = i * cell + cell // 2
-        draw.text((left - 6, top + middle), f"is {name}", fill="black", font=font, anchor="rm")
-        draw.text((left + middle, top // 2), name, fill="black", font=font, anchor="mm")
+        draw.text((left - 6, top + middle), row, fill="black", font=row_font, anchor="rm")
+        if is_upright:
+            name = Image.new("L", (widest + 4, 28), 0)
+            ImageDraw.Draw(name).text((2, 14), column, fill=255, font=column_font, anchor="lm")
+            sheet.paste("black", (left + middle - 14, 4), name.rotate(90, expand=True))
+        else:
+            draw.text((left + middle, top // 2), column, fill="black", font=column_font, anchor="mm")
         for j, count in enumerate(counts[i].tolist()):
             place = (left + j * cell + cell // 2, top + middle)
-            draw.text(place, str(count), fill="white" if shares[i, j] > 0.5 else "black", font=font, anchor="mm")
+            draw.text(place, str(count), fill="white" if shares[i, j] > 0.5 else "black", font=digits, anchor="mm")
     return sheet

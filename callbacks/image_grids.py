@@ -64,10 +64,10 @@ class ImageGrids(PredictionCallback):
 
 
 def describe(probabilities: Tensor, label: int, classes: Sequence[str]) -> str:
-    """The predicted class with its probability, out of probabilities (K,), and the true class if it differs."""
+    """The predicted class and its probability, of probabilities (K,); in a second line the true one if it differs."""
     predicted = int(probabilities.argmax())
     text = f"{classes[predicted]} {probabilities[predicted]:.0%}"
-    return text if predicted == label else f"{text}, is {classes[label]}"
+    return text if predicted == label else f"{text}\nis {classes[label]}"
 
 
 def spread(size: int, count: int) -> list[int]:
@@ -77,5 +77,7 @@ def spread(size: int, count: int) -> list[int]:
 
 def draw_grid(photos: Sequence[Image.Image], captions: Sequence[tuple[str, Colour]]) -> Image.Image:
     """Draws photos in rows of at most COLUMNS, each above its caption in white on a colour."""
-    tiles = [Tile(photo, (text,), colour, WHITE) for photo, (text, colour) in zip(photos, captions, strict=True)]
+    tiles = [
+        Tile(photo, text.split("\n"), colour, WHITE) for photo, (text, colour) in zip(photos, captions, strict=True)
+    ]
     return draw_tiles(tiles, columns=COLUMNS, size=SIZE)

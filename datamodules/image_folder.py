@@ -1,6 +1,6 @@
 """Photos in class folders."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -16,29 +16,35 @@ from engine.data.keyed_sampler import KeyedSampler
 from engine.data.normalization import normalize
 from engine.errors import DataError
 from engine.features.feature_cache import files_digest
-from engine.photos.class_folders import train_and_val
+from engine.photos.class_folders import Classes
 from engine.photos.images import check_images, read_thumbnail
 from engine.photos.photo_loader import PhotoLoader
 from engine.photos.photo_set import Photos, Transform
+from engine.photos.splits import photos_of, splits_of
 
 
 class ImageFolder(LightningDataModule):
-    """`data_dir/train/<class>/` and `data_dir/val/<class>/`, or `data_dir/<class>/` split by `val_fraction`.
+    """`data_dir/{train,val,test}/<class>/`, or `data_dir/<class>/`, of which val and test are drawn by their fractions.
+
+    `classes` selects some of the folders, or merges them: {insects: [ants, bees], others: [cats]}.
 
     Batches are images (N, 3, H, W), float in [0, 1] or normalised by `mean` and `std` if given, and labels (N,),
-    indices into `classes`, the sorted names of the folders. Raises DataError for folders and files that cannot be used.
+    indices into the attribute `classes`, the sorted names. Raises DataError for folders and files that cannot be used.
     """
 
     source = "local"
     train: Photos
     val: Photos
+    test: Photos  # if has_test
 
     def __init__(
         self,
         *,
         data_dir: str,
         num_classes: int,
+        classes: Sequence[str] | Mapping[str, Sequence[str]] | None,
         val_fraction: Annotated[float, Gt(0), Lt(1)],
+        test_fraction: Annotated[float, Ge(0), Lt(1)],
         train_transform: Transform,
         eval_transform: Transform,
         image_size: Annotated[int, Ge(1)],
@@ -55,7 +61,9 @@ class ImageFolder(LightningDataModule):
         self.root = Path(data_dir)
         self.name = self.root.name
         self.num_classes = num_classes
+        self.wanted = classes
         self.val_fraction = val_fraction
+        self.test_fraction = test_fraction
         self.train_transform = train_transform
         self.eval_transform = eval_transform
         self.image_size = image_size
@@ -72,17 +80,54 @@ class ImageFolder(LightningDataModule):
     def setup(self, stage: str) -> None:
         if self.classes:
             return
-        train, val = train_and_val(self.root, self.val_fraction, self.seed)
-        classes = sorted(train)
+        splits = self._find()
+        classes = sorted(splits["train"])
         if len(classes) != self.num_classes:
             raise DataError(
                 f"{self.root} holds {len(classes)} classes ({', '.join(classes)}), datamodule.num_classes is "
                 f"{self.num_classes}: give datamodule.num_classes={len(classes)}."
             )
-        self.train = self._photos(train, classes, self.train_transform)
-        self.val = self._photos(val, classes, self.eval_transform)
-        check_images([*self.train.files, *self.val.files], self.max_pixels)
+        for split, found in splits.items():
+            transform = self.train_transform if split == "train" else self.eval_transform
+            setattr(self, split, self._photos(found, classes, transform))
+        check_images(self._files(), self.max_pixels)
         self.classes = classes
+
+    def set_up_alone(self, split: str, classes: Sequence[str]) -> str:
+        """Instead of `setup`: all photos of data_dir, or of its folder for `split` if it has any, as that split.
+
+        Labels are positions in `classes`, of which the folder may lack some. Returns the name of what was read, `all`
+        or a split's.
+        """
+        part, files = self._find_alone(split, classes)
+        if strange := [name for name in files if name not in classes]:
+            raise DataError(
+                f"{self.name} has the classes {', '.join(files)}, where the run learned {', '.join(classes)}: "
+                f"leave out {', '.join(strange)}."
+            )
+        labels = [label for label, name in enumerate(classes) for _ in files.get(name, ())]
+        ordered = [file for name in classes for file in files.get(name, ())]
+        settings: Any = {"seed": self.seed, "max_pixels": self.max_pixels}
+        setattr(self, split, Photos(ordered, labels, self.eval_transform, **settings))
+        check_images(ordered, self.max_pixels)
+        self.classes = list(classes)
+        return part
+
+    def _find(self) -> dict[str, Classes]:
+        """The files of each class, by split."""
+        return splits_of(
+            self.root,
+            val_fraction=self.val_fraction,
+            test_fraction=self.test_fraction,
+            seed=self.seed,
+            classes=self.wanted,
+        )
+
+    def _find_alone(self, split: str, classes: Sequence[str]) -> tuple[str, Classes]:
+        return photos_of(self.root, split, classes, self.wanted)
+
+    def _files(self) -> list[Path]:
+        return [file for split in self.counts() for file in getattr(self, split).files]
 
     def _photos(self, folders: dict[str, list[Path]], classes: list[str], transform: Transform) -> Photos:
         files = [file for name in classes for file in folders[name]]
@@ -96,6 +141,9 @@ class ImageFolder(LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[Any]:
         return self._loader(self.val, self.eval_batch_size, shuffle=False)
+
+    def test_dataloader(self) -> DataLoader[Any]:
+        return self._loader(self.test, self.eval_batch_size, shuffle=False)
 
     def _loader(self, photos: Photos, batch_size: int, *, shuffle: bool) -> DataLoader[Any]:
         sampler = self._sampler(photos, shuffle=shuffle)
@@ -128,7 +176,9 @@ class ImageFolder(LightningDataModule):
         module: Any = self.trainer and self.trainer.lightning_module
         return (normalized.to(module.dtype) if module else normalized), labels  # trainer.precision may be bf16-true
 
-    has_test = False
+    @property
+    def has_test(self) -> bool:
+        return hasattr(self, "test")
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -138,11 +188,11 @@ class ImageFolder(LightningDataModule):
     @cached_property
     def digest(self) -> str:
         """One hash of all photos' names and bytes, whichever split they are in."""
-        return files_digest(sorted({*self.train.files, *self.val.files}), self.root)
+        return files_digest(sorted({*self._files()}), self.root)
 
     def counts(self) -> dict[str, int]:
         """How many photos each split has."""
-        return {"train": len(self.train), "val": len(self.val)}
+        return {split: len(getattr(self, split)) for split in ("train", "val", "test") if hasattr(self, split)}
 
     def first_training_batch(self, limit: int) -> tuple[Tensor, Tensor]:
         """At most `limit` photos of the first training batch as the network sees them, in [0, 1], and their labels."""
@@ -151,17 +201,24 @@ class ImageFolder(LightningDataModule):
         return torch.stack([image for image, _ in items]).float() / 255, torch.tensor([label for _, label in items])
 
     def labels(self, split: str, indices: Sequence[int]) -> list[int]:
-        """The labels of some photos of `split` (train, val)."""
+        """The labels of some photos of `split` (train, val, test)."""
         photos: Photos = getattr(self, split)
         return [photos.labels[i] for i in indices]
 
     def images(self, split: str, indices: Sequence[int]) -> Tensor:
-        """Photos of `split` (train, val) as the network sees them but for normalisation: (N, 3, H, W) in [0, 1]."""
+        """Photos of `split` as the network sees them but for normalisation: (N, 3, H, W) in [0, 1]."""
         photos: Photos = getattr(self, split)
         return torch.stack([photos[i][0] for i in indices]).float() / 255
 
     def thumbnails(self, split: str, indices: Sequence[int], side: int) -> Tensor:
-        """The middles of photos of `split` (train, val), small: (N, 3, side, side) uint8."""
+        """The middles of photos of `split` (train, val, test), small: (N, 3, side, side) uint8."""
         files = [getattr(self, split).files[i] for i in indices]
+
+        def thumbnail(file: Path) -> Tensor:
+            try:
+                return read_thumbnail(file, side, self.max_pixels)
+            except DataError:  # a picture beside a chart must not end a training that could read the photo
+                return torch.full((3, side, side), 128, dtype=torch.uint8)
+
         with ThreadPoolExecutor() as pool:
-            return torch.stack(list(pool.map(lambda file: read_thumbnail(file, side, self.max_pixels), files)))
+            return torch.stack(list(pool.map(thumbnail, files)))

@@ -74,7 +74,7 @@ class Run:
         [0, 1]. Several photos are a folder, a glob or a list. Raises UserError for other or unreadable input.
         """
         if isinstance(photos, str | Path) and not Path(photos).is_file():
-            photos = find_photos(str(photos))
+            photos = find_photos(str(photos)).photos
         several = isinstance(photos, list | tuple)
         with for_the_user():
             seen = [self._transform(self._pixels(photo)) for photo in (photos if several else [photos])]

@@ -94,6 +94,13 @@ class PhotoData(NamedData, Counts, InputShape, ShowsImages, Protocol):
     def digest(self) -> str: ...
 
 
+@runtime_checkable
+class ReadsOtherFolders(Protocol):
+    """evaluate.py measures all photos of another folder of class folders, of which some classes may be missing."""
+
+    def set_up_alone(self, split: str, classes: Sequence[str]) -> str: ...
+
+
 # Networks and procedures ----------------------------------------------------------------------------------------------
 
 

@@ -39,6 +39,12 @@ RENAMED = {
     "networks.initialization": "engine.training.initialization",
 }
 
+PHOTO_FOLDER = {"_target_", "data_dir", "val_fraction", "eval_transform"}
+"""Keys that only the config of an ImageFolder, or of a class derived from it, has."""
+
+ADDED = {"classes": None, "test_fraction": 0}
+"""Its settings that older runs lack, with the values that change nothing."""
+
 LIGHTNING = {"lightning.pytorch": "pytorch_lightning", "lightning.fabric": "lightning_fabric"}
 """The same code under two names; mapped to one, since a Trainer of one rejects a LightningModule of the other."""
 
@@ -80,12 +86,14 @@ def todays_name(name: str, names: dict[str, str]) -> str:
 
 
 def with_todays_names(node: Any) -> Any:
-    """A copy of a config's containers with the current name in each `_target_`."""
+    """A copy of a config's containers with the current name in each `_target_`, and with the settings ADDED since."""
     if isinstance(node, list):
         return [with_todays_names(value) for value in node]
     if not isinstance(node, dict):
         return node
-    return {key: _renamed(value) if key == "_target_" else with_todays_names(value) for key, value in node.items()}
+    copied = {key: _renamed(value) if key == "_target_" else with_todays_names(value) for key, value in node.items()}
+    added = ADDED if node.keys() >= PHOTO_FOLDER else {}
+    return {**added, **copied}
 
 
 def _renamed(target: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from engine.config.resolvers import usable_cores
+from engine.run.config_file import usable_cores
 from tests.conftest import ROOT, RunTrain
 
 APP = """

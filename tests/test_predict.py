@@ -20,12 +20,19 @@ def test_photos_good_and_bad_by_a_moved_run(run_dir: Path, data_dir: Path, tmp_p
     shutil.copytree(run_dir, tmp_path / "moved")
     done = run_script("predict.py", "run=moved", f"input={photos}", *arguments, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    cut, empty, count = done.stderr.splitlines()
+    cut, empty, count, others = done.stderr.splitlines()
     assert f"{photos}/ants/0001.jpg" in cut
     assert f"{photos}/bees/empty.png is empty" in empty
-    assert count == "2 of 13 files could not be read."
-    assert done.stdout.splitlines() == ["11 predicted: seen.jsonl", "contact sheet: sheet.png"]
+    assert count == "2 of 13 photos could not be read."
+    assert others == "Left out, since no photos by their names: 1 .txt."
     rows = [json.loads(line) for line in (tmp_path / "seen.jsonl").read_text().splitlines()]
+    assert [row["truth"] for row in rows] == [Path(row["path"]).parent.name for row in rows]
+    right = sum(row["truth"] == row["class"] for row in rows)
+    assert done.stdout.splitlines() == [
+        "11 predicted: seen.jsonl",
+        f"accuracy {right / 11:.4f}: {right} of 11 are in the folder of their class",
+        "contact sheet: sheet.png",
+    ]
     assert [Path(row["path"]).name for row in rows[:5]] == [f"{n:04d}.jpg" for n in (0, 2, 3, 4, 5)]
     assert set(rows[0]["probabilities"]) == {"ants", "bees"}
     with Image.open(tmp_path / "sheet.png") as sheet:

@@ -19,6 +19,30 @@ def test_early_stopping(tiny: tuple[str, ...], train_here: Train, tmp_path: Path
     assert metrics_of(directory)["epochs"] == 3
 
 
+@pytest.mark.parametrize(
+    ("setting", "kept"),
+    [
+        ("+trainer.enable_progress_bar=false", {"best.ckpt", "last.ckpt"}),
+        ("+trainer.enable_checkpointing=false", set()),
+        ("+callback.rich={_target_:pytorch_lightning.callbacks.RichProgressBar}", {"best.ckpt", "last.ckpt"}),
+    ],
+)
+def test_a_switch_of_the_trainer_does_what_it_says(
+    setting: str,
+    kept: set[str],
+    tiny: tuple[str, ...],
+    train_here: Train,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    directory = train_here(tmp_path, *tiny, *SMALL, setting)
+    assert metrics_of(directory)["status"] == "completed"
+    assert {path.name for path in directory.rglob("*.ckpt") if path.name != "backbone.ckpt"} == kept
+    shown = capsys.readouterr().out
+    assert ("none: no checkpoint was kept" in shown) is not bool(kept)
+    assert ("resume=" in shown) is bool(kept)
+
+
 def test_debug_overfit(tiny: tuple[str, ...], train_here: Train, tmp_path: Path) -> None:
     """With one learning rate, and BatchNorm's statistics moving, as a network of random weights needs it."""
     learning = ("optimizer=adam", "optimizer.lr=0.005", "scheduler=constant", "lightning_module.param_groups=null")

@@ -25,7 +25,7 @@ def done(run_train: RunTrain, tmp_path_factory: pytest.TempPathFactory) -> tuple
 def test_says_so_at_the_start_and_at_the_end(done: tuple[Finished, Path]) -> None:
     output = done[0].stdout
     start, end = output.index("parameters trained"), output.index("transfer_feature_extractor: done")
-    for notice in ("STAND-IN DATA", "SUBSTITUTE WEIGHTS: efficientnet_lite0 takes the place of resnet18"):
+    for notice in ("STAND-IN DATA", "SUBSTITUTE WEIGHTS: efficientnet_lite0 replaces resnet18"):
         assert start < output.index(notice) < end < output.rindex(notice)
 
 

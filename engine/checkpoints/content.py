@@ -2,9 +2,10 @@
 
 import io
 import os
+import re
 import zipfile
 from collections.abc import Iterator, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Annotated, Any
 
 import torch
@@ -24,10 +25,25 @@ LOCATIONS = ("dirpath", "best_model_path", "kth_best_model_path", "last_model_pa
 Count = Annotated[int, Ge(0)]
 
 
+class _Current(BaseModel):
+    model_config = ConfigDict(extra="allow", strict=True)
+    ready: Count
+    processed: Count
+
+
+class _EpochProgress(BaseModel):
+    model_config = ConfigDict(extra="allow", strict=True)
+    current: _Current
+
+
+class _BatchProgress(_EpochProgress):
+    is_last_batch: bool
+
+
 class _Loop(BaseModel):
     model_config = ConfigDict(extra="allow", strict=True)
-    epoch_progress: dict[str, dict[str, Count]]
-    batch_progress: dict[str, Any] = Field(alias="epoch_loop.batch_progress")
+    epoch_progress: _EpochProgress
+    batch_progress: _BatchProgress = Field(alias="epoch_loop.batch_progress")
 
 
 class _Loops(BaseModel):
@@ -115,8 +131,9 @@ def own_paths(checkpoint: dict[str, Any], checkpoints: Path) -> dict[str, Any]:
 
 def _rebuilt(node: Any, key: str, run: Path) -> Any:
     if isinstance(node, dict):
-        pairs = [(_rebuilt_key(name, key, run), _rebuilt(value, str(name), run)) for name, value in node.items()]
-        state = {name: value for name, value in pairs if name != ""}
+        names = {name: _rebuilt_key(name, key, run) for name in node}
+        kept = [name for name in node if names[name] != "" or (name == "" and key != "best_k_models")]
+        state = {names[name]: _rebuilt(node[name], str(name), run) for name in kept}
         if state.get("best_k_models") and state.get("kth_best_model_path") not in state["best_k_models"]:
             state["kth_best_model_path"] = next(iter(state["best_k_models"]))
         return state
@@ -134,8 +151,8 @@ def _rebuilt_key(name: Any, parent: str, run: Path) -> Any:
 
 def _found(name: str, run: Path, *, is_folder: bool = False) -> str:
     """The checkpoint (or folder) in the run directory whose path ends as `name` does; empty if there is none."""
-    parts = [part for part in PurePosixPath(name).parts if part != "/"]
-    if ".." in parts or "\0" in name or any(len(os.fsencode(part)) > 250 for part in parts):
+    parts = [part for part in re.split(r"[\\/]", name) if part not in ("", ".", "..")]
+    if "\0" in name or any(len(os.fsencode(part)) > 250 for part in parts):
         return ""
     for start in range(len(parts)):
         path = run.joinpath(*parts[start:])

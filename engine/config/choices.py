@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,20 @@ from engine.wording import nearest
 
 WHERE = ("accelerator", "devices", "num_nodes", "strategy")
 """Settings of the Trainer that each choice of it sets; all others stay the run's own."""
+
+
+def config_folders(config_dir: str | None) -> list[Path]:
+    """Where Hydra looks for a group's choices, the first first."""
+    return [CONF, *([Path(config_dir).absolute()] if config_dir else [])]
+
+
+def file_of(group: str, choice: str, folders: Sequence[Path]) -> Path | None:
+    return next((file for folder in folders if (file := folder / group / f"{choice}.yaml").is_file()), None)
+
+
+def choices_of(group: str, folders: Sequence[Path]) -> list[str]:
+    files = [file.relative_to(folder / group) for folder in folders for file in (folder / group).rglob("*.yaml")]
+    return [str(file.with_suffix("")) for file in files]
 
 
 def with_choices(config: DictConfig, overrides: list[str], config_dir: str | None) -> list[str]:
@@ -55,11 +70,12 @@ def _own(name: str, config_dir: str | None) -> Any:
     """What the file of a Trainer's choice says beyond auto.yaml."""
     if name == "auto":
         return {}
-    folders = [Path(folder) for folder in (config_dir, CONF) if folder]
-    file = next((found for folder in folders if (found := folder / "trainer" / f"{name}.yaml").is_file()), None)
+    folders = config_folders(config_dir)
+    file = file_of("trainer", name, folders)
     if file is None:
-        names = [path.stem for folder in folders for path in (folder / "trainer").glob("*.yaml")]
-        raise UserError(f"trainer={name}: there is no {name} in trainer; {nearest(name, names)}")
+        raise UserError(
+            f"trainer={name}: there is no {name} in trainer; {nearest(name, choices_of('trainer', folders))}"
+        )
     node: Any = OmegaConf.load(file)
     bases = [base for base in node.pop("defaults", []) if base != "_self_"]
     return OmegaConf.merge(*(_own(base, config_dir) for base in bases), node)

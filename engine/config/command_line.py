@@ -10,7 +10,7 @@ from typing_extensions import TypedDict
 from engine.config.arguments import quoted
 from engine.config.choices import with_choices
 from engine.config.options import config_dir, misread, options_first, readable
-from engine.config.sweep_job import key_of
+from engine.config.sweep_job import MAX_LEDGER_BYTES, key_of
 from engine.errors import UserError
 from engine.paths import CONF, refuse_unwritable
 from engine.run.allowlist import read_run_config
@@ -20,9 +20,6 @@ from engine.run.outcome import read_json
 from engine.stop import queued_again
 
 CONFIG_OPTIONS = ("--config-path", "-cp", "--config-name", "-cn")
-
-MAX_BYTES = 1 << 28
-"""Of a sweep's table."""
 
 
 class Started(TypedDict):
@@ -97,7 +94,7 @@ def compose_resumed_sweep_from_its_arguments(argv: list[str]) -> list[str]:
     require_plain(directory, f"sweep.resume={directory}")
     if not (directory / "sweep.json").is_file():
         raise UserError(f"sweep.resume={directory}: there is no sweep.json; give the directory of a sweep.")
-    sweep = read_json(directory / "sweep.json", MAX_BYTES, Started)
+    sweep = read_json(directory / "sweep.json", MAX_LEDGER_BYTES, Started)
     if Path.cwd() != Path(sweep["cwd"]) and Path(sweep["cwd"]).is_dir():
         raise UserError(f"sweep.resume={directory}: the sweep was started in {sweep['cwd']}: go on with it there.")
     added = [argument for argument in argv if argument not in (*given, "-m", "--multirun")]

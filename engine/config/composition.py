@@ -20,10 +20,11 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from engine.config.arguments import quoted
+from engine.config.choices import choices_of, config_folders, file_of
 from engine.config.sweep_job import one_of_each_kind
 from engine.paths import CONF
 from engine.preflight.findings import Findings
-from engine.startup import quick_imports
+from engine.startup import quick_imports, silence_idle_messages
 from engine.wording import nearest
 
 HYDRAS_OWN = {"hydra/launcher": "launcher", "hydra/sweeper": "sweep"}
@@ -41,7 +42,6 @@ def explained(config_name: str, argv: Sequence[str]) -> str | None:
     if cfg is not None and config_name == "train":
         with quick_imports():
             from engine.preflight.preflight import find_mistakes
-            from engine.startup import silence_idle_messages
 
         silence_idle_messages()
         findings = find_mistakes(cfg)
@@ -57,7 +57,7 @@ def refused_overrides(
     They are tried one by one, those of groups first: a value can only be changed once its group has been chosen.
     """
     refused: dict[str, str] = {}
-    folders = [CONF, *([Path(config_dir).absolute()] if config_dir else [])]
+    folders = config_folders(config_dir)
     accepted = [f"hydra.searchpath=[{','.join(quoted(f'file://{folder}') for folder in folders[1:])}]"]
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(CONF), version_base="1.3"):
@@ -123,14 +123,14 @@ def _reason(override: str, error: Exception, cfg: DictConfig | None, folders: Se
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, name = error.missing_cfg_file.rpartition("/")
         if key in HYDRAS_OWN:
-            return f"is chosen by {HYDRAS_OWN[key]}=NAME; {nearest(value, _choices(HYDRAS_OWN[key], folders))}"
-        choices = nearest(name, _choices(group, folders))
+            return f"is chosen by {HYDRAS_OWN[key]}=NAME; {nearest(value, choices_of(HYDRAS_OWN[key], folders))}"
+        choices = nearest(name, choices_of(group, folders))
         return f"there is no {name} in {group or 'conf'}; {choices}" if name else f"has no value; {choices}"
     if any((folder / key).is_dir() for folder in folders):
         if fault := _fault_in_file(key, value, folders):
             return fault
-        if not re.fullmatch(r"[\w/.-]+", value) or value not in _choices(key, folders):
-            return f"takes the name of a choice, or several as [a,b]; {nearest(value, _choices(key, folders))}"
+        if not re.fullmatch(r"[\w/.-]+", value) or value not in choices_of(key, folders):
+            return f"takes the name of a choice, or several as [a,b]; {nearest(value, choices_of(key, folders))}"
     if cfg and not override.startswith("+") and (reason := _unknown_key(key, cfg)):
         return reason
     return _in_hydras_words(str(error.__cause__ or error)) or type(error).__name__
@@ -149,7 +149,7 @@ def _in_hydras_words(text: str) -> str:
 
 def _fault_in_file(group: str, choice: str, folders: Sequence[Path]) -> str | None:
     """What Hydra says badly, or not at all, of the file of a choice; None if there is nothing of the kind."""
-    file = next((found for folder in folders if (found := folder / group / f"{choice}.yaml").is_file()), None)
+    file = file_of(group, choice, folders)
     if file is None:
         return None
     content = file.read_bytes()
@@ -158,11 +158,6 @@ def _fault_in_file(group: str, choice: str, folders: Sequence[Path]) -> str | No
     if group == "experiment" and b"@package _global_" not in content:
         return f"{file} needs `# @package _global_` as its first line, as every experiment does"
     return None
-
-
-def _choices(group: str, folders: Sequence[Path]) -> list[str]:
-    files = [file.relative_to(folder / group) for folder in folders for file in (folder / group).rglob("*.yaml")]
-    return [str(file.with_suffix("")) for file in files]
 
 
 def _unknown_key(key: str, cfg: DictConfig) -> str | None:

@@ -20,6 +20,9 @@ DONE = ("completed", "pruned")
 ABOUT_THE_SWEEP = ("sweep", "launcher", "hydra")
 """Groups that say how the jobs are run, not what they are."""
 
+MAX_LEDGER_BYTES = 1 << 28
+"""Of sweep.json."""
+
 MAX_NAME, MAX_VALUE = 100, 30  # characters of a directory's name, and of a value there
 
 

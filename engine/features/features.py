@@ -23,6 +23,7 @@ from engine.protocols import PhotoData, PhotoSet
 logger = logging.getLogger(__name__)
 
 READ_AT_ONCE = 8  # photos per batch of a worker
+SPLITS = ("train", "val", "test")
 EVAL_BATCH_SIZE = 4096  # for a head alone, which needs little memory
 
 
@@ -45,15 +46,13 @@ class Features(LightningDataModule):
     """Batches of features (N, num_features) and labels (N,) of `photos`, cached on disk in `cache_dir`.
 
     Epoch e trains on view e mod `views` of each photo: the photo as augmented in that epoch without a cache, with seed
-    `view_seed`. With as many views as epochs, both paths therefore train on the same images. Each validation photo has
-    one view. Memory stays bounded: photos are read a few at a time, and features are memory-mapped.
+    `view_seed`. With as many views as epochs, both paths therefore train on the same images. Each other photo
+    has one view. Memory stays bounded: photos are read a few at a time, and features are memory-mapped.
 
     Args:
         key: what else the features depend on: the backbone and, under `transforms`, an identifier of the transforms
             (default: their repr).
     """
-
-    has_test = False
 
     def __init__(
         self,
@@ -86,7 +85,8 @@ class Features(LightningDataModule):
     def setup(self, stage: str) -> None:
         if self.features:
             return
-        train, val = self.photos.train, self.photos.val
+        present = [split for split in SPLITS if hasattr(self.photos, split)]
+        splits: dict[str, PhotoSet] = {split: getattr(self.photos, split) for split in present}
 
         def looks(photos: PhotoSet) -> str | None:
             # The repr is a fallback: it may be shared by two transforms, and a plain class's differs in every process.
@@ -95,15 +95,19 @@ class Features(LightningDataModule):
         key = {
             **self.key,
             "files": self.photos.digest,
-            "train": [names_digest(train.files, self.photos.root), looks(train), self.views, self.view_seed],
-            "val": [names_digest(val.files, self.photos.root), looks(val)],
+            **{
+                split: [
+                    names_digest(photos.files, self.photos.root),
+                    looks(photos),
+                    *([self.views, self.view_seed] if split == "train" else []),
+                ]
+                for split, photos in splits.items()
+            },
             "mean": list(self.photos.mean or ()),
             "std": list(self.photos.std or ()),
         }
-        shapes = {
-            "train": (len(train), self.views, self.num_features),
-            "val": (len(val), 1, self.num_features),
-        }
+        views = {"train": self.views}
+        shapes = {split: (len(photos), views.get(split, 1), self.num_features) for split, photos in splits.items()}
         self.features = arrays_in_shares(self.cache_dir, key, shapes, self._compute)
 
     def _compute(self, arrays: dict[str, Tensor], share: int, num_shares: int) -> None:
@@ -131,6 +135,13 @@ class Features(LightningDataModule):
 
     def val_dataloader(self) -> TensorDataLoader:
         return self._loader("val", EVAL_BATCH_SIZE, shuffle=False, chunk=1)
+
+    def test_dataloader(self) -> TensorDataLoader:
+        return self._loader("test", EVAL_BATCH_SIZE, shuffle=False, chunk=1)
+
+    @property
+    def has_test(self) -> bool:
+        return hasattr(self.photos, "test")
 
     def _loader(self, split: str, batch_size: int, *, shuffle: bool, chunk: int) -> TensorDataLoader:
         photos: PhotoSet = getattr(self.photos, split)

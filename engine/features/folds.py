@@ -131,4 +131,5 @@ def pooled(photos: PhotoData) -> PhotoData:
     files = [*photos.train.files, *photos.val.files]
     labels = [*photos.train.labels, *photos.val.labels]
     both.train, both.val = (split.with_files(files, labels) for split in (photos.train, photos.val))
+    vars(both).pop("test", None)  # which stays apart
     return both

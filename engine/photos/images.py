@@ -2,25 +2,18 @@
 
 import io
 import stat
-import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
-import torchvision.io
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
-from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from engine.errors import DataError
-
-# What else Pillow can open stays shut: of those formats, EPS would start Ghostscript on a stranger's program.
-FORMATS = ("JPEG", "PNG", "PPM", "BMP", "GIF", "TIFF", "WEBP")
-
-SUFFIXES = (*IMG_EXTENSIONS, ".jfif", ".jif", ".jpe", ".pnm", ".dib")
-"""By which files count as photos, in any case: torchvision's, and other names of the same formats. GIFs do not."""
+from engine.photos.decoding import decode, orientation, refuse_what_pillow_misreads, upright
+from engine.photos.formats import OtherKindError, open_image
 
 CHECKED = 10_000
 """How many images are looked at before training: some 0.2 ms each if the disk has them at hand."""
@@ -28,30 +21,42 @@ CHECKED = 10_000
 BYTES_A_PIXEL = 16
 """No sound file takes more: four channels of 32 bits, uncompressed."""
 
-ORIENTATION = 0x0112
-"""The EXIF tag. Its value v says what to do with the stored image: transpose it from 5 on, then flip _FLIPS[v]."""
+LONGEST = 32
+"""Of a picture that is more than this many times as long as wide only the middle is read.
 
-_FLIPS: dict[int, tuple[int, ...]] = {2: (2,), 3: (1, 2), 4: (1,), 5: (), 6: (2,), 7: (1, 2), 8: (1,)}
+A network sees the middle of a photo scaled to its shorter side, and a strip of one pixel would fill the memory before
+it is cropped.
+"""
 
 
 def read_image(path: Path, max_pixels: int) -> Tensor:
-    """The first (or only) picture in an image file, upright, as (3, H, W) uint8 RGB, laid out in memory as (H, W, 3).
+    """The first (or only) picture in an image file, upright, as (3, H, W) uint8 sRGB, laid out in memory as (H, W, 3).
 
-    EXIF orientation is applied. Transparency is composited on white. 16-bit grey is rescaled to 8 bits, v · 255 /
-    65535 rounded, and so are 32-bit integers, whose values must lie in that range; 16-bit colour keeps its high byte.
-    CMYK is converted without its colour profile. Wrong bits amid a JPEG's picture go unseen: it has no check sum.
+    EXIF orientation is applied, color profiles are converted to sRGB, transparency is composited on white. 16-bit grey
+    is rescaled to 8 bits, v · 255 / 65535 rounded, and so are 32-bit integers, whose values must lie in that range;
+    16-bit color keeps its high byte. CMYK without a color profile is converted by its definition. Of a strip more than
+    LONGEST times as long as wide the middle is given. Wrong bits amid a JPEG's picture go unseen: it has no check sum.
 
     Raises:
         DataError: the file cannot be read, is empty, no image or cut short, holds more than `max_pixels` (which is
             known before it is decoded, and is the only limit), or values without a known range.
     """
     with _opened(path, max_pixels) as (image, stream):
-        return _upright(_decode(image, stream.getvalue()), _orientation(image))
+        return _middle(upright(decode(image, stream.getvalue()), orientation(image)))
 
 
 def image_tensor(image: Image.Image) -> Tensor:
     """An image that is open already, as read_image gives one."""
-    return _upright(_decode(image.copy(), b""), _orientation(image))  # a copy is no JPEG any more
+    return _middle(upright(decode(image.copy(), b""), orientation(image)))  # a copy is no JPEG any more
+
+
+def _middle(pixels: Tensor) -> Tensor:
+    height, width = pixels.shape[1:]
+    longest = LONGEST * min(height, width)
+    if max(height, width) <= longest:
+        return pixels
+    top, left = max(0, (height - longest) // 2), max(0, (width - longest) // 2)
+    return pixels[:, top : top + longest, left : left + longest].clone(memory_format=torch.preserve_format)
 
 
 def read_thumbnail(path: Path, side: int, max_pixels: int) -> Tensor:
@@ -61,13 +66,18 @@ def read_thumbnail(path: Path, side: int, max_pixels: int) -> Tensor:
         DataError: as read_image.
     """
     with _opened(path, max_pixels) as (image, stream):
-        if image.format == "JPEG" and image.mode == "RGB":
+        turned = orientation(image)
+        if image.format == "JPEG" and image.mode == "RGB" and "icc_profile" not in image.info:
             image.draft("RGB", (side, side))  # to a half, a quarter or an eighth, while that is large enough
-            pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)
+            try:
+                pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)
+            except OSError:  # as of a lossless JPEG, which has no smaller sizes
+                stream.seek(0)
+                pixels = decode(open_image(stream), stream.getvalue())
         else:
-            pixels = _decode(image, stream.getvalue())
-        upright = _upright(pixels, _orientation(image)).permute(1, 2, 0).numpy()
-    thumbnail = ImageOps.fit(Image.fromarray(upright), (side, side), Image.Resampling.BILINEAR)
+            pixels = decode(image, stream.getvalue())
+        shown = _middle(upright(pixels, turned)).permute(1, 2, 0).numpy()
+    thumbnail = ImageOps.fit(Image.fromarray(shown), (side, side), Image.Resampling.BILINEAR)
     return torch.from_numpy(np.array(thumbnail)).permute(2, 0, 1)
 
 
@@ -86,6 +96,7 @@ def check_images(files: Sequence[Path], max_pixels: int) -> None:
             with _opened(path, max_pixels) as (image, stream):
                 if _is_cut(image, stream):
                     raise ValueError("it is cut short")
+                refuse_what_pillow_misreads(image)
         except DataError as error:
             bad.append((path, error))
     if len(bad) == 1:
@@ -100,7 +111,7 @@ def _opened(path: Path, max_pixels: int) -> Iterator[tuple[Image.Image, io.Bytes
     """An image and its file's bytes, of which the header has been read; DataError for all that goes wrong with it."""
     stream = io.BytesIO(_read(path, max_pixels))
     try:
-        with _open(stream) as image:
+        with open_image(stream) as image:
             width, height = image.size
             if width * height <= max_pixels:
                 if image.mode == "F":
@@ -109,6 +120,8 @@ def _opened(path: Path, max_pixels: int) -> Iterator[tuple[Image.Image, io.Bytes
                 return
     except UnidentifiedImageError as error:
         raise DataError(f"{path} is not an image of a known format: repair it, or remove it.") from error
+    except OtherKindError as error:
+        raise DataError(f"{path} is {error}.") from error
     except MemoryError as error:
         raise DataError(
             f"{path} takes more memory than there is: scale it down, remove it, or lower datamodule.num_workers."
@@ -142,67 +155,9 @@ def _read(path: Path, max_pixels: int) -> bytes:
         ) from error
 
 
-def _open(stream: io.BytesIO) -> Image.Image:
-    """As Image.open, which also has a limit of its own on pixels: one setting of the process, for all its threads."""
-    prefix = stream.getvalue()[:16]
-    for name in FORMATS:
-        if name not in Image.OPEN:
-            Image.init()  # it registers the formats
-        factory, accept = Image.OPEN[name]
-        if accept is None or accept(prefix) is True:
-            stream.seek(0)
-            try:
-                return factory(stream, "")
-            except (SyntaxError, IndexError, TypeError, struct.error):  # so its plug-ins say: not mine
-                continue
-    raise UnidentifiedImageError
-
-
 def _is_cut(image: Image.Image, stream: io.BytesIO) -> bool:
     """Whether a JPEG or PNG, of which the header has been read, lacks its end mark."""
     if image.format == "JPEG":
         # Not in the header, where a preview has one, too; and not at the very end, where some cameras write more.
         return stream.getvalue().rfind(b"\xff\xd9") < stream.tell()
     return image.format == "PNG" and stream.getvalue().rfind(b"IEND") < 0
-
-
-def _decode(image: Image.Image, data: bytes) -> Tensor:
-    """The pixels as stored, (3, H, W); `image` is `data` opened, of which only the header has been read."""
-    # An ordinary photo: libjpeg straight into a tensor, which saves Pillow's four-byte pixels and two copies. This is
-    # the operator beneath torchvision.io.decode_jpeg, whose deprecation (0.29) and possible end are thus no matter.
-    if image.format == "JPEG" and image.mode == "RGB" and hasattr(torch.ops.image, "decode_jpeg"):
-        encoded = torch.frombuffer(bytearray(data), dtype=torch.uint8)
-        rgb: Tensor = torch.ops.image.decode_jpeg(encoded, torchvision.io.ImageReadMode.RGB.value, False)
-        return rgb
-    if image.mode.startswith("I"):
-        return _rescaled(np.asarray(image).astype(np.int64))
-    if image.has_transparency_data:
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
-    rgb_image = image if image.mode == "RGB" else image.convert("RGB")
-    pixels = torch.frombuffer(bytearray(rgb_image.tobytes()), dtype=torch.uint8)
-    return pixels.view(image.height, image.width, 3).permute(2, 0, 1)
-
-
-def _rescaled(grey: np.ndarray) -> Tensor:
-    """Grey values (H, W) from 0 to 65,535 as (3, H, W) uint8."""
-    if grey.min() < 0 or grey.max() > 65535:
-        raise ValueError(f"values from {grey.min()} to {grey.max()} do not fit 16 bits")
-    # 65,535 = 255 · 257, so this is v · 255 / 65,535, rounded.
-    return torch.from_numpy(((grey + 128) // 257).astype(np.uint8)).expand(3, -1, -1)
-
-
-def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation, 1 to 8; 1, as stored, if there is none or it is damaged, as in every viewer."""
-    try:
-        value = image.getexif().get(ORIENTATION, 1)
-    except Exception:
-        return 1
-    return value if value in _FLIPS else 1
-
-
-def _upright(pixels: Tensor, orientation: int) -> Tensor:
-    """(3, H, W) as it is meant to be seen, (3, W, H) from orientation 5 on."""
-    if orientation == 1:
-        return pixels
-    stored = pixels.transpose(1, 2) if orientation >= 5 else pixels
-    return stored.flip(_FLIPS[orientation])

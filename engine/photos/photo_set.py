@@ -7,10 +7,31 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from engine.data.keyed import keyed_rng
+from engine.errors import DataError
 from engine.photos.images import read_image
-from engine.photos.photo_memory import PhotoMemory
 
 Transform = Callable[[Tensor], Tensor]
+
+
+class PhotoMemory:
+    """The first photos that a process reads, as many as there is room for; the others are read each time.
+
+    Which ones stay has no effect on what is given.
+    """
+
+    def __init__(self, room: int) -> None:
+        self.room = room  # bytes that are left
+        self._kept: dict[int, Tensor] = {}
+
+    def get(self, index: int, read: Callable[[], Tensor]) -> Tensor:
+        """Photo `index`, which `read` reads; the caller may change it."""
+        if index in self._kept:
+            return self._kept[index].clone()
+        photo = read()
+        if photo.nbytes <= self.room:
+            self.room -= photo.nbytes
+            self._kept[index] = photo.clone()
+        return photo
 
 
 class Photos(Dataset[tuple[Tensor, int]]):
@@ -56,4 +77,14 @@ class Photos(Dataset[tuple[Tensor, int]]):
 
     def _look(self, photo: Tensor, index: int, epoch: int, seed: int) -> Tensor:
         with keyed_rng(seed, epoch, index):
-            return self.transform(photo)
+            return transformed(photo, self.transform, self.files[index])
+
+
+def transformed(photo: Tensor, transform: Transform, file: Path) -> Tensor:
+    """DataError, with the file's name, if a transform that fits other photos does not fit this one, or its size."""
+    try:
+        return transform(photo)
+    except (RuntimeError, ValueError, MemoryError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        size = f"{photo.shape[2]} × {photo.shape[1]} pixels"
+        raise DataError(f"{file} ({size}) cannot be transformed ({reason}): scale it, or remove it.") from error

@@ -1,7 +1,6 @@
 """Photos that nobody has labelled: found, read, and handed over with those that cannot be read."""
 
 import glob
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -11,33 +10,46 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from engine.errors import DataError
-from engine.photos.images import SUFFIXES, read_image
+from engine.photos.formats import SUFFIXES, counts_as_photo, left_out
+from engine.photos.images import read_image
+from engine.photos.photo_set import transformed
+from engine.photos.walk import walk
 
 
-def find_photos(pattern: str) -> list[Path]:
-    """The photo at a path, those in a folder and its folders, or those that match a glob, in the order of their names.
+class Found(NamedTuple):
+    """Photos in the order of their names, and the visible files beside them that are none."""
 
-    In folders and globs photos are known by their SUFFIXES, and hidden files are left out. DataError if there is none.
+    photos: list[Path]
+    others: list[Path]
+
+
+def find_photos(pattern: str) -> Found:
+    """The photo at a path, those in a folder and its folders, linked ones too, or those that match a glob.
+
+    In folders and globs photos are known by their SUFFIXES, and hidden files are left out. DataError if there is none,
+    or for a folder that cannot be read.
     """
     path = Path(pattern)
     if path.is_file():
-        return [path]
+        return Found([path], [])
     # Path.glob takes no absolute pattern, and finds what is hidden.
     found = [path] if path.is_dir() else [Path(match) for match in glob.glob(pattern, recursive=True)]  # noqa: PTH207
     if not found:
         raise DataError(f"input={pattern}: there is no such photo or folder, and no file matches it.")
-    photos = {photo for match in found for photo in (_in_folder(match) if match.is_dir() else [match])}
-    images = sorted(photo for photo in photos if photo.name.lower().endswith(SUFFIXES))
-    if not images:
-        raise DataError(f"input={pattern}: there is no image ({', '.join(SUFFIXES)}) in it.")
-    return images
+    files = {file for match in found for file in (_in_folder(match) if match.is_dir() else [match])}
+    photos = sorted(file for file in files if counts_as_photo(file.name))
+    others = sorted(files.difference(photos))
+    if not photos:
+        reason = f"it has {left_out(others)}" if others else "it is empty"
+        raise DataError(f"input={pattern}: there is no image ({', '.join(SUFFIXES)}) in it; {reason}.")
+    return Found(photos, others)
 
 
-def _in_folder(folder: Path) -> list[Path]:
+def _in_folder(root: Path) -> list[Path]:
     files: list[Path] = []
-    for place, subfolders, names in os.walk(folder):
-        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-        files += [Path(place, name) for name in names if not name.startswith(".")]
+    for folder in walk(root):
+        folder.subfolders[:] = [name for name in folder.subfolders if not name.startswith(".")]
+        files += [folder.path / name for name in (*folder.photos, *folder.others)]
     return files
 
 
@@ -61,11 +73,11 @@ class UnlabelledPhotos(Dataset[tuple[int, Tensor | str]]):
         return len(self.files)
 
     def __getitem__(self, index: int) -> tuple[int, Tensor | str]:
+        file = self.files[index]
         try:
-            photo = read_image(self.files[index], self.max_pixels)
+            return index, transformed(read_image(file, self.max_pixels), self.transform, file)
         except DataError as error:
             return index, str(error)
-        return index, self.transform(photo)
 
     def loader(self, *, batch_size: int, num_workers: int) -> DataLoader[PhotoBatch]:
         """Batches in the order of the files, read by other processes where there are several of them."""

@@ -10,7 +10,7 @@ from omegaconf.errors import InterpolationKeyError, InterpolationToMissingValueE
 from engine.wording import shown
 
 UNKNOWN = object()
-"""In the place of a value that cannot be had: it is missing, or refers to what is not there."""
+"""Stands for a value that is missing, or refers to something missing."""
 
 REFERENCE = re.compile(r"\$\{([A-Za-z][\w.]*)\}")
 MAX_LINES = 20

@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Sequence
 from typing import Any
 
-from pytorch_lightning.callbacks import Checkpoint, ProgressBar
+from pytorch_lightning.callbacks import ProgressBar
 
 from engine.preflight.findings import Findings, select
 from engine.preflight.signatures import signature_of
@@ -41,6 +41,19 @@ def check_members(findings: Findings) -> None:
         findings.add(key, f"{module.__name__} needs data with {lacking}, and {given.__name__} has none: give {wanted}")
 
 
+def check_progress_bars(findings: Findings) -> None:
+    """Of those that are not ours, which give way to another, the Trainer takes one."""
+    paths = [f"callback.{name}" for name in findings.values.get("callback") or {}]
+    kinds = {path: _class_at(findings, path) or type for path in paths}
+    bars = [path for path in paths if issubclass(kinds[path], ProgressBar) and not _is_ours(kinds[path])]
+    if len(bars) > 1:
+        findings.add(bars[-1], f"{bars[0]} is a progress bar too: give ~{bars[0]}")
+
+
+def _is_ours(kind: type) -> bool:
+    return kind.__module__.startswith("engine.")
+
+
 def _class_at(findings: Findings, path: str) -> Any:
     try:
         target = find_target(select(findings.values, f"{path}._target_"))
@@ -62,17 +75,3 @@ def _lacking(target: Any, members: Sequence[str]) -> str:
     """Which of the members neither the class nor its constructor names; none where they may come from anywhere."""
     known = {*dir(target), *signature_of(target).hints}
     return "" if "__getattr__" in known else ", ".join(dict.fromkeys(name for name in members if name not in known))
-
-
-def check_trainer(findings: Findings) -> None:
-    """What the Trainer would refuse once it is given the callbacks."""
-    trainer, callbacks = findings.values.get("trainer") or {}, findings.values.get("callback") or {}
-    for switch, kind in (("enable_progress_bar", ProgressBar), ("enable_checkpointing", Checkpoint)):
-        names = [name for name in callbacks if issubclass(_class_at(findings, f"callback.{name}") or type, kind)]
-        if trainer.get(switch) is False and names:
-            given = " and ".join(f"~callback.{name}" for name in names)
-            findings.add(f"trainer.{switch}", f"the run has callback.{names[0]}: leave one of both out, here {given}")
-        if kind is ProgressBar and len(names) > 1:
-            findings.add(
-                f"callback.{names[-1]}", f"callback.{names[0]} is a progress bar too: give ~callback.{names[0]}"
-            )

@@ -19,7 +19,7 @@ from engine.build import CLASS_WEIGHTS, FOR_MODULE, READ_HERE, follows_monitor, 
 from engine.errors import UserError
 from engine.paths import CONF
 from engine.preflight.findings import UNKNOWN, Findings, is_known, select
-from engine.preflight.members import GIVEN_BY_CODE, check_members, check_trainer
+from engine.preflight.members import GIVEN_BY_CODE, check_members, check_progress_bars
 from engine.preflight.rehearsal import rehearse
 from engine.preflight.signatures import choices_of, described, fits, signature_of, type_hints
 from engine.preflight.targets import find_target
@@ -68,7 +68,7 @@ def find_mistakes(cfg: DictConfig) -> Findings:
     _check_read_by_code(findings)
     _check_sizes(findings)
     check_members(findings)
-    check_trainer(findings)
+    check_progress_bars(findings)
     rehearse(findings)
     return findings
 

@@ -1,15 +1,15 @@
 """Photos with a few words under each, on one picture."""
 
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from torch import Tensor
 from torchvision.transforms.v2.functional import to_pil_image
 
 from engine.errors import UserError
+from engine.results.lettering import fitted
 
 TILE = 160  # pixels per side
 MAX_COLUMNS = 10
@@ -27,12 +27,6 @@ class Tile(NamedTuple):
     ink: Colour = BLACK
 
 
-@cache
-def font_of_size(points: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """Pillow's own font; reading it takes longer than writing a line with it."""
-    return ImageFont.load_default(points)
-
-
 def scaled(photo: Tensor) -> Image.Image:
     """A photo (1 or 3, H, W), uint8 or floats in [0, 1], as a picture of TILE × TILE pixels."""
     if photo.is_floating_point():
@@ -47,7 +41,7 @@ def line_height(size: int) -> int:
 
 def draw_tiles(tiles: Sequence[Tile], *, columns: int, size: int) -> Image.Image:
     """The tiles in rows of `columns`, with letters of `size` points."""
-    line, font = line_height(size), font_of_size(size)
+    line = line_height(size)
     height = TILE + line * max(len(tile.lines) for tile in tiles)
     sheet = Image.new("RGB", (min(columns, len(tiles)) * TILE, -(-len(tiles) // columns) * height), "white")
     draw = ImageDraw.Draw(sheet)
@@ -56,7 +50,8 @@ def draw_tiles(tiles: Sequence[Tile], *, columns: int, size: int) -> Image.Image
         sheet.paste(tile.photo, (x, y))
         draw.rectangle((x, y + TILE, x + TILE - 1, y + height - 1), fill=tile.background)
         for number, text in enumerate(tile.lines):
-            draw.text((x + 4, y + TILE + number * line), _fitted(text, font), fill=tile.ink, font=font)
+            text, font = fitted(text, size, TILE - 8)
+            draw.text((x + 4, y + TILE + number * line), text, fill=tile.ink, font=font)
     return sheet
 
 
@@ -85,12 +80,3 @@ class ContactSheet:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         draw_tiles(self.tiles, columns=columns, size=SIZE).save(self.path)
         return True
-
-
-def _fitted(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
-    """The text, or its end behind an ellipsis where a tile is too narrow for it."""
-    if font.getlength(text) <= TILE - 8:
-        return text
-    while font.getlength(f"…{text}") > TILE - 8:
-        text = text[1:]
-    return f"…{text}"

@@ -8,32 +8,42 @@ from pathlib import Path
 from typing import Any
 
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback, LightningDataModule, LightningModule
 from pytorch_lightning.callbacks import RichProgressBar
 from pytorch_lightning.utilities.model_helpers import is_overridden
 
 from engine.build import build_features
-from engine.config.resolvers import count_classes
 from engine.errors import UserError
-from engine.photos.images import SUFFIXES
-from engine.protocols import Counts
-from engine.run.trained import Trained, load_trained
+from engine.photos.class_folders import composed
+from engine.photos.formats import counts_as_photo
+from engine.photos.split_folders import split_folders
+from engine.protocols import Counts, ReadsOtherFolders
+from engine.results.photo_table import PhotoRow, PhotoTable
+from engine.results.preprocessing import compute_in_32_bits
+from engine.run.trained import Trained, load_config, load_trained
 from engine.speed.memory import keep_freed_memory
 from engine.startup import silence_idle_messages
 
 SPLITS = ("val", "test")
+PLACES = ("datamodule.data_dir", "datamodule.table")
+"""Settings that say which data it is."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The metrics of `split` by their TensorBoard names, and what they were computed with and on."""
+    """The metrics of `split` by their TensorBoard names, and what they were computed with and on.
+
+    `elsewhere`: on other data than the run's own. `photos`: a row for each, if it was of photos and gave classes.
+    """
 
     trained: Trained
     split: str
     overrides: Sequence[str]
     metrics: dict[str, Any]
     data: dict[str, Any]
+    elsewhere: bool = False
+    photos: Sequence[PhotoRow] = ()
 
 
 def evaluate(
@@ -42,8 +52,9 @@ def evaluate(
     """The metrics of a run's network on its own data or, by `overrides` of its config, on other data of its classes.
 
     With the run's own config they are those of the run itself, bit for bit (on the same kind of machine, and with the
-    same number of threads): `best` gives its best validation and its test, `last` its last validation. None in all of
-    several processes but the first.
+    same number of threads): `best` gives its best validation and its test, `last` its last validation. On another
+    folder of class folders they are of all its photos, in 32-bit precision, as predict.py and exports compute. None in
+    all of several processes but the first.
 
     Raises:
         UserError: no such run, checkpoint or split, an unknown override, or data of other classes.
@@ -54,20 +65,22 @@ def evaluate(
     config = trained.config
     silence_idle_messages()
     keep_freed_memory()
-    datamodule = _load_data(trained, overrides)
+    elsewhere = _is_elsewhere(directory, overrides)
+    datamodule, part = _load_data(trained, split, elsewhere)
     module = trained.load_module()
     if trained.has_features:
         datamodule = build_features(config, datamodule, module.network)
     data = {key: getattr(datamodule, key, trained.data[key]) for key in ("name", "source")}
     data["counts"] = dict(datamodule.counts()) if isinstance(datamodule, Counts) else {}
-    data |= {key: config.datamodule[key] for key in ("data_dir",) if key in config.datamodule}
+    data["part"] = part
+    data |= {key: config.datamodule[key] for key in ("data_dir", "table") if key in config.datamodule}
     in_terminal = sys.stdout.isatty()
     trainer = instantiate(
         config.trainer,
         logger=False,
         enable_checkpointing=False,
         profiler=None,
-        callbacks=[*callbacks, *([RichProgressBar(leave=False)] if in_terminal else [])],
+        callbacks=[table := PhotoTable(split), *callbacks, *([RichProgressBar(leave=False)] if in_terminal else [])],
         enable_progress_bar=in_terminal,
     )
     _check_split(split, module, datamodule, data["name"])
@@ -77,7 +90,9 @@ def evaluate(
         raise UserError(
             f"split={split}: {data['name']} has no such data, or {type(module).__name__} logs nothing of it."
         )
-    return Evaluation(trained, split, list(overrides), metrics, data) if trainer.is_global_zero else None
+    if not trainer.is_global_zero:
+        return None
+    return Evaluation(trained, split, list(overrides), metrics, data, elsewhere, table.rows(datamodule))
 
 
 def _check_split(split: str, module: Any, datamodule: Any, name: str) -> None:
@@ -96,31 +111,47 @@ def _written(value: Any) -> float | str:
     return number if math.isfinite(number) else str(number)
 
 
-def _load_data(trained: Trained, overrides: Sequence[str]) -> Any:
-    """The datamodule, set up, its classes those of the run. Drawn data serves only a run that was on such itself."""
+def _is_elsewhere(directory: Path, overrides: Sequence[str]) -> bool:
+    given = {key: value for key, _, value in (override.partition("=") for override in overrides) if key in PLACES}
+    own = load_config(directory) if given else OmegaConf.create()
+    return any(
+        Path(value).resolve() != Path(OmegaConf.select(own, key) or "").resolve() for key, value in given.items()
+    )
+
+
+def _load_data(trained: Trained, split: str, elsewhere: bool) -> tuple[Any, str]:
+    """The datamodule, set up, its classes those of the run, and which part of the data `split` is.
+
+    Drawn data serves only a run that was on such itself.
+    """
     node, run_data = trained.config.datamodule, trained.data
     if "stand_in" in node:
         node.stand_in = run_data["source"] == "stand-in"
-    if "eval_transform" in node and any(override.startswith("datamodule.data_dir=") for override in overrides):
+    if elsewhere and {"eval_transform", "stand_in"} <= node.keys():
         _read_class_folders(node)
     datamodule = instantiate(node)
     datamodule.prepare_data()
+    if elsewhere and isinstance(datamodule, ReadsOtherFolders) and "stand_in" not in node:
+        if "num_folds" in (trained.config.get("features") or {}):
+            raise UserError(
+                f"{trained.directory} cross-validates its own photos: evaluate a run with one head instead."
+            )
+        compute_in_32_bits(trained.config)
+        return datamodule, datamodule.set_up_alone(split, run_data["classes"])
     datamodule.setup("fit")
     classes = list(getattr(datamodule, "classes", ()))
-    if classes != run_data["classes"]:
+    if [composed(name) for name in classes] != [composed(name) for name in run_data["classes"]]:
         name = getattr(datamodule, "name", type(datamodule).__name__)
         raise UserError(
             f"{name} has the classes {', '.join(classes)}, where the run {trained.directory} learned "
             f"{', '.join(run_data['classes'])}: give data of the same classes."
         )
-    return datamodule
+    return datamodule, split
 
 
 def _read_class_folders(node: DictConfig) -> None:
-    """Lets other photos than the run's own lie in any folder of class folders, whatever classes these are."""
+    """Lets photos of a known data set lie in any folder of class folders, with or without folders of splits."""
     root = Path(node.data_dir)
-    if (root / "val").is_dir() or any(file.suffix.lower() in SUFFIXES for file in root.glob("[!.]*/*")):
-        if "stand_in" in node:  # photos of a known data set, of which these are none
-            node._target_ = "datamodules.image_folder.ImageFolder"
-            del node.stand_in
-        node.num_classes = count_classes(str(root))  # the names are compared
+    if split_folders(root, for_training=False) or any(counts_as_photo(file.name) for file in root.glob("[!.]*/*")):
+        node._target_ = "datamodules.image_folder.ImageFolder"
+        del node.stand_in

@@ -1,7 +1,10 @@
 """What is shown and kept of an evaluation."""
 
+import itertools
 import json
+import re
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -9,19 +12,49 @@ from rich.table import Table
 
 from engine.files import replace_text
 from engine.results.evaluation import Evaluation
-from engine.run.outcome import outcome
+from engine.results.prediction_files import prediction_file
+from engine.run.outcome import MAX_BYTES, outcome, read_json
 from engine.wording import class_metrics, figure, markup
 
 
 def report(evaluation: Evaluation) -> None:
-    """Prints a table of the metrics, and writes them to the run directory."""
-    trained = evaluation.trained
-    name = f"evaluation_{evaluation.split}_{trained.checkpoint}.json"
-    path = trained.directory / name
+    """Prints a table of the metrics, and writes them, and a table of the photos, to the run directory."""
+    path = _path(evaluation)
     replace_text(path, json.dumps(contents(evaluation), indent=2) + "\n")
     console = Console()
     console.print(table(evaluation))
-    console.print(str(path), soft_wrap=True, highlight=False, markup=False)
+    paths = [path]
+    if evaluation.photos:
+        paths.append(path.with_suffix(".csv"))
+        classes = evaluation.trained.data["classes"]
+        with prediction_file(paths[-1], classes, has_truth=True) as write:
+            for file, label, probabilities in evaluation.photos:
+                write(
+                    file,
+                    classes[max(range(len(classes)), key=probabilities.__getitem__)],
+                    probabilities,
+                    classes[label],
+                )
+    for path in paths:
+        console.print(str(path), soft_wrap=True, highlight=False, markup=False)
+
+
+def _path(evaluation: Evaluation) -> Path:
+    """In the run directory: named after the split and checkpoint, and after the data if that is not the run's own."""
+    directory, end = evaluation.trained.directory, f"{evaluation.split}_{evaluation.trained.checkpoint}"
+    if not evaluation.elsewhere:
+        return directory / f"evaluation_{end}.json"
+    name = re.sub(r"[^\w-]+", "_", evaluation.data["name"])[:60]
+    for number in itertools.count(1):
+        path = directory / f"evaluation_{name}_{end}{f'_{number}' if number > 1 else ''}.json"
+        if not path.is_file():
+            break
+        data = read_json(path, MAX_BYTES, dict).get("data", {})
+        if all(
+            data.get(key) == evaluation.data.get(key) for key in ("data_dir", "table")
+        ):  # not of another folder of that name
+            break
+    return path
 
 
 def contents(evaluation: Evaluation) -> dict[str, Any]:
@@ -42,7 +75,7 @@ def table(evaluation: Evaluation) -> Table:
     """A row a metric, each class's own last; beside them the run's own figures where these are of the same data."""
     trained, data = evaluation.trained, evaluation.data
     drawn = Table(
-        title=markup(f"{evaluation.split}: {_counted(evaluation)}{data['name']} ({data['source']})"),
+        title=markup(f"{data.get('part', evaluation.split)}: {_counted(evaluation)}{data['name']} ({data['source']})"),
         caption=f"{trained.checkpoint} checkpoint, epoch {trained.content['epoch'] + 1}",
     )
     drawn.add_column("metric")
@@ -69,7 +102,11 @@ def figures_of_the_run(evaluation: Evaluation) -> dict[str, Any]:
     """Those of metrics.json that the same checkpoint gave on the same data, by the names that they have here."""
     trained = evaluation.trained
     content = outcome(trained.directory)
-    if evaluation.overrides or content.get("data", {}).get("source") != evaluation.data["source"]:
+    if (
+        evaluation.overrides
+        or evaluation.elsewhere
+        or content.get("data", {}).get("source") != evaluation.data["source"]
+    ):
         return {}
     if trained.checkpoint == "last":
         return {name: value for name, value in content.items() if name.startswith("val/")}

@@ -15,16 +15,19 @@ from torch.utils.data import DataLoader
 from engine.data.normalization import normalize
 from engine.errors import UserError, printable
 from engine.features.frozen import FrozenBackbone
+from engine.photos.class_folders import composed
+from engine.photos.formats import left_out
 from engine.photos.unlabelled_photos import PhotoBatch, UnlabelledPhotos, find_photos
 from engine.results.contact_sheet import ContactSheet
 from engine.results.prediction_files import prediction_file
-from engine.results.preprocessing import normalization, photo_transform
+from engine.results.preprocessing import compute_in_32_bits, normalization, photo_transform
 from engine.run.config_file import usable_cores
 from engine.run.trained import Trained, load_trained
 from engine.speed.memory import keep_freed_memory
 from engine.startup import silence_idle_messages
 
 Loader = DataLoader[PhotoBatch]
+PRECISIONS = ("32", "run")
 MAX_PIXELS = 100_000_000
 """A larger photo is refused before it is decoded, where the run's datamodule has no max_pixels of its own."""
 
@@ -32,14 +35,18 @@ MAX_PIXELS = 100_000_000
 class Predictor:
     """Photos (N, C, H, W) uint8, transformed → probabilities (N, num_classes), float32 on the CPU.
 
-    It computes as the run's evaluation does: in the Trainer's precision, and where the run was on features by the same
-    frozen backbone. A compiled network is not compiled again: a few photos would not be worth the time.
+    It computes in 32-bit precision, as an exported network does, unless `precision` is `run`: then as the training did.
+    A compiled network is not compiled again: a few photos would not be worth the time.
 
     UserError for a run whose network gives no classes.
     """
 
-    def __init__(self, trained: Trained) -> None:
+    def __init__(self, trained: Trained, precision: str = "32") -> None:
+        if precision not in PRECISIONS:
+            raise UserError(f"precision={precision}: choose from {', '.join(PRECISIONS)}.")
         config = trained.config
+        if precision == "32":
+            compute_in_32_bits(config)
         if "compile" in config.lightning_module:
             config.lightning_module.compile = False
         module: Any = trained.load_module()
@@ -88,6 +95,7 @@ def predict(
     checkpoint: str,
     contact_sheet: str | None,
     contact_sheet_photos: int,
+    precision: str,
     batch_size: int | None,
     num_workers: int | None,
 ) -> None:
@@ -102,7 +110,7 @@ def predict(
     for notice in trained.content["hyper_parameters"]["notices"]:
         print(printable(notice), file=sys.stderr)
     transform = photo_transform(trained)
-    files = find_photos(photos)
+    files, others = find_photos(photos)
     sheet = None
     if contact_sheet is not None:
         sheet = ContactSheet(Path(contact_sheet), every=-(-len(files) // max(1, contact_sheet_photos)))
@@ -113,32 +121,54 @@ def predict(
         num_workers=usable_cores() if num_workers is None else num_workers,
     )
 
-    count = write_predictions(Predictor(trained), files, loader, path, sheet)
+    predictor = Predictor(trained, precision)
+    truth = true_classes(Path(photos), files, predictor.classes)
+    count, right = write_predictions(predictor, files, loader, path, sheet, truth)
     if count < len(files):
-        print(f"{len(files) - count:,} of {len(files):,} files could not be read.", file=sys.stderr)
+        print(f"{len(files) - count:,} of {len(files):,} photos could not be read.", file=sys.stderr)
+    if others:
+        print(printable(f"Left out, since no photos by their names: {left_out(others)}."), file=sys.stderr)
     print(printable(f"{count:,} predicted: {path}"))
+    if truth:
+        print(f"accuracy {right / count:.4f}: {right:,} of {count:,} are in the folder of their class")
     if sheet is not None and sheet.save():
         print(f"contact sheet: {sheet.path}")
 
 
-def write_predictions(
-    predictor: Predictor, files: Sequence[Path], loader: Loader, path: Path, sheet: ContactSheet | None
-) -> int:
-    """Writes the predictions for the photos of a loader of UnlabelledPhotos(files) to `path`, and says for how many.
+def true_classes(root: Path, files: Sequence[Path], classes: Sequence[str]) -> list[str]:
+    """The class of each photo if `root` has folders of classes, or of splits with those, and no others; else none."""
+    if not root.is_dir():
+        return []
+    folders = [[composed(part) for part in file.relative_to(root).parts[:-1]] for file in files]
+    found = [next((part for part in parts[:2] if part in classes), "") for parts in folders]
+    return found if all(found) else []
 
-    UserError, with nothing written, where it is none.
+
+def write_predictions(
+    predictor: Predictor,
+    files: Sequence[Path],
+    loader: Loader,
+    path: Path,
+    sheet: ContactSheet | None,
+    truth: Sequence[str] = (),
+) -> tuple[int, int]:
+    """Writes the predictions for the photos of a loader of UnlabelledPhotos(files) to `path`.
+
+    Returns for how many, and how many of them are the `truth`, if that is known. UserError, with nothing written, where
+    there is none.
     """
-    count = 0
-    with prediction_file(path, predictor.classes) as write:
+    count = right = 0
+    with prediction_file(path, predictor.classes, has_truth=bool(truth)) as write:
         for position, photo, probabilities in predictions(predictor, loader):
             label = predictor.label(probabilities)
-            write(files[position], label, probabilities.tolist())
+            write(files[position], label, probabilities.tolist(), truth[position] if truth else None)
+            right += bool(truth) and label == truth[position]
             if sheet is not None and position % sheet.every == 0:
                 sheet.add(photo, f"{label} {float(probabilities.max()):.0%}", files[position].name)
             count += 1
         if not count:
             raise UserError(f"None of the {len(files):,} files of the input can be read as a photo.")
-    return count
+    return count, right
 
 
 def predictions(predictor: Predictor, loader: Loader) -> Iterator[Prediction]:

@@ -6,43 +6,48 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, Protocol
 
 from engine.errors import UserError
 from engine.files import replacing
 from engine.wording import cell
 
-Write = Callable[[Path, str, Sequence[float]], None]
-"""Takes a photo's path, its class and the classes' probabilities."""
+
+class Write(Protocol):
+    """Writes a photo's path, its predicted class, the classes' probabilities and, if it is known, its true class."""
+
+    def __call__(self, path: Path, label: str, probabilities: Sequence[float], truth: str | None = None) -> None: ...
 
 
-def csv_rows(file: IO[str], classes: Sequence[str]) -> Write:
-    """Columns `path`, `class` and, of each class, `p_<class>`."""
+def csv_rows(file: IO[str], classes: Sequence[str], has_truth: bool) -> Write:
+    """Columns `path`, `truth` if it is known, `class` and, of each class, `p_<class>`."""
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["path", "class", *(f"p_{name}" for name in classes)])
+    writer.writerow(["path", *(["truth"] if has_truth else []), "class", *(f"p_{name}" for name in classes)])
 
-    def write(path: Path, label: str, probabilities: Sequence[float]) -> None:
-        writer.writerow([cell(str(path)), cell(label), *(f"{probability:.6g}" for probability in probabilities)])
+    def write(path: Path, label: str, probabilities: Sequence[float], truth: str | None = None) -> None:
+        names = [cell(name or "") for name in ([truth, label] if has_truth else [label])]
+        writer.writerow([cell(str(path)), *names, *(f"{probability:.6g}" for probability in probabilities)])
 
     return write
 
 
-def json_lines(file: IO[str], classes: Sequence[str]) -> Write:
-    """A line a photo: `{"path": …, "class": …, "probabilities": {<class>: …}}`."""
+def json_lines(file: IO[str], classes: Sequence[str], has_truth: bool) -> Write:
+    """A line per photo: `{"path": …, "truth": …, "class": …, "probabilities": {<class>: …}}`."""
 
-    def write(path: Path, label: str, probabilities: Sequence[float]) -> None:
+    def write(path: Path, label: str, probabilities: Sequence[float], truth: str | None = None) -> None:
         rounded = [float(f"{probability:.6g}") for probability in probabilities]
-        row = {"path": str(path), "class": label, "probabilities": dict(zip(classes, rounded, strict=True))}
+        row: dict[str, Any] = {"path": str(path), **({"truth": truth} if has_truth else {}), "class": label}
+        row["probabilities"] = dict(zip(classes, rounded, strict=True))
         file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
     return write
 
 
-FORMATS: dict[str, Callable[[IO[str], Sequence[str]], Write]] = {".csv": csv_rows, ".jsonl": json_lines}
+FORMATS: dict[str, Callable[[IO[str], Sequence[str], bool], Write]] = {".csv": csv_rows, ".jsonl": json_lines}
 
 
 @contextmanager
-def prediction_file(path: Path, classes: Sequence[str]) -> Iterator[Write]:
+def prediction_file(path: Path, classes: Sequence[str], *, has_truth: bool = False) -> Iterator[Write]:
     """What writes rows to `path`, whose suffix says how; the file is there when all rows are in it, or as it was.
 
     UserError for another suffix.
@@ -53,5 +58,5 @@ def prediction_file(path: Path, classes: Sequence[str]) -> Iterator[Write]:
     # A path that is no UTF-8 keeps its bytes.
     with replacing(path) as raw:
         file = io.TextIOWrapper(raw, "utf-8", errors="surrogateescape", newline="")
-        yield FORMATS[path.suffix](file, classes)
+        yield FORMATS[path.suffix](file, classes, has_truth)
         file.detach()  # flushed; whoever opened the file below it closes it

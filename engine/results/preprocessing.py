@@ -5,12 +5,20 @@ from typing import Any
 
 import torch
 from hydra.utils import instantiate
+from omegaconf import DictConfig
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
 from engine.data.normalization import normalize
 from engine.errors import UserError
 from engine.run.trained import Trained
+
+
+def compute_in_32_bits(config: DictConfig) -> None:
+    """Sets the config of a run to the precision of exported networks, whatever it was trained in."""
+    config.trainer.precision = "32-true"
+    if config.get("features"):
+        config.features.precision = "32"
 
 
 def photo_transform(trained: Trained) -> Callable[[Tensor], Tensor]:

@@ -25,7 +25,7 @@ from engine.errors import UserError
 from engine.files import read_plain
 from engine.paths import CONF, is_place
 from engine.renamed import with_todays_names
-from engine.run.config_file import CORES, LINK, NO_RUNS, is_linked
+from engine.run.config_file import AS_WRITTEN, LINK, NO_RUNS, is_linked
 from engine.run.gate import require_plain
 from engine.run.locations import refused_place
 from engine.startup import prepare_imports
@@ -144,7 +144,7 @@ def _refused_text(text: str, path: str, root: dict[str, Any], *, is_used: bool =
         if text != NO_RUNS["run_dir"]:
             yield f"run_dir={shown(text)} is not this directory's own."
         return
-    if text == CORES:
+    if text in AS_WRITTEN:
         return
     try:
         value = _followed(text, root)

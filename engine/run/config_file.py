@@ -20,8 +20,8 @@ RANKS = ("LOCAL_RANK", "NODE_RANK", "RANK", "SLURM_PROCID")
 LINK = re.compile(r"\$\{([A-Za-z_]\w*(?:\.\w+)*)\}")
 """A value that is another key's: `${trainer.max_epochs}`. No resolver, no relative key, nothing nested."""
 
-CORES = "${usable_cores:}"
-"""Stored as it stands: the machine that resumes a run has another number."""
+AS_WRITTEN = ("${usable_cores:}", "${eval_resize:${datamodule.image_size}}")
+"""Stored as they stand: another machine has another number of cores, and another image_size another size before it."""
 
 CGROUP = Path("/sys/fs/cgroup")
 
@@ -39,6 +39,17 @@ def usable_cores() -> int:
     return cores
 
 
+def eval_resize(image_size: Any) -> Any:
+    """Pixels of a photo's shorter side before the center crop to `image_size`: 256 for 224, as in torchvision."""
+    return image_size * 8 // 7 if isinstance(image_size, int) else image_size
+
+
+def register_stored_resolvers() -> None:
+    """Those that a run's config.yaml may have."""
+    OmegaConf.register_new_resolver("eval_resize", eval_resize, replace=True)
+    OmegaConf.register_new_resolver("usable_cores", usable_cores, replace=True)
+
+
 def is_first_process() -> bool:
     return not any(int(os.environ.get(name, "0")) for name in RANKS)
 
@@ -54,9 +65,9 @@ def save_config(cfg: DictConfig) -> dict[str, Any]:
 def resolved(cfg: DictConfig) -> dict[str, Any]:
     """The config in plain containers; `datamodule.data_dir` becomes absolute in `cfg` too."""
     with open_dict(cfg):
-        for part, key in (("datamodule", "data_dir"), ("features", "cache_dir")):
+        for part, key in (("datamodule", "data_dir"), ("datamodule", "table"), ("features", "cache_dir")):
             path = OmegaConf.select(cfg, f"{part}.{key}")
-            if isinstance(path, str) and (key == "data_dir" or path.startswith("~")):
+            if isinstance(path, str) and (key != "cache_dir" or path.startswith("~")):
                 cfg[part][key] = str(Path(path).expanduser().absolute())
     config = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(config, dict)
@@ -80,7 +91,7 @@ def _kept(raw: Any, value: Any, run_dir: str) -> Any:
         return {key: _kept(child, value[key], run_dir) for key, child in raw.items()}
     if isinstance(raw, list):
         return [_kept(child, value[index], run_dir) for index, child in enumerate(raw)]
-    if isinstance(raw, str) and (is_linked(raw) or raw == CORES):
+    if isinstance(raw, str) and (is_linked(raw) or raw in AS_WRITTEN):
         return raw
     return movable(value, run_dir)
 

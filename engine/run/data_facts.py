@@ -18,11 +18,11 @@ def notices(cfg: DictConfig, source: str) -> list[str]:
     lines = []
     if source == "stand-in":
         lines.append(
-            "STAND-IN DATA: drawn by this project, since the real data cannot be had; no figure says anything of it."
+            "STAND-IN DATA: drawn by this project as the real data is unavailable; these figures say nothing about it."
         )
     if wanted := (cfg.get("network") or {}).get("substitute_for"):
         lines.append(
-            f"SUBSTITUTE WEIGHTS: {network_name(cfg.network)} takes the place of {wanted}, whose weights cannot be had."
+            f"SUBSTITUTE WEIGHTS: {network_name(cfg.network)} replaces {wanted}, whose weights are unavailable."
         )
     return lines
 

@@ -32,8 +32,6 @@ UNLOGGED = re.compile(r"monitor='(.*?)'\)`? could not find the monitored key in 
 """Of Lightning's ModelCheckpoint."""
 FILES = re.compile(r"Too many open files")  # torch.multiprocessing
 SINGLE = re.compile(r"Expected more than 1 value per channel when training")  # torch.nn.functional.batch_norm
-RESTORING = {"_restore_modules_and_callbacks", "restore_training_state", "_read"}
-"""Functions of Lightning's checkpoint connector and of engine/run/resume.py in which a checkpoint's content is used."""
 GPU = re.compile(r"CUDA|CUBLAS|CUDNN|HIP|MPS|XPU")
 
 
@@ -60,8 +58,7 @@ def sentence(error: BaseException, cfg: DictConfig | None = None) -> str | None:
 
 
 def _of_the_framework(error: BaseException, text: str) -> str | None:
-    frames = {frame.f_code.co_name for frame, _ in traceback.walk_tb(error.__traceback__)}
-    if isinstance(error, KeyError | TypeError | ValueError | AttributeError) and frames & RESTORING:
+    if isinstance(error, KeyError | TypeError | ValueError | AttributeError) and _amid_restoring(error):
         return (
             f"The checkpoint cannot be restored ({type(error).__name__}: {error}): it was changed, or saved by another "
             "program; a new run may start from its weights with init_from=RUN."
@@ -99,6 +96,13 @@ def _of_the_machine(error: BaseException, text: str, cfg: DictConfig | None) -> 
     if isinstance(error, OSError) and error.errno in (*NO_ROOM, *NO_ACCESS, *BROKEN):
         return _not_written(error, cfg)
     return None
+
+
+def _amid_restoring(error: BaseException) -> bool:
+    """Whether Lightning was using a checkpoint's content."""
+    from engine.training.lightning_internals import RESTORING  # which imports torch
+
+    return any(frame.f_code.co_name in RESTORING for frame, _ in traceback.walk_tb(error.__traceback__))
 
 
 def _amid_a_batch(error: BaseException) -> bool:

@@ -11,7 +11,6 @@ from pytorch_lightning.callbacks import EarlyStopping
 from engine.checkpoints.checkpoint_io import load_checkpoint, previous
 from engine.checkpoints.content import require_shape
 from engine.checkpoints.continuation import Curves, remove_cut_off_writes
-from engine.checkpoints.own_paths import with_own_paths
 from engine.errors import UserError
 from engine.files import replace_text
 from engine.paths import typed
@@ -192,7 +191,6 @@ class Resume(Callback):
         return [key for key in self.changes if key.partition(".")[0] in groups]
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        checkpoint["callbacks"] = with_own_paths(checkpoint["callbacks"], self.directory)
         self._change_callbacks(trainer, checkpoint["callbacks"])
         self._schedules = checkpoint["lr_schedulers"]
         if not self._changes_in(*OF_OPTIMIZATION):

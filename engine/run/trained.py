@@ -12,7 +12,7 @@ from engine.build import build_module, build_network
 from engine.checkpoints.checkpoint_io import load_checkpoint
 from engine.errors import UserError
 from engine.run.allowlist import read_run_config
-from engine.run.config_file import has_features, usable_cores
+from engine.run.config_file import has_features, register_stored_resolvers
 
 PREFIX = "network."
 CHECKPOINTS = ("best", "last")
@@ -96,7 +96,7 @@ def load_trained(directory: Path, checkpoint: str, overrides: Sequence[str] = ()
 def load_config(directory: Path) -> DictConfig:
     """The run's config, with the directory where it lies now. UserError where the directory holds no run."""
     config = read_run_config(directory, f"run={directory}", replaced=NOT_MADE)
-    OmegaConf.register_new_resolver("usable_cores", usable_cores, replace=True)
+    register_stored_resolvers()
     config.run_dir = str(directory.absolute())
     return config
 

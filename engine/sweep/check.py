@@ -7,7 +7,6 @@ from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override
 from hydra.utils import instantiate
 from omegaconf import DictConfig
@@ -15,6 +14,8 @@ from omegaconf import DictConfig
 from engine.config.composition import explained
 from engine.config.sweep_job import representatives
 from engine.errors import UserError
+from engine.startup import silence_idle_messages
+from engine.sweep.search_space import last_of_each
 from engine.sweep.worker import Worker
 from engine.wording import missing_extra
 
@@ -57,10 +58,8 @@ def planned_jobs(config: DictConfig) -> list[list[str]]:
 
 
 def _overrides(config: DictConfig) -> list[Override]:
-    parser = OverridesParser.create(GlobalHydra.instance().config_loader())
-    preset = {key: f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()}
-    given = {override.get_key_element(): override for override in parser.parse_overrides(config.hydra.overrides.task)}
-    return [*parser.parse_overrides([text for key, text in preset.items() if key not in given]), *given.values()]
+    loader = GlobalHydra.instance().config_loader()
+    return last_of_each(config.hydra.sweeper.params, config.hydra.overrides.task, loader)
 
 
 def _ends_of_a_search(config: DictConfig) -> list[list[str]]:
@@ -101,7 +100,6 @@ def mistakes_in(configs: Sequence[DictConfig]) -> str | None:
     """The mistakes in the configs of jobs in one message, None if there are none. It needs torch, as jobs do."""
     from engine.config.composition import without_hydra
     from engine.preflight.preflight import find_mistakes
-    from engine.startup import silence_idle_messages
 
     silence_idle_messages()
     found = [find_mistakes(without_hydra(config)) for config in configs]

@@ -4,18 +4,28 @@ Hydra imports it at each start, through hydra_plugins/: nothing heavy at the top
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
 from engine.config.sweep_job import one_of_each_kind
+from engine.sweep.search_space import last_of_each
 
 
 class GridSweeper(BasicSweeper):
-    """Composes one config of each kind before the first job starts, where Hydra's composes all of them.
+    """Hydra's, but a setting on the command line replaces the one in the sweeper's config; Hydra combines both.
+
+    Composes one config of each kind before the first job starts, where Hydra's composes all of them.
 
     That takes a sixth of a second a job. What cannot be composed is an unknown key or choice, and those are the same
     for jobs that differ in numbers alone.
     """
+
+    def sweep(self, arguments: list[str]) -> Any:
+        assert self.hydra_context is not None
+        overrides = last_of_each(self.params, arguments, self.hydra_context.config_loader)
+        self.params = {}
+        return super().sweep([str(override.input_line) for override in overrides])
 
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
         super().validate_batch_is_legal(one_of_each_kind(batch))

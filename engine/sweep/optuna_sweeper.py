@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Literal
 
 from filelock import FileLock, Timeout
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
@@ -23,7 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from engine.config.arguments import quoted
 from engine.errors import UserError
-from engine.sweep.search_space import assignments, distribution
+from engine.sweep.search_space import assignments, distribution, last_of_each
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -87,13 +86,11 @@ class OptunaSweeper(Sweeper):
 
     def _parse(self, arguments: list[str]) -> tuple[list[str], "Space"]:
         """The overrides that all jobs have, and the distribution of each of the others."""
-        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
-        in_config = [f"{key}={value}" for key, value in (self.params or {}).items()]
-        overrides = {o.get_key_element().lstrip("+"): o for o in parser.parse_overrides([*in_config, *arguments])}
-        space = {o.get_key_element(): distribution(o) for o in overrides.values() if o.is_sweep_override()}
+        overrides = last_of_each(self.params, arguments, self.hydra_context.config_loader)
+        space = {o.get_key_element(): distribution(o) for o in overrides if o.is_sweep_override()}
         if not space:
             raise UserError("sweep=optuna has nothing to search: give 'optimizer.lr=tag(log,interval(1e-4,1))', say.")
-        return [str(o.input_line) for o in overrides.values() if not o.is_sweep_override()], space
+        return [str(o.input_line) for o in overrides if not o.is_sweep_override()], space
 
     def _open_study(self) -> None:
         import optuna

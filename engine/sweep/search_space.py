@@ -1,13 +1,25 @@
-"""The space of a search, in Hydra's override grammar."""
+"""What a sweep goes over, and the space of a search, in Hydra's override grammar."""
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 
 from engine.errors import UserError
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
+
+
+def last_of_each(
+    params: Mapping[str, str] | None, arguments: Sequence[str], loader: ConfigLoader | None
+) -> list[Override]:
+    """What a sweep goes over: `params` of the sweeper's config, replaced by arguments with the same key."""
+    preset = [f"{key}={value}" for key, value in (params or {}).items()]
+    overrides = OverridesParser.create(loader).parse_overrides([*preset, *arguments])
+    return list({override.get_key_element().lstrip("+"): override for override in overrides}.values())
 
 
 def distribution(override: Override) -> "BaseDistribution":

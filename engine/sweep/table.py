@@ -13,7 +13,7 @@ from typing import Any, Literal
 from filelock import FileLock
 from typing_extensions import TypedDict
 
-from engine.config.sweep_job import DONE, Setting, finite, standing, written
+from engine.config.sweep_job import DONE, MAX_LEDGER_BYTES, Setting, finite, standing, written
 from engine.errors import UserError
 from engine.files import replace_text
 from engine.paths import is_place
@@ -21,7 +21,6 @@ from engine.run.outcome import outcome, read_json
 from engine.wording import cell
 
 FILE = "sweep.json"
-MAX_BYTES = 1 << 28
 Status = Literal["missing", "running", "completed", "pruned", "interrupted", "failed"]
 
 
@@ -139,7 +138,7 @@ def read_sweep(directory: Path) -> Sweep:
 def read_ledger(directory: Path) -> dict[str, Any]:
     """The content of sweep.json. Raises UserError if it is invalid, FileNotFoundError if it does not exist."""
     file = directory / FILE
-    content: dict[str, Any] = read_json(file, MAX_BYTES, _File)
+    content: dict[str, Any] = read_json(file, MAX_LEDGER_BYTES, _File)
     for row in content["jobs"]:
         if is_place(row.get("directory") or ""):
             raise UserError(f"{file}: the directory of job {row['number']} is outside the sweep's.")

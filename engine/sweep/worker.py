@@ -28,6 +28,7 @@ from omegaconf import DictConfig, open_dict, read_write
 
 from engine.config.resolvers import register_resolvers
 from engine.config.sweep_job import DONE, finite, standing
+from engine.errors import UserError
 from engine.run.outcome import outcome, write_outcome
 from engine.startup import keep_out_current_folder, quick_imports
 from engine.stop import handling
@@ -142,12 +143,7 @@ class Worker:
     def run(self, cfg: DictConfig, task: str, hydra: Any) -> str | None:
         """The job's error in one line; None if it has none."""
         try:
-            self.connection.send((cfg, task, hydra))
-            # Not recv alone: a dead worker's own child processes may keep the connection open for a while.
-            while not self.connection.poll(POLL):
-                if not self.process.is_alive():
-                    return self._end()
-            error, is_spent = self.connection.recv()
+            error, is_spent = self._answer((cfg, task, hydra))
         except (EOFError, OSError):
             return self._end()
         if is_spent:
@@ -156,9 +152,20 @@ class Worker:
 
     def check(self, configs: list[DictConfig]) -> str | None:
         """What is wrong with the configs of jobs; see engine/sweep/check.py."""
-        self.connection.send(configs)
-        mistakes: str | None = self.connection.recv()
+        try:
+            mistakes: str | None = self._answer(configs)
+        except (EOFError, OSError) as error:
+            raise UserError(f"The process that checks the sweep's jobs was lost ({self._end()}): try again.") from error
         return mistakes
+
+    def _answer(self, request: Any) -> Any:
+        """EOFError or OSError if the worker is gone."""
+        self.connection.send(request)
+        # Not recv alone: a dead worker's own child processes may keep the connection open for a while.
+        while not self.connection.poll(POLL):
+            if not self.process.is_alive():
+                raise EOFError
+        return self.connection.recv()
 
     def retire(self) -> None:
         """There will be no job for it."""

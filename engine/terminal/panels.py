@@ -111,7 +111,7 @@ def print_end(record: Record) -> None:
     rows |= _noticed(record.cfg, record.data["source"])
     tables = [overall_table(columns, classes), class_table(columns, classes)]
     if not _has_best(record):
-        rows["best"] = f"none: {'no epoch was validated' if _expects_best(record) else 'no metric is monitored'}"
+        rows["best"] = f"none: {_why_no_best(record)}"
     _print_panel(f"{record.cfg.name}: done", tables, rows, next_commands(record, bool(classes)))
 
 
@@ -196,8 +196,9 @@ def next_commands(record: Record, has_classes: bool) -> dict[str, str]:
         "export": f"python export.py run={directory} format=onnx",
         "resume": f"python train.py resume={directory} trainer.{key}={2 * done}",
     }
-    works = {"look", *(["evaluate", "export"] if _has_best(record) else []), "resume"}
+    works = {"look", *(["evaluate", "export"] if _has_best(record) else [])}
     works |= {"predict"} if has_classes and _has_best(record) else set()
+    works |= {"resume"} if record.trainer.checkpoint_callbacks else set()
     return {name: command for name, command in commands.items() if name in works}
 
 
@@ -205,8 +206,10 @@ def _has_best(record: Record) -> bool:
     return record.metrics.get("best/epoch") is not None
 
 
-def _expects_best(record: Record) -> bool:
-    return "best/epoch" in record.metrics
+def _why_no_best(record: Record) -> str:
+    if "best/epoch" in record.metrics:
+        return "no epoch was validated"
+    return "no checkpoint was kept" if record.cfg.monitor.metric else "no metric is monitored"
 
 
 def _classes(record: Record) -> Sequence[str]:

@@ -18,6 +18,9 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torchmetrics import MetricCollection
 
+RESTORING = ("_restore_modules_and_callbacks", "restore_training_state")
+"""Functions of Lightning's checkpoint connector in which a checkpoint's content is used."""
+
 # Steps ----------------------------------------------------------------------------------------------------------------
 
 

@@ -68,8 +68,8 @@ def test_grid_of_mistakes_with_their_captions(shown: list[Any]) -> None:
     validate(callback, bees(-5, -1, 2, 5, 3))
     validate(callback, bees(1, 5), "test")
     assert shown == [
-        ("val/confidently_wrong", [4, 2], [("bees 95%, is ants", WRONG), ("bees 88%, is ants", WRONG)]),
-        ("test/confidently_wrong", [0], [("bees 73%, is ants", WRONG)]),
+        ("val/confidently_wrong", [4, 2], [("bees 95%\nis ants", WRONG), ("bees 88%\nis ants", WRONG)]),
+        ("test/confidently_wrong", [0], [("bees 73%\nis ants", WRONG)]),
     ]
 
 

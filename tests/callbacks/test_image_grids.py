@@ -93,7 +93,7 @@ def test_predictions_are_compared_with_the_labels(shown: list[Any]) -> None:
     logits = torch.zeros(4, 2)
     logits[:, 1] = torch.tensor([-2.0, 2.0, 3.0, -1.0])
     validate(ImageGrids(max_images=8), logits)
-    expected = [("ants 88%", RIGHT), ("bees 88%", RIGHT), ("bees 95%, is ants", WRONG), ("ants 73%, is bees", WRONG)]
+    expected = [("ants 88%", RIGHT), ("bees 88%", RIGHT), ("bees 95%\nis ants", WRONG), ("ants 73%\nis bees", WRONG)]
     assert shown == [("val/predictions", [0, 1, 2, 3], expected)]
 
 
@@ -126,4 +126,6 @@ def test_what_tensorboard_has(events: EventAccumulator) -> None:
     assert (first.width, first.height) == (4 * TILE, TILE + CAPTION)
     assert Image.open(io.BytesIO(first.encoded_image_string)).size == (first.width, first.height)
     grid = events.Images("val/predictions")[0]
-    assert (grid.width, grid.height) == (COLUMNS * TILE, -(-12 // COLUMNS) * (TILE + CAPTION))
+    assert (grid.width, grid.height) == (COLUMNS * TILE, -(-12 // COLUMNS) * (TILE + 2 * CAPTION)), (
+        "some are wrong, and say what is true"
+    )

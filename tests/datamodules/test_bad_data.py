@@ -50,7 +50,15 @@ def folder(root: Path) -> ImageFolder:
         "mean": None,
         "std": None,
     }
-    sizes = {"val_fraction": 0.5, "image_size": SIDE, "batch_size": 2, "eval_batch_size": 3, "num_workers": 0}
+    sizes = {
+        "val_fraction": 0.5,
+        "classes": None,
+        "test_fraction": 0,
+        "image_size": SIDE,
+        "batch_size": 2,
+        "eval_batch_size": 3,
+        "num_workers": 0,
+    }
     datamodule = ImageFolder(
         data_dir=str(root), num_classes=2, max_pixels=MAX_PIXELS, keep_decoded=0, seed=0, **as_it_is, **sizes
     )
@@ -103,9 +111,6 @@ REFUSED = {
         lambda root: (shutil.rmtree(root), root.mkdir()),
         r"photos has no folders: expected one of images for each class",
     ),
-    "missing validation folder": Refused(
-        lambda root: shutil.rmtree(root / "val"), r"photos has train, but no folder val: add"
-    ),
     "missing training folder": Refused(
         lambda root: shutil.rmtree(root / "train"), r"photos has val, but no folder train: add"
     ),
@@ -118,7 +123,7 @@ REFUSED = {
         r"train/wasps holds no image .*: fill or remove this class",
     ),
     "class of files that are no images by their names": Refused(
-        lambda root: [(root / "val/bees" / f"{i}.jpg").rename(root / "val/bees" / f"{i}.heic") for i in range(3)],
+        lambda root: [(root / "val/bees" / f"{i}.jpg").rename(root / "val/bees" / f"{i}.cr2") for i in range(3)],
         r"val/bees holds no image \(\.jpg, .*\): fill or remove this class",
     ),
     "hidden folder with images": Refused(
@@ -164,7 +169,8 @@ REFUSED = {
         r"ants/2\.jpg is not an image of a known format: repair it, or rem",
     ),
     "web page with an image's name": Refused(
-        replaced("train/ants/2.jpg", b"<!DOCTYPE html><title>404</title>"), r"ants/2\.jpg is not an image of a known"
+        replaced("train/ants/2.jpg", b"<!DOCTYPE html><title>404</title>"),
+        r"ants/2\.jpg is a web page and no image: download",
     ),
     "values without a range": Refused(
         floats, r"ants/x\.tiff .*\(floating-point values have no known range\): repair it"

@@ -23,7 +23,15 @@ from tests.engine.downloads.test_download import PAGE, Server
 
 def hymenoptera(data_dir: Path, *, stand_in: StandIn = False) -> Hymenoptera:
     unused = dict.fromkeys(("train_transform", "eval_transform", "mean", "std"))
-    numbers = {"val_fraction": 0.2, "image_size": 32, "batch_size": 4, "eval_batch_size": 4, "num_workers": 0}
+    numbers = {
+        "val_fraction": 0.2,
+        "classes": None,
+        "test_fraction": 0,
+        "image_size": 32,
+        "batch_size": 4,
+        "eval_batch_size": 4,
+        "num_workers": 0,
+    }
     other: dict[str, Any] = {**unused, **numbers, "num_classes": 2, "max_pixels": 10**6, "keep_decoded": 0, "seed": 0}
     return Hymenoptera(data_dir=str(data_dir), stand_in=stand_in, **other)
 

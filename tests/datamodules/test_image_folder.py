@@ -23,7 +23,9 @@ def settings(root: Path, **changes: Any) -> dict[str, Any]:
     return {
         "data_dir": str(root),
         "num_classes": 2,
+        "classes": None,
         "val_fraction": 0.25,
+        "test_fraction": 0,
         "train_transform": train,
         "eval_transform": v2.Compose([v2.Resize(40), v2.CenterCrop(SIZE)]),
         "image_size": SIZE,
@@ -91,7 +93,7 @@ def test_drawn_split_is_stratified_and_whole(flat: Path) -> None:
     ("remove", "make", "match"),
     [
         ("val/ants", None, r"different classes, 'ants' only in training \(as .*ants/0000.jpg\)"),
-        ("val", None, "no folder val"),
+        ("train", None, "no folder train"),
         (None, "train/wasps/1.jpg", "'wasps' only in training"),
         (None, "train/.ipynb_checkpoints/1.jpg", r"train/\.ipynb_checkpoints is a hidden folder"),
         (None, "val/empty/readme.txt", "val/empty holds no image"),

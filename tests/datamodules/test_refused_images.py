@@ -11,7 +11,8 @@ from PIL import Image, ImageFile
 
 from engine.errors import DataError
 from engine.photos import images
-from engine.photos.images import FORMATS, check_images, read_image
+from engine.photos.formats import FORMATS
+from engine.photos.images import check_images, read_image
 from tests.pictures import HEIGHT, LIMIT, WIDTH, flat_png, picture
 
 

@@ -37,7 +37,7 @@ def test_every_new_name_is_a_module(module: str) -> None:
 def test_it_is_evaluated_to_the_bit(old_run: Path, data_dir: Path) -> None:
     done = run_script("evaluate.py", f"run={old_run}", f"datamodule.data_dir={data_dir}", cwd=old_run.parent)
     assert done.returncode == 0, done.stderr
-    evaluated = json.loads((old_run / "evaluation_val_best.json").read_text())
+    evaluated = json.loads((old_run / "evaluation_hymenoptera_val_best.json").read_text())
     assert evaluated["val/acc"] == metrics_of(OLD)["best/val/acc"]
 
 

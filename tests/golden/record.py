@@ -32,7 +32,11 @@ CLOSED = "http://127.0.0.1:9"
 
 SHORT = ("trainer=cpu", "trainer.max_epochs=2", "logger=[tensorboard,csv]")
 SHORTENED: Mapping[str, Sequence[str]] = {
-    "transfer": ("datamodule.image_size=64", "datamodule.num_workers=0", "datamodule.batch_size=16"),
+    "transfer": (
+        *("datamodule.image_size=64", "datamodule.num_workers=0", "datamodule.batch_size=16"),
+        "datamodule.eval_transform.transforms=[{_target_:torchvision.transforms.v2.Resize,size:256},"
+        "{_target_:torchvision.transforms.v2.CenterCrop,size:64}]",
+    ),
     "cifar10_resnet": ("trainer.max_steps=20",),
     "cifar10_airbench": (
         *("network.widths=[16,32,32]", "trainer.max_steps=20", "trainer.check_val_every_n_epoch=1"),

@@ -28,7 +28,7 @@ def test_hymenoptera_has_the_real_layout(tmp_path: Path, monkeypatch: pytest.Mon
     folder = write_hymenoptera(tmp_path)
     assert folder == tmp_path / "hymenoptera_data"
     train, val = class_files(folder / "train"), class_files(folder / "val")
-    same_classes(train, val)
+    same_classes(train, val, "validation")
     assert list(train) == ["ants", "bees"]
     assert [file.name for file in train["ants"]] == ["0000.jpg", "0001.jpg", "0002.jpg"]
     files = [file for classes in (train, val) for files in classes.values() for file in files]

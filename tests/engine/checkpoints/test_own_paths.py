@@ -1,8 +1,9 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from engine.checkpoints.own_paths import with_own_paths
+from engine.checkpoints.content import own_paths
 
 
 @pytest.fixture
@@ -29,13 +30,20 @@ def directory(tmp_path: Path) -> Path:
         ("/x/checkpoints/link.ckpt", ""),
     ],
 )
-def test_what_leads_away_is_the_runs_own_or_nothing(path: str, own: str, directory: Path) -> None:
+def test_a_path_is_the_runs_own_or_nothing(path: str, own: str, directory: Path) -> None:
     expected = str(directory / own) if own else ""
-    assert with_own_paths(path, directory) == expected
-    assert with_own_paths({"a": [path, ("b", path)]}, directory) == {"a": [expected, ("b", expected)]}
-    assert with_own_paths({path: 1.0}, directory) == ({expected: 1.0} if own else {})
+    key = "dirpath" if own == "checkpoints" else "kept"
+    state = {key: path, "list": [{key: path}, ({key: path},)]}
+    rebuilt = {key: expected, "list": [{key: expected}, ({key: expected},)]}
+    assert of(state, directory) == rebuilt
+    if key == "kept":
+        assert of({"best_k_models": {path: 1.0}}, directory)["best_k_models"] == ({expected: 1.0} if own else {})
 
 
 def test_other_values_stay(directory: Path) -> None:
     state = {"monitor": "val/loss", "patience": 3, "": None, "names": ["a/b", "c..d", "x"], 5: (1.5, True)}
-    assert with_own_paths(state, directory) == state
+    assert of(state, directory) == state
+
+
+def of(state: dict[Any, Any], directory: Path) -> Any:
+    return own_paths({"callbacks": {"callback": state}}, directory / "checkpoints")["callbacks"]["callback"]

@@ -45,6 +45,7 @@ def test_numbers_null_and_what_is_not_given_come_from_the_file(run: Path) -> Non
         "checkpoint": "best",
         "contact_sheet": None,
         "contact_sheet_photos": 200,
+        "precision": "32",
         "batch_size": 4,
         "num_workers": None,
     }

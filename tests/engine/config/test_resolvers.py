@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from engine.config.resolvers import count_classes, register_resolvers, usable_cores
+from engine.config.resolvers import count_classes, register_resolvers
+from engine.run.config_file import usable_cores
 
 
 @pytest.mark.parametrize("inner", ["", "train"])
@@ -51,3 +52,12 @@ def test_configs_know_them(tmp_path: Path) -> None:
     assert cfg.cores == usable_cores()
     assert cfg.dir == cfg.dir, "one directory for a run, however often its name is asked for"
     assert [str(path) for path in (tmp_path / "logs").iterdir()] == [cfg.dir]
+
+
+@pytest.mark.parametrize(("image_size", "resize"), [(224, 256), (384, 438), (96, 109), (32, 36), ("abc", "abc")])
+def test_the_resize_follows_the_crop(image_size: object, resize: object) -> None:
+    register_resolvers()
+    cfg = OmegaConf.create(
+        {"datamodule": {"image_size": image_size}, "size": "${eval_resize:${datamodule.image_size}}"}
+    )
+    assert cfg.size == resize

@@ -18,6 +18,8 @@ def photos(root: Path, **changes: Any) -> ImageFolder:
         "data_dir": str(root / "hymenoptera_data"),
         "num_classes": 2,
         "val_fraction": 0.2,
+        "classes": None,
+        "test_fraction": 0,
         "train_transform": v2.Compose([v2.RandomResizedCrop(SIZE), v2.RandomHorizontalFlip()]),
         "eval_transform": v2.Compose([v2.Resize(20), v2.CenterCrop(SIZE)]),
         "image_size": SIZE,

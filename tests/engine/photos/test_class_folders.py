@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import DataError
-from engine.photos.class_folders import class_files, same_classes, train_and_val
+from engine.photos.class_folders import class_files, same_classes, selected
 
 
 def put(root: Path, *names: str) -> Path:
@@ -42,9 +42,8 @@ def test_how_much_is_left_out_is_logged(tmp_path: Path, caplog: pytest.LogCaptur
     with caplog.at_level("INFO"):
         class_files(tmp_path)
         assert not caplog.records
-        class_files(put(tmp_path, "ants/1.heic", "ants/b/2.heic", "logo.png"))
-    assert "no images of a class: 3, such as" in caplog.text
-    assert "logo.png" in caplog.text
+        class_files(put(tmp_path, "ants/1.cr2", "ants/b/2.cr2", "logo.png"))
+    assert "no images of a class: 2 .cr2 (develop them to JPEG or PNG), 1 .png." in caplog.text
 
 
 def test_linked_folder_is_met_once(tmp_path: Path) -> None:
@@ -106,50 +105,13 @@ def test_unreadable_folder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_different_classes_are_named(tmp_path: Path) -> None:
     train = class_files(put(tmp_path / "train", "ants/1.jpg", "bees/1.jpg"))
     val = class_files(put(tmp_path / "val", "ants/1.jpg", "wasps/1.jpg"))
-    same_classes(train, train)
+    same_classes(train, train, "validation")
     with pytest.raises(
         DataError, match=r"'bees' only in training .*train/bees.*'wasps' only in validation .*val/wasps"
     ):
-        same_classes(train, val)
+        same_classes(train, val, "validation")
 
 
-@pytest.fixture
-def split_root(tmp_path: Path) -> Path:
-    return put(tmp_path, *(f"{name}/{index}.jpg" for name in ("ants", "bees") for index in range(10)))
-
-
-def test_a_folder_without_train_and_val_is_split_by_class(split_root: Path) -> None:
-    train, val = train_and_val(split_root, 0.3, 0)
-    for name, files in class_files(split_root).items():
-        assert (len(train[name]), len(val[name])) == (7, 3)
-        assert sorted(train[name] + val[name]) == files
-        assert val[name] == sorted(val[name])
-    assert (train, val) == train_and_val(split_root, 0.3, 0)
-    assert any(train_and_val(split_root, 0.3, seed)[1] != val for seed in (1, 2))
-
-
-def test_a_folder_with_train_and_val_is_taken_as_it_is(tmp_path: Path) -> None:
-    put(tmp_path, "train/ants/1.jpg", "train/bees/1.jpg", "val/ants/2.jpg", "val/bees/2.jpg", "readme/1.jpg")
-    train, val = train_and_val(tmp_path, 0.3, 0)
-    assert train == {name: [tmp_path / "train" / name / "1.jpg"] for name in ("ants", "bees")}
-    assert val == {name: [tmp_path / "val" / name / "2.jpg"] for name in ("ants", "bees")}
-
-
-@pytest.mark.parametrize(
-    ("files", "match"),
-    [
-        (["train/ants/1.jpg", "train/bees/1.jpg"], "but no folder val: add or rename"),
-        (["val/ants/1.jpg", "val/bees/1.jpg"], "but no folder train: add or rename"),
-        (["ants/1.jpg", "ants/2.jpg"], r"images of one class alone \(as in .*ants\)"),
-        (["set/train/1.jpg", "set/val/1.jpg"], "images of one class alone"),
-        (["ants/1.jpg", "ants/2.jpg", "bees/1.jpg"], r"bees/1\.jpg is alone in its class"),
-    ],
-)
-def test_what_cannot_be_split_is_named(files: list[str], match: str, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=match):
-        train_and_val(put(tmp_path, *files), 0.5, 0)
-
-
-def test_a_fraction_that_is_no_share_is_refused(split_root: Path) -> None:
-    with pytest.raises(DataError, match="A fraction of 3"):
-        train_and_val(split_root, 3, 0)
+def test_nothing_selects_all(tmp_path: Path) -> None:
+    classes = class_files(put(tmp_path, "ants/1.jpg", "bees/1.jpg"))
+    assert selected(classes, None, tmp_path) is classes

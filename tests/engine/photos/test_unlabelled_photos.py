@@ -24,7 +24,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def found(pattern: str, folder: Path) -> list[str]:
-    return [path.relative_to(folder).as_posix() for path in find_photos(pattern)]
+    return [path.relative_to(folder).as_posix() for path in find_photos(pattern).photos]
 
 
 def test_a_folder_gives_all_that_can_be_seen_in_the_order_of_names(folder: Path) -> None:
@@ -46,7 +46,7 @@ def test_globs(folder: Path) -> None:
 
 def test_a_relative_path_stays_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
-    assert find_photos("b/c") == [Path("b/c/3.webp")]
+    assert find_photos("b/c").photos == [Path("b/c/3.webp")]
 
 
 def test_nothing_there_or_no_image(folder: Path) -> None:

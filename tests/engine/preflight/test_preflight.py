@@ -133,11 +133,10 @@ MISTAKES: list[tuple[str, str]] = [
     ("network=lenet", "network: LeNet has no backbone to freeze"),
     ("datamodule=cifar10", "cache=true: features are of photos, and CIFAR10 has no digest (PhotoData in "),
     ("experiment=transfer_cross_validation cache=false", "cache=false: CrossValidator needs data with num_folds, and "),
-    ("+trainer.enable_progress_bar=false", "trainer.enable_progress_bar=false: the run has callback.progress_bar"),
-    ("+trainer.enable_checkpointing=false", "trainer.enable_checkpointing=false: the run has callback."),
     (
-        "+callback.rich={_target_:pytorch_lightning.callbacks.RichProgressBar}",
-        "callback.rich: callback.progress_bar is a progress bar too: give ~callback.progress_bar",
+        "+callback.rich={_target_:pytorch_lightning.callbacks.RichProgressBar} "
+        "+callback.tqdm={_target_:pytorch_lightning.callbacks.TQDMProgressBar}",
+        "callback.tqdm: callback.rich is a progress bar too: give ~callback.rich",
     ),
     ("run_dir=elsewhere", "run_dir=elsewhere: follows hydra.run.dir: give that instead"),
     (
@@ -186,6 +185,8 @@ def test_every_experiment_passes(experiment: str, compose: Compose, tmp_path: Pa
         "+width=64 datamodule.eval_batch_size=${width}",
         "+loss.reduction=sum compile={backend:aot_eager}",
         "trainer.max_epochs=-1 trainer.max_steps=10 scheduler=constant cache=false",
+        "+trainer.enable_progress_bar=false +trainer.enable_checkpointing=false",
+        "+callback.rich={_target_:pytorch_lightning.callbacks.RichProgressBar}",
         "debug=fast",
         "debug=profile",
         "sweep=seeds",

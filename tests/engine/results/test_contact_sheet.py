@@ -2,10 +2,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image, ImageFont
+from PIL import Image
 
 from engine.errors import UserError
-from engine.results.contact_sheet import SIZE, TILE, ContactSheet, _fitted, line_height
+from engine.results.contact_sheet import SIZE, TILE, ContactSheet, line_height
 
 HEIGHT = TILE + 2 * line_height(SIZE)
 
@@ -41,15 +41,6 @@ def test_grey_photos_have_their_place(tmp_path: Path) -> None:
 def test_without_photos_there_is_no_sheet(tmp_path: Path) -> None:
     assert not ContactSheet(tmp_path / "sheet.png", every=1).save()
     assert not list(tmp_path.iterdir())
-
-
-def test_a_name_that_is_too_long_keeps_its_end() -> None:
-    font = ImageFont.load_default(12)
-    assert _fitted("short.jpg", font) == "short.jpg"
-    cut = _fitted(f"{'x' * 100}_17.jpg", font)
-    assert cut.startswith("…x")
-    assert cut.endswith("_17.jpg")
-    assert font.getlength(cut) <= TILE - 8
 
 
 @pytest.mark.parametrize("name", ["x.csv", "x.psd", "x.mpg", "x"])

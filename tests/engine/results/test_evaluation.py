@@ -84,8 +84,12 @@ def test_other_data_of_the_same_classes(layout: str, run_dir: Path, data_dir: Pa
     for ant in sorted(other.glob("val/ants/*.jpg"))[:2]:
         ant.unlink()
     evaluation = evaluated(run_dir, "val", "best", f"datamodule.data_dir={tmp_path}")
-    # Of class folders alone a fifth of each is drawn.
-    assert evaluation.data["counts"]["val"] == (1 + 1 if layout == "class folders" else 4 + 6)
+    assert evaluation.data["counts"]["val"] == (6 + 6 if layout == "class folders" else 4 + 6)
+    assert evaluation.data["part"] == ("all" if layout == "class folders" else "val")
+    assert evaluation.elsewhere
+    (of_class,) = {len(rows) for rows in (evaluation.photos, [row for row in evaluation.photos if row.file.is_file()])}
+    right = sum(row.probabilities.index(max(row.probabilities)) == row.label for row in evaluation.photos)
+    assert evaluation.metrics["val/acc"] == pytest.approx(right / of_class)
     assert evaluation.data["data_dir"] == str(tmp_path)
     assert evaluation.metrics["val/loss"] != metrics_of(run_dir)["val/loss"]
 
@@ -97,7 +101,9 @@ def test_data_of_other_classes_is_refused(
 ) -> None:
     for name in classes:
         shutil.copytree(data_dir / "hymenoptera_data" / "val" / "ants", tmp_path / name)
-    with pytest.raises(UserError, match=f"has the classes {', '.join(classes)}, where the run .* learned ants, bees: "):
+    with pytest.raises(
+        UserError, match=f"has the classes {', '.join(classes)}, where the run learned ants, bees: leave"
+    ):
         evaluated(run_dir, "val", "best", f"datamodule.data_dir={tmp_path}")
 
 

@@ -20,6 +20,7 @@ SETTINGS: dict[str, Any] = {
     "checkpoint": "best",
     "contact_sheet": None,
     "contact_sheet_photos": 200,
+    "precision": "32",
     "batch_size": None,
     "num_workers": 0,
 }

@@ -25,3 +25,9 @@ def test_what_cannot_be_composed_stops_the_sweep_before_its_first_job(
     assert done.returncode == 1
     assert "did you mean" in done.stderr
     assert not list(tmp_path.rglob("metrics.json"))
+
+
+def test_a_setting_replaces_the_presets(run_train: RunTrain, tmp_path: Path) -> None:
+    done = run_train("sweep=seeds", "seed=7,8", "experiment=lenet_nll", "trainer=cpu", "debug=fast", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.parent.name for path in tmp_path.rglob("metrics.json")) == ["000_seed-7", "001_seed-8"]

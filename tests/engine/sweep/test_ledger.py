@@ -74,6 +74,12 @@ def test_a_preset_may_say_what_is_swept(sweep_config: Any, tmp_path: Path) -> No
     ]
 
 
+def test_a_setting_replaces_the_presets(sweep_config: Any, tmp_path: Path) -> None:
+    Ledger().on_multirun_start(sweep_config("sweep=seeds", "seed=7,8"))
+    settings = [row.overrides for row in read_sweep(tmp_path / "sweep").jobs.values()]
+    assert settings == [{"seed": 7}, {"seed": 8}]
+
+
 def test_a_job_is_running_and_then_what_its_metrics_say(
     sweep_config: Any, job: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,6 +1,7 @@
 """The small parts; whole sweeps, with jobs that are killed, are in tests/test_sweep.py."""
 
 import json
+import os
 import signal
 import threading
 from pathlib import Path
@@ -8,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from engine.sweep.worker import Stopped, _clear, _note_end, _settle, stopping
+from engine.errors import UserError
+from engine.sweep.worker import Stopped, Worker, _clear, _note_end, _settle, stopping
 
 
 def test_a_job_that_went_over_to_stand_in_data_stays_in_its_directory(tmp_path: Path) -> None:
@@ -63,6 +65,14 @@ def test_signals_stop_a_sweep_with_their_exit_code(number: signal.Signals) -> No
         signal.raise_signal(number)
     assert stopped.value.code == 128 + number
     assert signal.getsignal(number) == before
+
+
+def test_a_worker_that_is_lost_while_it_looks_at_the_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Worker, "_current", None)
+    worker = Worker.current()
+    os.kill(worker.process.pid or 0, signal.SIGKILL)
+    with pytest.raises(UserError, match=r"was lost \(killed by SIGKILL\): try again"):
+        worker.check([])
 
 
 def test_a_thread_gets_no_signals() -> None:

@@ -25,7 +25,7 @@ def test_nothing_to_notice() -> None:
 def test_notices() -> None:
     data, weights = notices(config(substitute_for="resnet18"), "stand-in")
     assert data.startswith("STAND-IN DATA")
-    assert weights.startswith("SUBSTITUTE WEIGHTS: lenet takes the place of resnet18")
+    assert weights.startswith("SUBSTITUTE WEIGHTS: lenet replaces resnet18")
 
 
 METRICS = {
@@ -45,7 +45,9 @@ BEST = {"val/acc": 0.95, "val/acc_ants": 0.8125, "val/acc_bees": 0.9875, "val/lo
 
 def record(directory: Path, classes: tuple[str, ...] = ("ants", "bees"), **network: Any) -> Any:
     trainer = SimpleNamespace(
-        datamodule=SimpleNamespace(classes=classes), lightning_module=SimpleNamespace(logged_before=BEST)
+        datamodule=SimpleNamespace(classes=classes),
+        lightning_module=SimpleNamespace(logged_before=BEST),
+        checkpoint_callbacks=["best_checkpoint"],
     )
     return SimpleNamespace(
         cfg=config(**network),
@@ -76,7 +78,7 @@ def test_start_says_what_runs_on_what(capsys: pytest.CaptureFixture[str]) -> Non
         "directory   /elsewhere/a run",
         "tensorboard --logdir '/elsewhere/a run'",
         "STAND-IN DATA",
-        "SUBSTITUTE WEIGHTS: lenet takes the place of resnet18",
+        "SUBSTITUTE WEIGHTS: lenet replaces resnet18",
     ):
         assert text in shown
 
@@ -139,7 +141,7 @@ def test_several_metrics_a_class(ended: Any) -> None:
 def test_of_many_classes_the_worst_are_shown(ended: Any) -> None:
     classes = tuple(f"c{number}" for number in range(100))
     values = {f"val/acc_c{number}": 1 - number / 100 for number in range(100)}
-    trainer = SimpleNamespace(datamodule=SimpleNamespace(classes=classes))
+    trainer = SimpleNamespace(datamodule=SimpleNamespace(classes=classes), checkpoint_callbacks=[])
     shown = ended(metrics={"epochs": 5, "best/epoch": 4, "images_per_second": None} | values, trainer=SimpleNamespace(
         **vars(trainer), lightning_module=SimpleNamespace(logged_before={})
     ))  # fmt: skip
@@ -149,7 +151,7 @@ def test_of_many_classes_the_worst_are_shown(ended: Any) -> None:
 
 
 def test_a_run_without_classes_or_a_best_epoch(ended: Any) -> None:
-    trainer = SimpleNamespace(datamodule=SimpleNamespace(), lightning_module=None)
+    trainer = SimpleNamespace(datamodule=SimpleNamespace(), lightning_module=None, checkpoint_callbacks=[])
     metrics = {"val/loss": "inf", "epochs": 2, "best/val/loss": None, "best/epoch": None, "images_per_second": 1e3}
     shown = ended(metrics=metrics, trainer=trainer)
     assert cells(shown, "loss") == ["inf"]

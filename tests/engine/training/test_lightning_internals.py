@@ -13,6 +13,7 @@ from torch import nn
 from torch.optim import SGD
 
 from engine.training.lightning_internals import (
+    RESTORING,
     add_steps,
     allow_clipping,
     gradients_are_unfinished,
@@ -43,6 +44,9 @@ NAMES: dict[str, tuple[Callable[[Trainer], Any], str]] = {
         lambda t: SGD([nn.Parameter()], fused=True),
         "gradients could not be clipped in mixed precision",
     ),
+    **{
+        name: (lambda t: t._checkpoint_connector, "a damaged checkpoint would end in a traceback") for name in RESTORING
+    },
     "_update_count": (
         lambda t: next(iter(t.lightning_module.metrics("train").values())),  # type: ignore[operator]
         "a resumed run's training metrics would warn that they have seen nothing",

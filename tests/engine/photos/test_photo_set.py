@@ -9,11 +9,13 @@ from torchvision.transforms import v2
 import engine.photos.photo_set
 from datamodules.image_folder import ImageFolder
 from engine.photos.images import read_image
-from engine.photos.photo_memory import PhotoMemory
+from engine.photos.photo_set import PhotoMemory
 
 SETTINGS: dict[str, Any] = {
     "num_classes": 2,
     "val_fraction": 0.25,
+    "classes": None,
+    "test_fraction": 0,
     "train_transform": v2.RandomCrop(16),
     "eval_transform": v2.CenterCrop(16),
     "image_size": 16,

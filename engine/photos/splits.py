@@ -1,0 +1,106 @@
+"""A data set's photos by split and class: as its folders have them, or drawn."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+
+from engine.data.stratified_split import stratified_split
+from engine.errors import DataError
+from engine.photos.class_folders import Classes, class_files, same_classes, selected
+from engine.photos.split_folders import refuse_classes_that_may_be_splits, split_folders
+
+logger = logging.getLogger(__name__)
+
+Selection = Sequence[str] | Mapping[str, Sequence[str]] | None
+
+
+def splits_of(
+    root: Path, *, val_fraction: float, test_fraction: float, seed: int, classes: Selection = None
+) -> dict[str, Classes]:
+    """The image files of each class for `train`, `val` and, if there is one, `test`, with the same classes in each.
+
+    They lie in `root`'s folders of splits (split_folders.py). A split without a folder is drawn from the training
+    photos by `seed`, the same share of each class (stratified_split): val by `val_fraction`, test by `test_fraction`,
+    of which 0 draws none. A `root` without folders of splits is one of training photos.
+
+    Raises:
+        DataError: split_folders', class_files' and selected's errors, splits have different classes, there is one class
+            alone, or too few images in a class that is to be split.
+    """
+    folders = split_folders(root)
+    if not folders and classes is None:
+        refuse_classes_that_may_be_splits(root)
+    found = {
+        split: selected(class_files(folder), classes, root)
+        for split, folder in (folders or {"train": root}).items()
+        if split != "test" or _is_labelled(folder)
+    }
+    for split in found.keys() - {"train"}:
+        same_classes(found["train"], found[split], {"val": "validation"}.get(split, split))
+    if len(found["train"]) == 1:
+        (folder,) = {files[0].parent for files in found["train"].values()}
+        raise DataError(
+            f"{root} has images of one class alone (as in {folder}), which leaves nothing to learn: "
+            "give the folder that holds a folder for each of several classes."
+        )
+    if "test" not in found and test_fraction:
+        found["train"], found["test"] = drawn(found["train"], "test", test_fraction, seed)
+        val_fraction = val_fraction / (1 - test_fraction)  # of the whole
+    if folders and "val" not in found:
+        logger.info("%s has no folder val: %.3g of train is drawn for it.", root, val_fraction)
+    if "val" not in found:
+        found["train"], found["val"] = drawn(found["train"], "val", val_fraction, seed)
+    return found
+
+
+def photos_of(root: Path, split: str, classes: Sequence[str], wanted: Selection) -> tuple[str, Classes]:
+    """All photos of `root`, with the name `all`, or those of its folder for `split` if it has folders of splits.
+
+    `classes` are those of a run, and `wanted` is its selection of folders (selected). DataError for no such split.
+    """
+    folders = split_folders(root, for_training=False)
+    if folders and split not in folders:
+        raise DataError(
+            f"split={split}: {root} has no such folder, but {', '.join(folders)}: give split= or data_dir=."
+        )
+    found = class_files(folders.get(split, root))
+    if wanted is not None and not found.keys() <= set(classes):
+        found = selected(found, present(wanted, found), root)
+    return split if folders else "all", found
+
+
+def present(wanted: Sequence[str] | Mapping[str, Sequence[str]], found: Classes) -> Selection:
+    """Of a selection what is there."""
+    if not isinstance(wanted, Mapping):
+        return [name for name in wanted if name in found]
+    lists = {name: [members] if isinstance(members, str) else members for name, members in wanted.items()}
+    present = {name: [member for member in members if member in found] for name, members in lists.items()}
+    return {name: members for name, members in present.items() if members}
+
+
+def _is_labelled(folder: Path) -> bool:
+    """Whether a test folder has class folders: many come without, for a competition."""
+    labelled = any(path.is_dir() for path in folder.glob("[!.]*"))
+    if not labelled:
+        logger.info("Left out: %s, which has no folders of classes.", folder)
+    return labelled
+
+
+def drawn(classes: Classes, split: str, fraction: float, seed: int) -> tuple[Classes, Classes]:
+    for files in classes.values():
+        if len(files) == 1:
+            raise DataError(f"{files[0]} is alone in its class, where training and validation need an image each.")
+    if not 0 < fraction < 1:
+        raise DataError(f"A fraction of {fraction:g} cannot be split off: set datamodule.{split}_fraction below 1.")
+    pairs = [(name, file) for name, files in classes.items() for file in files]
+    labels = torch.tensor([label for label, files in enumerate(classes.values()) for _ in files])
+    parts: list[Classes] = []
+    for indices in stratified_split(labels, float(fraction), seed=seed):
+        part: Classes = {name: [] for name in classes}
+        for index in indices.tolist():
+            name, file = pairs[index]
+            part[name].append(file)
+        parts.append(part)
+    return parts[0], parts[1]

@@ -1,0 +1,28 @@
+"""A file of comma, semicolon or tab separated values. Nothing here imports torch."""
+
+import csv
+from pathlib import Path
+
+from engine.errors import DataError
+
+MAX_BYTES = 1 << 30
+LONG_CELL = 1 << 20  # characters
+
+
+def lines(table: Path) -> list[dict[str, str]]:
+    """By column. DataError where the file is none, or no table."""
+    try:
+        if table.stat().st_size > MAX_BYTES:
+            raise DataError(f"{table} has more than {MAX_BYTES:,} bytes, too many for a table of photos.")
+        text = table.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise DataError(f"datamodule.table: {table} cannot be read ({error.strerror}).") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{table} is not in UTF-8: save it as CSV with that encoding.") from error
+    head = text.partition("\n")[0]
+    delimiter = max(",;\t", key=head.count)
+    csv.field_size_limit(LONG_CELL)
+    try:
+        return list(csv.DictReader(text.splitlines(), delimiter=delimiter, restval=""))
+    except csv.Error as error:
+        raise DataError(f"{table} cannot be read as a table: {error}.") from error

@@ -1,0 +1,117 @@
+"""The photos of a table by split and class: as its rows have them, or drawn."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from engine.errors import DataError
+from engine.photos.class_folders import Classes, composed, selected
+from engine.photos.split_folders import split_named
+from engine.photos.splits import Selection, drawn
+from engine.photos.table import lines
+from engine.wording import nearest
+
+
+class Row(NamedTuple):
+    """`split` is train, val or test, and `group` what must not be divided among them; each None if it is not known."""
+
+    file: Path
+    label: str
+    split: str | None
+    group: str | None
+
+
+def read_table(
+    table: Path, data_dir: Path | None, *, path: str, label: str, split: str | None, group: str | None
+) -> list[Row]:
+    """The rows of a file of comma, semicolon or tab separated values, whose first line names the columns.
+
+    `path` and `label` are the names of columns, relative paths start in `data_dir`, or where the table is. `split` and
+    `group` too, and only used if the table has them. Rows without a label are left out.
+
+    Raises:
+        DataError: the table cannot be read, has no such column or no row, or a row's file is missing or split unknown.
+    """
+    rows = lines(table)
+    names = list(rows[0]) if rows else []
+    for key, column in (("path_column", path), ("label_column", label)):
+        if column not in names:
+            raise DataError(f"{table} has no column {column}: give datamodule.{key}=…; {nearest(column, names)}.")
+    found = []
+    for number, row in enumerate(rows, start=2):
+        if not (row[label] or "").strip():
+            continue
+        file = Path(data_dir or table.parent, (row[path] or "").strip())
+        if not file.is_file():
+            raise DataError(
+                f"{table}, line {number}: there is no file {file}; give datamodule.data_dir=… if they moved."
+            )
+        part = (row.get(split or "") or "").strip()
+        if part and split_named(part) is None:
+            raise DataError(f"{table}, line {number}: {split}={part} is no split: call it train, val or test.")
+        found.append(Row(file, composed(row[label].strip()), split_named(part), (row.get(group or "") or None)))
+    if not found:
+        raise DataError(f"{table} has no row with a label in {label}.")
+    return found
+
+
+def table_splits(
+    rows: Sequence[Row], table: Path, *, val_fraction: float, test_fraction: float, seed: int, classes: Selection
+) -> dict[str, Classes]:
+    """The files of each class for `train`, `val` and, if there is one, `test`.
+
+    A split that no row has is drawn from training by its fraction: the same share of each class, or, where rows have
+    groups, about that, with no group in two splits.
+
+    Raises:
+        DataError: some rows alone have a split, splits have different classes, or a class is too small to be split.
+    """
+    known = [row for row in rows if row.split]
+    if known and len(known) < len(rows):
+        raise DataError(f"{table} names a split in {len(known):,} of {len(rows):,} rows: name it in all or in none.")
+    groups = {row.file: row.group for row in rows if row.group is not None}
+    names = sorted({row.label for row in rows})
+    found: dict[str, Classes] = {}
+    for split in ("train", "val", "test"):
+        of_split = [row for row in rows if (row.split or "train") == split]
+        if of_split:
+            files = {name: sorted(row.file for row in of_split if row.label == name) for name in names}
+            found[split] = selected(files, classes, table)
+    if "train" not in found:
+        raise DataError(f"{table} has no row for training: call a split train.")
+    for split, part in found.items():
+        if empty := [name for name, files in part.items() if not files]:
+            raise DataError(f"{table} has no row of {empty[0]} for {split}: add some, or leave it out of all splits.")
+    if "test" not in found and test_fraction:
+        found["train"], found["test"] = _divided(found["train"], groups, "test", test_fraction, seed)
+        val_fraction = val_fraction / (1 - test_fraction)
+    if "val" not in found:
+        found["train"], found["val"] = _divided(found["train"], groups, "val", val_fraction, seed)
+    return found
+
+
+def _divided(
+    classes: Classes, groups: Mapping[Path, str | None], split: str, fraction: float, seed: int
+) -> tuple[Classes, Classes]:
+    if not groups:
+        return drawn(classes, split, fraction, seed)
+    from sklearn.model_selection import StratifiedGroupKFold  # slow to import
+
+    pairs = [(name, file) for name, files in classes.items() for file in files]
+    keys = [groups.get(file) or str(file) for _, file in pairs]
+    parts = max(2, round(1 / fraction))
+    if len(set(keys)) < parts:
+        raise DataError(f"{len(set(keys))} groups are too few for datamodule.{split}_fraction={fraction:g}.")
+    folds = StratifiedGroupKFold(parts, shuffle=True, random_state=seed)
+    divided: tuple[Classes, ...] = ()
+    for indices in next(iter(folds.split(keys, [name for name, _ in pairs], keys))):
+        part: Classes = {name: [] for name in classes}
+        for index in indices:
+            part[pairs[index][0]].append(pairs[index][1])
+        divided = (*divided, part)
+    for part, where in zip(divided, ("training", split), strict=True):
+        if empty := [name for name, files in part.items() if not files]:
+            raise DataError(
+                f"The groups leave no photo of {empty[0]} for {where}: try another seed or {split}_fraction."
+            )
+    return divided[0], divided[1]

@@ -1,0 +1,49 @@
+"""One walk over folders of photos, for training and for prediction."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from engine.errors import DataError
+from engine.photos.formats import counts_as_photo
+
+
+class Folder(NamedTuple):
+    """One folder, with the names of what lies in it, sorted; hidden files are not among them."""
+
+    path: Path
+    parts: tuple[str, ...]  # of its path below the root
+    subfolders: list[str]  # may be changed, as os.walk's
+    photos: list[str]
+    others: list[str]
+
+    @property
+    def is_hidden(self) -> bool:
+        return any(part.startswith(".") for part in self.parts)
+
+
+def walk(root: Path) -> Iterator[Folder]:
+    """`root` and all folders in it, linked ones too.
+
+    Hidden files are passed over: macOS leaves ._photo.jpg and .DS_Store beside photo.jpg.
+
+    Raises:
+        DataError: a folder cannot be read, or is met under two names, so its photos would count twice or for ever.
+    """
+    seen: dict[tuple[int, int], Path] = {}
+    for place, subfolders, names in os.walk(root, onerror=_unreadable, followlinks=True):
+        folder = Path(place)
+        status = folder.stat()
+        first = seen.setdefault((status.st_dev, status.st_ino), folder)
+        if first != folder:
+            raise DataError(f"{first} and {folder} are one folder, whose images would count twice: remove the link.")
+        subfolders.sort()  # the order in which a file system lists them is its own
+        visible = sorted(name for name in names if not name.startswith("."))
+        photos = [name for name in visible if counts_as_photo(name)]
+        others = [name for name in visible if not counts_as_photo(name)]
+        yield Folder(folder, folder.relative_to(root).parts, subfolders, photos, others)
+
+
+def _unreadable(error: OSError) -> None:
+    raise DataError(f"{error.filename} cannot be read ({error.strerror}): check its permissions.") from error
