@@ -46,6 +46,7 @@ def kind(command: str) -> str | None:
         "train": r"python train\.py ",
         "check": r"python check_data\.py data_dir=my_photos$",
         "script": rf"python ({'|'.join(SCRIPTS)}) run=RUN_DIR\b",
+        "compare": r"python compare\.py RUN_DIR OTHER_RUN\b",
         "tensorboard": r"tensorboard --logdir \S+$",
     }
     return next((name for name, pattern in ways.items() if re.match(pattern, command)), None)
@@ -134,6 +135,15 @@ def test_what_works_on_a_run(command: str, places: dict[str, Path]) -> None:
 def test_check_data(command: str, places: dict[str, Path]) -> None:
     done = run_script(*arguments(command)[1:], cwd=places["PHOTOS"].parent)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("command", of_kind("compare"))
+def test_compare(command: str, places: dict[str, Path], tiny: tuple[str, ...], train_here: Train) -> None:
+    other = train_here(places["RUN_DIR"].parent, *tiny, "network.pretrained=false", "trainer.max_epochs=1", "seed=6")
+    words = arguments(command, OTHER_RUN=other, **places)
+    done = run_script(*words[1:], cwd=places["RUN_DIR"].parent)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "decided" in done.stdout or "is better than" in done.stdout
 
 
 @pytest.mark.parametrize("command", of_kind("tensorboard"))

@@ -1,10 +1,11 @@
-"""The command lines of evaluate.py, predict.py, export.py and report.py: `key=value`. Nothing here imports torch."""
+"""The command lines of the entry points but train.py: `key=value`. Nothing here imports torch."""
 
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import takewhile
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -16,7 +17,7 @@ from engine.run.find import find_run
 from engine.startup import keep_out_current_folder
 from engine.wording import nearest
 
-PATHS = ("data_dir", "table", "cache_dir", "run", "input", "output", "contact_sheet")
+PATHS = ("data_dir", "table", "cache_dir", "run", "input", "output", "contact_sheet", "page")
 NEEDED = {"run": "the directory of a run, logs/<experiment>/<time>", "input": "a photo, a folder of photos or a glob"}
 
 
@@ -33,6 +34,7 @@ KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "num_workers": _whole(0),
     "check_inputs": _whole(1),
     "opset": _whole(1),
+    "yes": IS_TRUTH,
     "tolerance": ("a number, at least 0", lambda value: type(value) in (int, float) and value >= 0),
     "input_shape": (
         "a list of whole numbers, such as [3,32,32]",
@@ -81,14 +83,27 @@ def read_arguments(tool: str, argv: Sequence[str], *, overrides: bool = False) -
             settings[key] = _value(key, given[key], settings[key])
         elif settings[key] == "???":
             raise UserError(f"Give {key}=…, {NEEDED[key]}.")
-    if "run" not in own:
-        return settings
-    settings["run"], checkpoint = find_run(settings["run"])
+    checkpoint = None
+    if "run" in own:
+        settings["run"], checkpoint = find_run(settings["run"])
     if checkpoint is not None:
         if given.get("checkpoint", checkpoint) != checkpoint:
             raise UserError(f"checkpoint={given['checkpoint']}: run={given['run']} names another; leave one out.")
         settings["checkpoint"] = checkpoint
     return settings | ({"overrides": [f"{key}={value}" for key, value in others.items()]} if overrides else {})
+
+
+def split_names(argv: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The arguments that name runs, `run=` or not, and the others. A path may contain `=`."""
+    names, others = [], []
+    for argument in argv:
+        key, equals, value = argument.partition("=")
+        is_name = not argument.startswith("-") and (not equals or "/" in key or Path(argument).exists())
+        if is_name or (key == "run" and value):
+            names.append(argument if is_name else value)
+        else:
+            others.append(argument)
+    return names, others
 
 
 def _split(tool: str, argv: Sequence[str], own: Sequence[str]) -> dict[str, str]:

@@ -55,3 +55,18 @@ def _holding(directory: Path) -> Iterator[None]:
         yield
     finally:
         os.close(file)
+
+
+def is_in_use(directory: Path) -> bool:
+    """Whether another process trains there; False where that cannot be known."""
+    try:
+        file = os.open(directory / LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno in (errno.EACCES, errno.EAGAIN)
+    finally:
+        os.close(file)
+    return False

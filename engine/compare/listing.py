@@ -1,0 +1,85 @@
+"""A table of runs, and the removal of those in it."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from engine.compare.document import Section, number
+from engine.compare.runs import Run
+from engine.compare.sides import STAND_IN, fact
+from engine.errors import UserError
+from engine.paths import CONF
+from engine.run.find import runs_below
+from engine.sweep.table import FILE
+from engine.wording import shown
+
+KEY_FILE = "key.json"  # engine/features/feature_cache.py, which imports torch
+
+
+def table(runs: Sequence[Run]) -> Section:
+    """A row per run, the newest last."""
+    head = ["run", "when", "what", "best", "last", "data", "status", "seconds"]
+    rows = [_row(run) for run in sorted(runs, key=lambda run: run.when)]
+    reasons = [run.unreadable for run in runs if run.unreadable]
+    return Section("", head, rows, [f"{len(runs)} {'run' if len(runs) == 1 else 'runs'}", *reasons])
+
+
+def _row(run: Run) -> list[str]:
+    if run.unreadable:
+        return [run.name, run.when, "", "", "", "", run.status, ""]
+    best, last = (run.result(f"{prefix}{run.metric}") for prefix in ("best/", ""))
+    data = " ".join(str(text) for name in ("name", "source") if (text := fact(run, "data", name)))
+    if wanted := run.fact("network", "substitute_for"):
+        data += f", {shown(run.fact('network', 'name'))} instead of {shown(wanted)}"
+    seconds = run.result("seconds")
+    return [
+        run.name,
+        run.when,
+        run.what,
+        "" if best is None else f"{run.metric} {number(best)}",
+        "" if last is None else number(last),
+        data.replace(STAND_IN, STAND_IN.upper()),
+        run.status,
+        "" if seconds is None else f"{seconds:,.1f}",
+    ]
+
+
+def doomed(runs: Sequence[Run]) -> list[Path]:
+    """The directories to remove: the runs', or a sweep's own where all its runs are among them.
+
+    UserError where a process trains in one of them.
+    """
+    if busy := next((run for run in runs if run.status == "running"), None):
+        raise UserError(f"{busy.name} is being trained: stop it before you delete it.")
+    own = [run.directory for run in runs]
+    sweeps = {directory.parent for directory in own if (directory.parent / FILE).is_file()}
+    whole = {sweep for sweep in sweeps if set(runs_below(sweep)) <= set(own)}
+    return sorted({directory.parent if directory.parent in whole else directory for directory in own})
+
+
+def caches() -> list[Path]:
+    """Cached features, in the folder that conf/features/cached.yaml names."""
+    folder = Path(OmegaConf.load(CONF / "features" / "cached.yaml").cache_dir)
+    return sorted(file.parent for file in folder.glob(f"*/{KEY_FILE}") if not file.parent.is_symlink())
+
+
+def size(directory: Path) -> int:
+    """Bytes of all files in it."""
+    return sum(path.lstat().st_size for path in directory.rglob("*") if not path.is_dir())
+
+
+def megabytes(count: int) -> str:
+    return f"{count / 1e6:,.1f} MB"
+
+
+def remove(directories: Sequence[Path], *, confirmed: bool, again: str) -> list[str]:
+    """What was removed or, unless `confirmed`, what would be; `again` is what to type then."""
+    lines = [f"{'removed' if confirmed else 'would remove'} {path} ({megabytes(size(path))})" for path in directories]
+    if confirmed:
+        for directory in directories:
+            shutil.rmtree(directory)
+    elif lines:
+        lines.append(f"Nothing was removed. To remove all of this: {again}")
+    return lines or ["There is nothing to remove."]

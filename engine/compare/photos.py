@@ -1,0 +1,166 @@
+"""Two trained networks on the same photos."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback
+from torch import Tensor
+
+from engine.checkpoints.checkpoint_io import load_checkpoint
+from engine.compare.runs import Run
+from engine.errors import UserError
+from engine.results.contact_sheet import Tile, scaled
+from engine.results.evaluation import evaluate
+
+Photo = Callable[[], Tensor]
+MAX_TILES = 200
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The predicted and the true class of a photo, its name, and a function that reads it as (3, H, W)."""
+
+    predicted: str
+    label: str
+    name: str
+    photo: Photo
+
+    @property
+    def is_right(self) -> bool:
+        return self.predicted == self.label
+
+
+Answers = Mapping[Any, Answer]
+"""By what identifies a photo: its file and size, or its pixels."""
+
+
+class _Collector(Callback):
+    """Keeps the predicted and the true classes of an evaluation, if each example has one of each."""
+
+    def __init__(self) -> None:
+        self.datamodule: Any = None
+        self.predicted: list[int] = []
+        self.labels: list[int] = []
+        self.fits = True
+
+    def on_validation_batch_end(
+        self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        if dataloader_idx:  # only the first loader has the split's examples
+            return
+        self.datamodule = trainer.datamodule
+        labels = batch[1] if isinstance(batch, list | tuple) and len(batch) > 1 else None
+        if (
+            isinstance(outputs, Tensor)
+            and isinstance(labels, Tensor)
+            and not labels.is_floating_point()
+            and outputs.ndim == 2
+            and labels.shape == outputs.shape[:1]
+            and trainer.world_size == 1
+        ):
+            self.predicted += outputs.argmax(1).tolist()
+            self.labels += labels.tolist()
+        else:
+            self.fits = False
+
+    on_test_batch_end = on_validation_batch_end
+
+
+def checkpoint_of(run: Run, wanted: str) -> str:
+    """The named checkpoint, else the wanted one if the run has it, else its last."""
+    kept = (run.directory / "checkpoints" / f"{wanted}.ckpt").is_file()
+    return run.checkpoint or (wanted if kept else "last")
+
+
+def answers(run: Run, checkpoint: str, split: str) -> Answers:
+    """What the run's network says about each photo of a split of the run's own data.
+
+    UserError, among others, where it does not give one class per photo, or the photos cannot be told apart.
+    """
+    collected = _Collector()
+    evaluate(run.directory, split=split, checkpoint=checkpoint, overrides=[], callbacks=[collected])
+    if not (collected.fits and collected.labels):
+        raise UserError(f"{run.name}: its network does not give one class per photo")
+    datamodule = collected.datamodule
+    source = getattr(datamodule, "photos", datamodule)  # of cached features
+    count = len(collected.labels)
+    names = list(getattr(datamodule, "classes", ())) or [str(label) for label in range(max(collected.labels) + 1)]
+    if not (hasattr(source, "images") and hasattr(source, "labels")):
+        raise UserError(f"{run.name}: its data does not show its images (engine/protocols.py: ShowsImages)")
+    if list(source.labels(split, range(count))) != collected.labels:
+        raise UserError(f"{run.name}: its data comes in another order than its files")
+    found: dict[Any, Answer] = {}
+    seen: Counter[Any] = Counter()
+    for index, (key, name) in enumerate(_identities(source, split, count)):
+        predicted, label = collected.predicted[index], collected.labels[index]
+        answer = Answer(str(names[predicted]), str(names[label]), name, _reader(source, split, index))
+        found[key, seen[key]] = answer  # identical images are told apart by their order
+        seen[key] += 1
+    return found
+
+
+def _identities(source: Any, split: str, count: int) -> list[tuple[Any, str]]:
+    """What identifies each photo, and its name."""
+    files = getattr(getattr(source, split, None), "files", None)
+    if files is None:
+        return [
+            (hashlib.sha256(source.images(split, [i]).contiguous().numpy().tobytes()).hexdigest(), f"{split} image {i}")
+            for i in range(count)
+        ]
+    root = getattr(source, "root", None)
+    paths = [Path(file) for file in files[:count]]
+    names = [str(path.relative_to(root) if root and path.is_relative_to(root) else path.name) for path in paths]
+    return [((name, path.stat().st_size), name) for path, name in zip(paths, names, strict=True)]
+
+
+def _reader(source: Any, split: str, index: int) -> Photo:
+    return lambda: source.images(split, [index])[0]
+
+
+def common(ours: Answers, theirs: Answers) -> list[tuple[Answer, Answer]]:
+    """The answers for the photos that both have, in our order. UserError where there are none."""
+    pairs = [(ours[key], theirs[key]) for key in ours if key in theirs]
+    if not pairs:
+        raise UserError("the two runs have no photo of this split in common")
+    return pairs
+
+
+def tiles(pairs: Sequence[tuple[Answer, Answer]], letters: str) -> list[Tile]:
+    """For the contact sheet: the photos whose predicted class differs, those first that one of the two gets right."""
+    changed = [pair for pair in pairs if pair[0].predicted != pair[1].predicted]
+    changed.sort(key=lambda pair: (not pair[0].is_right, not pair[1].is_right))
+    return [
+        Tile(scaled(ours.photo()), (_line(letters[0], ours), _line(letters[1], theirs), ours.name))
+        for ours, theirs in changed[:MAX_TILES]
+    ]
+
+
+def _line(letter: str, answer: Answer) -> str:
+    return f"{letter}: {answer.predicted} ({'right' if answer.is_right else 'wrong'})"
+
+
+# Weights --------------------------------------------------------------------------------------------------------------
+
+
+def differing_weights(first: Path, second: Path) -> tuple[list[str], int]:
+    """The names of the tensors whose bits differ between two checkpoints, and how many tensors there are."""
+    ours, theirs = (load_checkpoint(file)["state_dict"] for file in (first, second))
+    names = [*dict.fromkeys([*ours, *theirs])]
+    return [name for name in names if not _same(ours.get(name), theirs.get(name))], len(names)
+
+
+def _same(ours: Any, theirs: Any) -> bool:
+    if not (isinstance(ours, Tensor) and isinstance(theirs, Tensor)):
+        return False
+    if ours.dtype != theirs.dtype or ours.shape != theirs.shape:
+        return False
+    return torch.equal(_bytes(ours), _bytes(theirs))
+
+
+def _bytes(tensor: Tensor) -> Tensor:
+    return tensor.detach().cpu().contiguous().flatten().view(torch.uint8)

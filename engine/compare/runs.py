@@ -1,0 +1,219 @@
+"""Runs as their directories describe them, and which of them a person means. Nothing here imports torch."""
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from engine.config.sweep_job import finite, is_about_the_sweep, key_of, written
+from engine.errors import UserError
+from engine.files import read_plain
+from engine.run.allowlist import read_run_config
+from engine.run.config_file import flat, register_stored_resolvers
+from engine.run.find import CONFIG, LOGS, find_run, runs_below
+from engine.run.lock import is_in_use
+from engine.run.outcome import outcome
+from engine.wording import nearest
+
+OVERRIDES = Path(".hydra", "overrides.yaml")
+MAX_BYTES = 1 << 20
+STAMP = re.compile(r"(\d{4}-\d\d-\d\d)_(\d\d)-(\d\d)")
+
+NOT_THE_EXPERIMENT = ("run_dir", "resume", "name", "tags", "notes", "sweep", "seed")
+"""Root keys of a config that say where a run is, what it is called, or which seed it has."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is known of a run; of one that cannot be read only its directory, and the reason in `unreadable`.
+
+    config: as config.yaml has it, links between keys included.
+    facts: metrics.json.
+    checkpoint: the one that was named, if any.
+    """
+
+    directory: Path
+    config: DictConfig
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    overrides: Sequence[str] = ()
+    checkpoint: str | None = None
+    unreadable: str = ""
+
+    @property
+    def name(self) -> str:
+        """The directory, without `logs/`, as `run=` takes it."""
+        path = self.directory
+        name = str(path.relative_to(LOGS) if path.is_relative_to(LOGS) and path != LOGS else path)
+        return f"{name}:{self.checkpoint}" if self.checkpoint else name
+
+    @property
+    def when(self) -> str:
+        """When it was started, to the minute: by its directory's name, else by the age of its config.yaml."""
+        if stamp := STAMP.match(self.directory.name):
+            return f"{stamp[1]} {stamp[2]}:{stamp[3]}"
+        return datetime.fromtimestamp((self.directory / CONFIG).lstat().st_mtime).strftime("%Y-%m-%d %H:%M")
+
+    @property
+    def experiment(self) -> str:
+        return str(self.config.get("name") or self.directory.parent.name)
+
+    @property
+    def what(self) -> str:
+        """The experiment and what was changed of it on the command line."""
+        own = (text for text in self.overrides if not is_about_the_sweep(text) and key_of(text) != "experiment")
+        return " ".join([self.experiment, *own])
+
+    @property
+    def status(self) -> str:
+        """As in metrics.json; of a run that has not ended `running`, or `killed` if no process trains there."""
+        if self.unreadable:
+            return "unreadable"
+        if is_in_use(self.directory):
+            return "running"
+        return str(self.facts.get("status") or "killed")
+
+    @property
+    def metric(self) -> str | None:
+        monitor = self.config.get("monitor")
+        name = monitor.get("metric") if isinstance(monitor, DictConfig) else None
+        return name if isinstance(name, str) else None
+
+    @property
+    def mode(self) -> str:
+        monitor = self.config.get("monitor")
+        return "max" if isinstance(monitor, DictConfig) and monitor.get("mode") == "max" else "min"
+
+    def result(self, name: str) -> float | None:
+        return finite(self.facts.get(name))
+
+    def fact(self, group: str, name: str) -> Any:
+        """An entry of a group of metrics.json, such as data.source."""
+        return (self.facts.get(group) or {}).get(name)
+
+    @property
+    def seed(self) -> Any:
+        return self.config.get("seed")
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """Every setting of the experiment by its dotted key, links as they stand; not those that differ by the seed."""
+        found = flat(OmegaConf.to_container(self.config, resolve=False))  # type: ignore[arg-type]
+        return {
+            key: value
+            for key, value in found.items()
+            if key.partition(".")[0] not in NOT_THE_EXPERIMENT
+            and key.rpartition(".")[2] != "seed"
+            and not re.search(r"\.swept(\.|$)", key)
+        }
+
+    def value(self, key: str) -> Any:
+        """Of a fact or of a setting, its links followed. KeyError if it has none by this name."""
+        if key in FACTS:
+            return FACTS[key](self)
+        missing = object()
+        register_stored_resolvers()
+        try:
+            found = OmegaConf.select(self.config, key, default=missing)
+        except OmegaConfBaseException:
+            found = missing
+        if found is missing or isinstance(found, DictConfig):
+            raise KeyError(key)
+        return OmegaConf.to_container(found) if OmegaConf.is_config(found) else found
+
+
+FACTS: dict[str, Any] = {
+    "status": lambda run: run.status,
+    "name": lambda run: run.experiment,
+    "experiment": lambda run: run.experiment,
+    "data": lambda run: run.fact("data", "name"),
+    "source": lambda run: run.fact("data", "source"),
+    "network": lambda run: run.fact("network", "name"),
+}
+"""What a filter may name besides the keys of the config."""
+
+
+def read_run(directory: Path, checkpoint: str | None = None, *, given: str | None = None) -> Run:
+    """The run in `directory`. UserError where it holds what no run does."""
+    config = read_run_config(directory, given or f"run={directory}", to_compare=True)
+    config.run_dir = "RUN_DIR"
+    return Run(directory, config, outcome(directory), _overrides(directory), checkpoint)
+
+
+def _overrides(directory: Path) -> list[str]:
+    """What Hydra noted of the command line; nothing where the file is missing or holds anything else."""
+    try:
+        found = yaml.load(read_plain(directory / OVERRIDES, MAX_BYTES), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except (OSError, ValueError, yaml.YAMLError, RecursionError, UserError):
+        return []
+    return [text for text in found if isinstance(text, str)] if isinstance(found, list) else []
+
+
+def directories_of(given: str) -> list[tuple[Path, str | None]]:
+    """The directories of the runs that a name stands for, and the checkpoint where it is the path of one.
+
+    A name is a run (engine/run/find.py), or a folder of runs, such as a sweep's directory or `logs`.
+    """
+    folder = Path(os.path.expanduser(given))  # noqa: PTH111 (which raises on "~nobody")
+    if not given.strip():
+        raise UserError("'' names no run: give a run's directory, a sweep's, logs, or last.")
+    try:
+        if folder.is_dir() and not (folder / CONFIG).is_file() and folder.name != "checkpoints":
+            found = [(directory, None) for directory in runs_below(folder)]
+            if not found:
+                raise UserError(f"{given}: there is no run in this folder.")
+            return [*found]
+    except OSError as error:
+        raise UserError(f"{given} cannot be read: {error.strerror}.") from error
+    return [find_run(given)]
+
+
+def read_leniently(directories: Iterable[tuple[Path, str | None]]) -> Iterator[Run]:
+    """Each run; one that cannot be read says so instead of ending the list."""
+    for directory, checkpoint in directories:
+        try:
+            yield read_run(directory, checkpoint)
+        except UserError as error:
+            yield Run(directory, OmegaConf.create({}), unreadable=str(error))
+        except OSError as error:
+            yield Run(directory, OmegaConf.create({}), unreadable=f"{directory}: {error.strerror}")
+
+
+def chosen(runs: Sequence[Run], filters: Mapping[str, str]) -> list[Run]:
+    """The runs with all of these values. UserError for a key that no run has."""
+    for key, text in filters.items():
+        values = {run.directory: value for run in runs if (value := _value(run, key)) is not MISSING}
+        if runs and not values and key not in FACTS:
+            known = {name for run in runs for name in flat(OmegaConf.to_container(run.config))}  # type: ignore[arg-type]
+            raise UserError(f"{key}={text}: no run has a setting {key}; {nearest(key, [*known, *FACTS])}")
+        runs = [run for run in runs if run.directory in values and _matches(values[run.directory], text)]
+    return list(runs)
+
+
+MISSING = object()
+
+
+def _value(run: Run, key: str) -> Any:
+    try:
+        return run.value(key)
+    except KeyError:
+        return MISSING
+
+
+def _matches(value: Any, text: str) -> bool:
+    """Whether a value is what a person typed: 0.01 is 1e-2, and a list is written as on the command line."""
+    if isinstance(value, list):
+        return str(value).replace(" ", "").replace("'", "") == text.replace(" ", "").replace("'", "")
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        try:
+            return float(value) == float(text)
+        except ValueError:
+            return False
+    return written(value) == text

@@ -1,0 +1,109 @@
+"""What is compared: runs that differ only in the seed are one side."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from engine.compare.runs import Run
+from engine.config.sweep_job import DONE
+from engine.errors import UserError
+
+STAND_IN = "stand-in"
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+@dataclass(frozen=True)
+class Side:
+    """Runs of one setting, under one letter."""
+
+    letter: str
+    runs: Sequence[Run]
+
+    @property
+    def first(self) -> Run:
+        return self.runs[0]
+
+    @property
+    def alone(self) -> Run | None:
+        """Its run, if it has only one."""
+        return self.runs[0] if len(self.runs) == 1 else None
+
+    def by_seed(self, name: str) -> dict[Any, float]:
+        """The finite values of a metric; of several runs with one seed, the newest one's."""
+        found = {run.seed: run.result(name) for run in sorted(self.runs, key=lambda run: run.when)}
+        return {seed: value for seed, value in found.items() if value is not None}
+
+    def values(self, group: str, name: str) -> list[str]:
+        """The distinct values of a fact, as text."""
+        return sorted({str(value) for run in self.runs if (value := fact(run, group, name)) is not None})
+
+
+def fact(run: Run, group: str, name: str) -> Any:
+    if (group, name) == ("data", "source") and run.directory.name.endswith(f"_{STAND_IN}"):
+        return STAND_IN  # also of a run that has not ended
+    return run.fact(group, name) if group else run.facts.get(name)
+
+
+def sides_of(named: Sequence[Sequence[Run]]) -> tuple[list[Side], list[str]]:
+    """The sides, and remarks on what was left out.
+
+    `named` holds the runs of each name on the command line. Runs whose configs differ only in the seed form a side; if
+    that makes a single side, each name is one.
+
+    Raises:
+        UserError: a run is named twice, or what remains is nothing to compare.
+    """
+    every = [run for runs in named for run in runs]
+    places = [(run.directory.resolve(), run.checkpoint) for run in every]
+    if twice := next((run for run, place in zip(every, places, strict=True) if places.count(place) > 1), None):
+        raise UserError(f"{twice.name} is named twice: it is one run, and would be compared with itself.")
+    kept, remarks = _usable(every)
+    groups: dict[str, list[Run]] = {}
+    for run in kept:
+        groups.setdefault(repr((sorted(run.settings.items()), run.checkpoint)), []).append(run)
+    parts = [*groups.values()]
+    if len(parts) < 2:
+        parts = [own for runs in named if (own := [run for run in runs if run in kept])]
+    if len(parts) < 2:
+        raise UserError("There are no two runs left to compare; " + ("; ".join(remarks) or "name two") + ".")
+    if len(parts) > len(LETTERS):
+        raise UserError(
+            f"The runs have {len(parts)} different settings, and at most {len(LETTERS)} are compared: name fewer runs, "
+            "or choose among them by key=value."
+        )
+    return [Side(letter, runs) for letter, runs in zip(LETTERS, parts, strict=False)], remarks
+
+
+def _usable(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
+    """Without runs that have no result of their own; a run that stands alone stays whatever its status."""
+    if len(runs) <= 2:
+        return [*runs], [f"{run.name} is {run.status}, not completed" for run in runs if run.status not in DONE]
+    kept = [run for run in runs if run.status in DONE]
+    left = len(runs) - len(kept)
+    return kept, [f"left out {left} of {len(runs)} runs, which are not completed"] if left else []
+
+
+def refuse_other_data(sides: Sequence[Side]) -> None:
+    """UserError where some runs are on stand-in data and others are not."""
+    runs = [run for side in sides for run in side.runs]
+    drawn = [run for run in runs if fact(run, "data", "source") == STAND_IN]
+    real = [run for run in runs if fact(run, "data", "source") not in (STAND_IN, None)]
+    if drawn and real:
+        raise UserError(
+            f"{drawn[0].name} is on stand-in data, which this project drew, and {real[0].name} is on "
+            f"{fact(real[0], 'data', 'source')} data ({fact(real[0], 'data', 'name')}): they cannot be compared."
+        )
+
+
+def refuse_one_network(first: Side, second: Side) -> None:
+    """UserError where the only difference is that a network stands in for another whose weights were missing."""
+    keys = first.first.settings.keys() | second.first.settings.keys()
+    ours, theirs = first.first.settings, second.first.settings
+    differing = {key for key in keys if ours.get(key) != theirs.get(key)}
+    if differing and all(key.startswith("network.substitute") for key in differing):
+        wanted = [text for side in (first, second) for text in side.values("network", "substitute_for")]
+        raise UserError(
+            f"{first.letter} and {second.letter} are one network under two names: "
+            f"{', '.join(first.values('network', 'name'))} stands in for {', '.join(wanted)}, whose weights were not "
+            "available."
+        )

@@ -1,0 +1,121 @@
+"""Paired differences, with what can be said about them. The interval of each says what it covers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+MIN_SEEDS = 3
+MAX_SEEDS = 10_000
+POWER = 0.8
+"""Chance with which the number of seeds that `seeds_to_settle` gives would exclude zero."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A - B, over `n` pairs.
+
+    low, high: the confidence interval; None, with the reason in `why` (`n = 2`, `all equal`), if there is none.
+    p_better: the probability that A's true value is larger than B's, given these pairs and nothing else.
+    needed: seeds in all that would settle it if the true difference is the one measured; None if unknown.
+    """
+
+    mean: float
+    n: int
+    low: float | None = None
+    high: float | None = None
+    why: str = ""
+    p_better: float | None = None
+    needed: int | None = None
+    covers: str = ""
+
+    @property
+    def decided(self) -> bool:
+        """Whether the interval excludes zero."""
+        return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
+
+
+def paired_by_seed(ours: Sequence[float], theirs: Sequence[float], level: float) -> Difference:
+    """Mean of ours - theirs over the same seeds, with Student's t interval of the differences (n - 1 degrees)."""
+    differences = np.subtract(ours, theirs)
+    mean, n = float(differences.mean()), len(differences)
+    if n < MIN_SEEDS:
+        return Difference(mean, n, why=f"n = {n}")
+    if np.ptp(differences) <= 1e-12 * max(1.0, abs(mean)):  # 0.9 - 0.8 and 0.8 - 0.7 differ in the last bit
+        return Difference(mean, n, why="all equal")
+    test = stats.ttest_rel(ours, theirs)
+    low, high = (float(bound) for bound in test.confidence_interval(level))
+    spread = float(differences.std(ddof=1))
+    return Difference(
+        mean,
+        n,
+        low,
+        high,
+        p_better=float(stats.t.cdf(test.statistic, n - 1)),
+        needed=seeds_to_settle(abs(mean) / spread, n, level),
+        covers="the choice of the seed, on this data",
+    )
+
+
+def unpaired_seeds(ours: Sequence[float], theirs: Sequence[float], level: float) -> Difference:
+    """Mean of ours minus mean of theirs, which have no seed in common, with Welch's t interval."""
+    mean, n = float(np.mean(ours) - np.mean(theirs)), min(len(ours), len(theirs))
+    if n < MIN_SEEDS:
+        return Difference(mean, n, why=f"n = {n}")
+    if np.ptp(ours) == 0 and np.ptp(theirs) == 0:
+        return Difference(mean, n, why="all equal")
+    test = stats.ttest_ind(ours, theirs, equal_var=False)
+    low, high = (float(bound) for bound in test.confidence_interval(level))
+    spread = float(np.sqrt(np.var(ours, ddof=1) + np.var(theirs, ddof=1)))
+    return Difference(
+        mean,
+        n,
+        low,
+        high,
+        p_better=float(stats.t.cdf(test.statistic, test.df)),
+        needed=seeds_to_settle(abs(mean) / spread, n, level),
+        covers="the choice of the seed, on this data; the seeds are not the same, so it is wider than a paired one",
+    )
+
+
+def seeds_to_settle(effect: float, n: int, level: float) -> int | None:
+    """The least number of seeds, at least n, whose t interval excludes zero with a probability of POWER.
+
+    effect: |mean difference| / standard deviation of the differences, taken as the true one. None above MAX_SEEDS.
+    """
+    counts = np.arange(max(n, MIN_SEEDS), MAX_SEEDS + 1)
+    critical = stats.t.ppf((1 + level) / 2, counts - 1)
+    # Where the shift is far beyond the critical value, scipy's noncentral t may give NaN; there the power is 1.
+    power = np.nan_to_num(stats.nct.sf(critical, counts - 1, effect * np.sqrt(counts)), nan=1.0)
+    enough = counts[power >= POWER]
+    return int(enough[0]) if len(enough) else None
+
+
+def paired_by_photo(ours: Sequence[bool], theirs: Sequence[bool], level: float) -> Difference:
+    """Accuracy of one network minus that of another, on the same photos (n,).
+
+    Photos that both classify correctly, or neither, say nothing about which is better. Of the m others, the first
+    network has a share s right. The interval is that of (2 s - 1) · m / n with the exact (Clopper-Pearson) intervals of
+    s and of m / n. It excludes zero if and only if the exact McNemar test rejects at 1 - level; its coverage is above
+    `level` (tests/engine/compare/test_statistics.py enumerates it).
+
+    `p_better` is the posterior probability that s > 1/2, with a uniform prior.
+    """
+    right, wrong = np.asarray(ours, dtype=bool), np.asarray(theirs, dtype=bool)
+    n = len(right)
+    won, lost = int((right & ~wrong).sum()), int((wrong & ~right).sum())
+    mean = (won - lost) / n
+    if won + lost == 0:
+        return Difference(mean, n, why="none differs")
+    shares = stats.binomtest(won, won + lost).proportion_ci(level, method="exact")
+    differing = stats.binomtest(won + lost, n).proportion_ci(level, method="exact")
+    ends = [float((2 * share - 1) * part) for share in shares for part in differing]
+    return Difference(
+        mean,
+        n,
+        min(ends),
+        max(ends),
+        p_better=float(stats.beta.sf(0.5, won + 1, lost + 1)),
+        covers="the choice of the photos, for these two trained networks; not the seed",
+    )
