@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from engine.files import by_descriptor, open_plain
+
 NETWORK = "network."
 SHOWN = 4
 """Layers that are named."""
@@ -42,7 +44,8 @@ def saved_shapes(checkpoints: Path, name: str) -> dict[str, Tensor] | None:
 
 
 def _on_meta(path: Path) -> Any:
-    return torch.load(path, map_location="meta", mmap=True, weights_only=True)
+    with open_plain(path) as file:
+        return torch.load(by_descriptor(file), map_location="meta", mmap=True, weights_only=True)
 
 
 def other_architecture(error: RuntimeError) -> str | None:

@@ -16,7 +16,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from engine.checkpoints.content import own_paths, require_shape, require_stored
 from engine.errors import UserError
-from engine.files import PARTIAL, read_plain, replacing
+from engine.files import PARTIAL, open_plain, read_plain, replacing
 
 logger = logging.getLogger(__name__)
 
@@ -134,9 +134,11 @@ def name_also(path: Path, name: Path, *, copied: bool = False) -> bool:
     aside = name.with_name(f".{name.name}.{secrets.token_hex(8)}{PARTIAL}")
     try:
         os.link(path, aside)
+        aside.replace(name)
     except OSError:
+        aside.unlink(missing_ok=True)
         if not copied:
             return False
-        shutil.copyfile(path, aside)
-    aside.replace(name)
+        with open_plain(path) as source, replacing(name) as target:
+            shutil.copyfileobj(source, target)
     return True

@@ -1,10 +1,9 @@
 """The curves of a run that continues: cut back to its checkpoint, or restored if it fails before its first save."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from engine.files import PARTIAL
+from engine.files import PARTIAL, open_plain
 
 PATTERNS = ("events.out.tfevents.*", "metrics.csv")
 
@@ -34,10 +33,12 @@ class Curves:
             kept = sizes.get(name, 0)
             if kept < size:
                 path = directory / name
-                with path.open("rb") as file:
+                with open_plain(path, "r+b") as file:
                     file.seek(kept)
                     self._tails[name] = kept, file.read()
-                os.truncate(path, kept) if kept else path.unlink()
+                    file.truncate(kept)
+                if not kept:
+                    path.unlink()
 
     def undo(self) -> None:
         for path in list(curve_files(self.directory)):
@@ -45,9 +46,8 @@ class Curves:
                 path.unlink()
         for name, size in self._sizes.items():
             kept, tail = self._tails.get(name, (size, b""))
-            with (self.directory / name).open("r+b" if kept else "wb") as file:
+            with open_plain(self.directory / name, "ab") as file:
                 file.truncate(kept)
-                file.seek(kept)
                 file.write(tail)
 
 
