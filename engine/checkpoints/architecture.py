@@ -14,6 +14,9 @@ NETWORK = "network."
 SHOWN = 4
 """Layers that are named."""
 
+MAX_TEXT = 50_000
+"""Characters of an error that are looked at: the names in a checkpoint may be a stranger's, however long."""
+
 HEADING = re.compile(r"Error\(s\) in loading state_dict for (\w+)")
 SIZES = re.compile(r"size mismatch for (\S+): .*?Size\(\[([\d, ]*)\]\) from checkpoint.*?Size\(\[([\d, ]*)\]\)")
 
@@ -50,7 +53,7 @@ def _on_meta(path: Path) -> Any:
 
 def other_architecture(error: RuntimeError) -> str | None:
     """What `load_state_dict` says of a checkpoint of another architecture, in one sentence; None of other errors."""
-    text = str(error)
+    text = str(error)[:MAX_TEXT]
     if not HEADING.match(text):
         return None
     names = {kind: re.search(rf"{kind} key\(s\) in state_dict: (.*?)\. *$", text, re.M) for kind in KINDS}
