@@ -36,7 +36,7 @@ def train(cfg: DictConfig) -> float | None:
         from hydra.utils import instantiate
         from pytorch_lightning import seed_everything
 
-        from engine.build import build_callbacks, build_features, build_module, build_network, in_trainer
+        from engine.build import build_callbacks, build_features, build_module, build_network, in_trainer, weigh_classes
         from engine.checkpoints.checkpoint_io import AtomicCheckpointIO
         from engine.checkpoints.random_state import RandomState
         from engine.checkpoints.warm_start import start_from, weights_of
@@ -59,6 +59,7 @@ def train(cfg: DictConfig) -> float | None:
             record.resume.check_classes(getattr(datamodule, "classes", ()))
 
         seed_everything(cfg.seed, verbose=False)
+        weigh_classes(cfg, datamodule)
         network = build_network(cfg, weights_of(cfg, record.checkpoint))
         config = resolved(cfg) if record.resume else save_config(cfg)
         module = build_module(cfg, network)

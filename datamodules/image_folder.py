@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 from annotated_types import Ge, Gt, Lt
@@ -12,6 +12,7 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
+from engine.data.balance import balanced_weights
 from engine.data.keyed_sampler import KeyedSampler
 from engine.data.normalization import normalize
 from engine.data_check.duplicates import identical
@@ -47,6 +48,7 @@ class ImageFolder(LightningDataModule):
         data_dir: str,
         num_classes: int,
         classes: Sequence[str] | Mapping[str, Sequence[str]] | None,
+        balance: Literal["none", "weights", "sampler"],
         val_fraction: Annotated[float, Gt(0), Lt(1)],
         test_fraction: Annotated[float, Ge(0), Lt(1)],
         train_transform: Transform,
@@ -66,6 +68,7 @@ class ImageFolder(LightningDataModule):
         self.name = self.root.name
         self.num_classes = num_classes
         self.wanted = classes
+        self.balance = balance
         self.val_fraction = val_fraction
         self.test_fraction = test_fraction
         self.train_transform = train_transform
@@ -164,8 +167,10 @@ class ImageFolder(LightningDataModule):
 
     def _sampler(self, photos: Photos, *, shuffle: bool) -> KeyedSampler:
         trainer = self.trainer
+        is_balanced = shuffle and self.balance == "sampler"
         return KeyedSampler(
             len(photos),
+            balanced_by=torch.tensor(photos.labels) if is_balanced else None,
             seed=self.seed,
             shuffle=shuffle,
             num_replicas=trainer.world_size if trainer else 1,
@@ -193,6 +198,12 @@ class ImageFolder(LightningDataModule):
     def digest(self) -> str:
         """One hash of all photos' names and bytes, whichever split they are in."""
         return files_digest(sorted({*self._files()}), self.root)
+
+    def class_weights(self) -> list[float] | None:
+        """Of the loss, by class, with `balance=weights`."""
+        return (
+            balanced_weights(torch.tensor(self.train.labels), len(self.classes)) if self.balance == "weights" else None
+        )
 
     def counts(self) -> dict[str, int]:
         """How many photos each split has."""

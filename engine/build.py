@@ -21,6 +21,7 @@ from pytorch_lightning.plugins import CheckpointIO
 from engine.checkpoints.checkpoint_io import load_checkpoint
 from engine.errors import UserError, WeightsError
 from engine.paths import CONF
+from engine.protocols import WeighsClasses
 
 logger = logging.getLogger(__name__)
 
@@ -103,6 +104,24 @@ def build_loss(node: Mapping[Any, Any]) -> Any:
     weights = {key: node[key] for key in CLASS_WEIGHTS if isinstance(node.get(key), list | ListConfig)}
     tensors = {key: torch.tensor(list(values), dtype=torch.float32) for key, values in weights.items()}
     return instantiate({key: value for key, value in node.items() if key not in weights}, **tensors)
+
+
+def weigh_classes(cfg: DictConfig, datamodule: Any) -> None:
+    """Sets `loss.weight` to the weights of the datamodule (WeighsClasses), if it has any.
+
+    UserError if the loss takes none, or has others.
+    """
+    weights = datamodule.class_weights() if isinstance(datamodule, WeighsClasses) else None
+    if weights is None:
+        return
+    if not takes(get_object(cfg.loss["_target_"]), "weight"):
+        raise UserError(
+            f"datamodule.balance=weights: {cfg.loss['_target_']} takes no class weights: give balance=sampler instead."
+        )
+    if cfg.loss.get("weight") not in (None, list(weights)):
+        raise UserError("datamodule.balance=weights sets loss.weight, which is given too: leave one of them out.")
+    with open_dict(cfg):
+        cfg.loss.weight = list(weights)
 
 
 def given_to_module(cfg: Mapping[Any, Any]) -> list[str]:

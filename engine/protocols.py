@@ -123,6 +123,13 @@ class FindsPhotos(Protocol):
 
 
 @runtime_checkable
+class WeighsClasses(Protocol):
+    """The loss gets class weights that depend on the data, unless `class_weights` returns None."""
+
+    def class_weights(self) -> Sequence[float] | None: ...
+
+
+@runtime_checkable
 class LooksAtItself(Protocol):
     """The panel at the start shows what is wrong with the data, a sentence each."""
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch.utils.data.distributed import DistributedSampler
 
+from engine.data.balance import random_order
 from engine.data.keyed import keyed_generator
 
 
@@ -13,12 +14,25 @@ class KeyedSampler(DistributedSampler[tuple[int, int]]):
 
     It subclasses DistributedSampler so that Lightning calls `set_epoch` and does not replace it. When shuffling, all
     shares are padded to the same length, as training requires; in order, each item is yielded exactly once.
+
+    With `balanced_by`, labels (size,), a shuffled epoch has about as many items of each class (balanced_order).
     """
 
-    def __init__(self, size: int, *, seed: int, shuffle: bool, num_replicas: int, rank: int, epoch: int) -> None:
+    def __init__(
+        self,
+        size: int,
+        *,
+        seed: int,
+        shuffle: bool,
+        num_replicas: int,
+        rank: int,
+        epoch: int,
+        balanced_by: torch.Tensor | None = None,
+    ) -> None:
         super().__init__(range(size), num_replicas=num_replicas, rank=rank, shuffle=shuffle, seed=seed)  # type: ignore[arg-type]
         self.size = size
         self.epoch = epoch
+        self.balanced_by = balanced_by
         self.skip = 0  # items to skip at the start of the next iteration
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
@@ -31,5 +45,5 @@ class KeyedSampler(DistributedSampler[tuple[int, int]]):
     def _share(self) -> torch.Tensor:
         if not self.shuffle:
             return torch.arange(self.rank, self.size, self.num_replicas)
-        order = torch.randperm(self.size, generator=keyed_generator(self.seed, self.epoch))
+        order = random_order(self.size, self.balanced_by, keyed_generator(self.seed, self.epoch))
         return order[torch.arange(self.rank, self.total_size, self.num_replicas) % self.size]

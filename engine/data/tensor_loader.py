@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from engine.data.balance import random_order
 from engine.data.chunk import Batch, Chunk
 from engine.data.keyed import keyed_generator
 
@@ -28,6 +29,7 @@ class TensorDataLoader:
         shuffle: draw a new order each epoch; False: in order of index.
         seed: key of the order.
         chunk: mini-batches per `Chunk` (the last may hold fewer); 1: plain batches.
+        balanced_by: labels (N,); with them a shuffled epoch has about as many examples of each class (balanced_order).
         drop_last: drop the last mini-batch if it is smaller.
         transform: `transform(inputs, indices, epoch)`, applied to blocks of inputs; see image_transform.py.
         rank: this process's rank; it takes every world_size-th example of the common order. When shuffling, all shares
@@ -43,6 +45,7 @@ class TensorDataLoader:
         shuffle: bool,
         seed: int,
         chunk: int = 1,
+        balanced_by: Tensor | None = None,
         drop_last: bool = False,
         transform: Transform | None = None,
         rank: int = 0,
@@ -54,7 +57,7 @@ class TensorDataLoader:
             raise ValueError(f"batch_size and chunk must be at least 1, not {batch_size} and {chunk}")
         self.tensors, self.transform = tensors, transform
         self.batch_size, self.chunk, self.drop_last = batch_size, chunk, drop_last
-        self.shuffle, self.seed = shuffle, seed
+        self.shuffle, self.seed, self.balanced_by = shuffle, seed, balanced_by
         self.rank, self.world_size = rank, world_size
         self.epoch = 0
         self._samples = 0  # yielded in this epoch
@@ -129,9 +132,9 @@ class TensorDataLoader:
     def _order(self, epoch: int) -> Tensor:
         """Indices (share size,) of this process's examples in the epoch's order, on the tensors' device."""
         size = len(self.tensors[0])
-        order = (
-            torch.randperm(size, generator=keyed_generator(self.seed, epoch)) if self.shuffle else torch.arange(size)
-        )
+        order = torch.arange(size)
+        if self.shuffle:
+            order = random_order(size, self.balanced_by, keyed_generator(self.seed, epoch))
         share = torch.arange(self._share_size()) * self.world_size + self.rank
         return order[share % size].to(self.tensors[0].device)
 

@@ -157,6 +157,7 @@ class Features(LightningDataModule):
             shuffle=shuffle,
             seed=self.photos.seed,
             chunk=chunk,
+            balanced_by=labels if getattr(self.photos, "balance", None) == "sampler" else None,
             transform=view_of_epoch,
             rank=self.trainer.global_rank if self.trainer else 0,
             world_size=self.trainer.world_size if self.trainer else 1,

@@ -8,6 +8,7 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
+from engine.data.balance import random_order
 from engine.data.chunk import Batch, takes_chunks
 from engine.data.keyed import keyed_generator
 from engine.data.stratified_folds import stratified_folds
@@ -58,6 +59,7 @@ class Folds(Features):
             shuffle=self.trainer is None or not self.trainer.overfit_batches,  # type: ignore[attr-defined]
             seed=photos.seed,
             chunk=self.chunk if takes_chunks(self.trainer) else 1,
+            is_balanced=getattr(photos, "balance", None) == "sampler",
         )
 
     def val_dataloader(self) -> TensorDataLoader:
@@ -85,6 +87,7 @@ class FoldLoader(TensorDataLoader):
         labels: (N,).
         held_out: (N, repeats), the heads that each photo is held out from.
         shuffle: draw new orders each epoch; False: repeat those of the first epoch.
+        is_balanced: about as many examples of each class in each head's epoch.
     """
 
     def __init__(
@@ -97,9 +100,11 @@ class FoldLoader(TensorDataLoader):
         shuffle: bool,
         seed: int,
         chunk: int,
+        is_balanced: bool = False,
     ) -> None:
         super().__init__(features, labels, batch_size=batch_size, shuffle=shuffle, seed=seed, chunk=chunk)
         heads = range(int(held_out.max()) + 1)
+        self.is_balanced = is_balanced
         self.training_parts = [(held_out != head).all(1).nonzero().flatten() for head in heads]
         self.size = min(map(len, self.training_parts))
 
@@ -109,8 +114,15 @@ class FoldLoader(TensorDataLoader):
     def _order(self, epoch: int) -> Tensor:
         """Indices (size, F), one column per head."""
         epoch = epoch if self.shuffle else 0
+        labels = self.tensors[1]
         orders = [
-            part[torch.randperm(len(part), generator=keyed_generator(self.seed, epoch, head))][: self.size]
+            part[
+                random_order(
+                    len(part),
+                    labels[part] if self.is_balanced else None,
+                    keyed_generator(self.seed, epoch, head),
+                )
+            ][: self.size]
             for head, part in enumerate(self.training_parts)
         ]
         return torch.stack(orders, dim=1)

@@ -80,12 +80,14 @@ def _images(trained: Trained, shape: Sequence[int]) -> dict[str, Any]:
     mean, std = normalization(trained)
     extremes = normalize(torch.tensor([0, 255]).view(2, 1, 1, 1).expand(2, shape[0], 1, 1), mean, std)
     transform = photo_transform(trained)
-    steps = [repr(step) for step in getattr(transform, "transforms", [transform])]
+    steps = [_described(step) for step in getattr(transform, "transforms", [transform])]
     return {
         "layout": f"batch, {'grey' if shape[0] == 1 else 'red, green, blue'}, height, width",
         "value_range": [float(extremes.min()), float(extremes.max())],
         "steps": [
-            "decode to 8-bit RGB, upright by the EXIF orientation, transparency on white",
+            "decode to 8-bit sRGB, converted from the color profile if there is one (without one, CMYK is red = "
+            "(255 - cyan) * (255 - black) / 255 and so on), upright by the EXIF orientation, transparency on white; "
+            "16-bit grey is value * 255 / 65535, rounded, and 16-bit color keeps its high byte",
             *steps,
             "divide by 255",
             *([] if mean is None else ["subtract the channel's mean, divide by its std"]),
@@ -93,6 +95,31 @@ def _images(trained: Trained, shape: Sequence[int]) -> dict[str, Any]:
         "mean": mean,
         "std": std,
     }
+
+
+def _described(step: Any) -> str:
+    """A transform in the words that another program needs; its repr where it is none of the usual ones."""
+    if (
+        isinstance(step, v2.Resize)
+        and step.max_size is None
+        and str(getattr(step.interpolation, "value", step.interpolation)) == "bilinear"
+        and step.antialias
+    ):
+        size = [step.size] if isinstance(step.size, int) else list(step.size or ())
+        how = (
+            "bilinear with antialiasing, to 8 bits as torchvision rounds (Pillow's BILINEAR is at times one level off)"
+        )
+        if len(size) == 1:
+            return f"resize the shorter side to {size[0]}, the longer to int({size[0]} * longer / shorter), {how}"
+        if len(size) == 2:
+            return f"resize to height {size[0]} and width {size[1]}, {how}"
+    if isinstance(step, v2.CenterCrop):
+        height, width = step.size
+        return (
+            f"crop the middle, height {height} and width {width}: rows from round((rows - {height}) / 2) and columns "
+            f"from round((columns - {width}) / 2), halves to the even number; pad with 0 what is missing"
+        )
+    return repr(step)
 
 
 def _own_normalization(network: nn.Module) -> dict[str, list[float]] | None:

@@ -54,6 +54,7 @@ def folder(root: Path) -> ImageFolder:
         "val_fraction": 0.5,
         "classes": None,
         "test_fraction": 0,
+        "balance": "none",
         "image_size": SIDE,
         "batch_size": 2,
         "eval_batch_size": 3,

@@ -27,6 +27,7 @@ def hymenoptera(data_dir: Path, *, stand_in: StandIn = False) -> Hymenoptera:
         "val_fraction": 0.2,
         "classes": None,
         "test_fraction": 0,
+        "balance": "none",
         "image_size": 32,
         "batch_size": 4,
         "eval_batch_size": 4,

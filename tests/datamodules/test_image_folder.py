@@ -26,6 +26,7 @@ def settings(root: Path, **changes: Any) -> dict[str, Any]:
         "classes": None,
         "val_fraction": 0.25,
         "test_fraction": 0,
+        "balance": "none",
         "train_transform": train,
         "eval_transform": v2.Compose([v2.Resize(40), v2.CenterCrop(SIZE)]),
         "image_size": SIZE,
