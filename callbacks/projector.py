@@ -46,6 +46,7 @@ class Projector(PredictionCallback):
 
     is_last_alone = True
     needs = ("classes", "labels", "thumbnails")
+    keeps = ("_predictions", "_features")
 
     def __init__(self, *, max_photos: Annotated[int, Ge(1)], side: Annotated[int, Ge(1)]) -> None:
         super().__init__()

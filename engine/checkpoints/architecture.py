@@ -51,6 +51,14 @@ def _on_meta(path: Path) -> Any:
         return torch.load(by_descriptor(file), map_location="meta", mmap=True, weights_only=True)
 
 
+def steps_of(path: Path) -> int:
+    """After how many optimizer steps a checkpoint was saved; 0 where it is damaged, or says nothing of them."""
+    try:
+        return int(_on_meta(path)["global_step"])
+    except Exception:
+        return 0
+
+
 def other_architecture(error: RuntimeError) -> str | None:
     """What `load_state_dict` says of a checkpoint of another architecture, in one sentence; None of other errors."""
     text = str(error)[:MAX_TEXT]

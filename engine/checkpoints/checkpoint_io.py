@@ -24,6 +24,8 @@ MARK = b"sha256:"
 TRAILER = len(MARK) + hashlib.sha256().digest_size
 
 
+LAST = "last.ckpt"
+
 TEMPORARY = ".temp.ckpt"
 """With it, processes that Lightning forked or spawned hand the trained weights back (launchers/multiprocessing.py)."""
 
@@ -121,7 +123,15 @@ def previous(path: Path) -> Path:
 
 
 def _keep(target: Path) -> None:
-    """Gives the file a second name, so that there is no moment without a checkpoint under the first."""
+    """Gives the file a second name, so that there is no moment without a checkpoint under the first.
+
+    Of several bests since last.ckpt was saved, none but the first does so: a resumed training goes back to last.ckpt,
+    and to the best of that time (roll_back in best_checkpoint.py).
+    """
+    last = target.with_name(LAST)
+    both = target != last and previous(target).is_file() and last.is_file()
+    if both and target.stat().st_mtime_ns > last.stat().st_mtime_ns:
+        return
     if not name_also(target, previous(target)):
         target.replace(previous(target))
 

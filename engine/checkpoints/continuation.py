@@ -1,7 +1,13 @@
 """The curves of a run that continues: cut back to its checkpoint, or restored if it fails before its first save."""
 
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+
+from pytorch_lightning.loggers import Logger, TensorBoardLogger
 
 from engine.files import PARTIAL, open_plain
 
@@ -49,6 +55,35 @@ class Curves:
             with open_plain(self.directory / name, "ab") as file:
                 file.truncate(kept)
                 file.write(tail)
+
+
+def open_behind(loggers: Iterable[Logger]) -> None:
+    """Has TensorBoard's loggers open their files, under names behind those of the files that are there.
+
+    TensorBoard reads the files in the order of their names, which begin with the time: the clock may have gone back.
+    """
+    for logger in loggers:
+        if not isinstance(logger, TensorBoardLogger):
+            continue
+        stamps = [path.name.split(".")[3] for path in Path(logger.log_dir).glob(PATTERNS[0])]
+        newest = max((int(stamp) for stamp in stamps if stamp.isdecimal()), default=0)
+        if newest >= int(time.time()):
+            with _clock_of_names(newest + 1):
+                logger.experiment  # noqa: B018 (it opens the file)
+
+
+@contextmanager
+def _clock_of_names(now: int) -> Iterator[None]:
+    """Within, a new event file is named by this time."""
+    from tensorboard.summary.writer import event_file_writer  # only here: a run without TensorBoard needs none of it
+
+    main = threading.current_thread()
+    clock = SimpleNamespace(time=lambda: now if threading.current_thread() is main else time.time())
+    before, event_file_writer.time = event_file_writer.time, clock
+    try:
+        yield
+    finally:
+        event_file_writer.time = before
 
 
 def remove_cut_off_writes(directory: Path) -> None:
