@@ -26,6 +26,7 @@ class ConfusionMatrix(EvaluationCallback):
     """
 
     needs = ("classes",)
+    keeps = ("_counts",)
 
     def __init__(self) -> None:
         self._counts: Tensor | None = None

@@ -7,6 +7,11 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from engine.training.each_process import of_each_process, of_this_process
+
+PENDING = "not_shown_yet"
+"""In a checkpoint: the states of these callbacks."""
+
 
 class EvaluationCallback(Callback):
     """Collects the outputs of validation or test steps, and shows them once at the end.
@@ -24,6 +29,9 @@ class EvaluationCallback(Callback):
 
     needs: ClassVar[tuple[str, ...]] = ()
     """Required members of the datamodule; without them nothing is collected or shown."""
+
+    keeps: ClassVar[tuple[str, ...]] = ()
+    """Attributes with what was collected."""
 
     _is_pending = _is_unfit = False
 
@@ -69,6 +77,18 @@ class EvaluationCallback(Callback):
         else:
             self._is_unfit = True
 
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Saves within an epoch what its last validation gave, which is shown at the epoch's end."""
+        if self._is_pending and trainer.training:
+            state = {name: getattr(self, name) for name in ("_is_unfit", *self.keeps)}
+            checkpoint.setdefault(PENDING, {})[self.state_key] = of_each_process(state)
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        if state := of_this_process(checkpoint.get(PENDING, {}).get(self.state_key)):
+            self._is_pending = True
+            for name in ("_is_unfit", *self.keeps):
+                setattr(self, name, state[name])
+
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._is_pending = True
 
@@ -102,6 +122,7 @@ class PredictionCallback(EvaluationCallback):
     """Collects class probabilities, as computed by the procedure's `probabilities`."""
 
     needs: ClassVar[tuple[str, ...]] = ("classes", "labels")
+    keeps: ClassVar[tuple[str, ...]] = ("_predictions",)
 
     def takes(self, scores: Any, labels: Any) -> bool:
         return one_label_each(scores, labels)

@@ -13,6 +13,7 @@ from torch.utils.hooks import RemovableHandle
 
 from callbacks.evaluation import PredictionCallback, indices_in_split
 from callbacks.loggers import tensorboard_loggers
+from engine.files import replace_text, replacing
 
 CONFIG = """embeddings {{
   tensor_name: "features"
@@ -45,6 +46,7 @@ class Projector(PredictionCallback):
 
     is_last_alone = True
     needs = ("classes", "labels", "thumbnails")
+    keeps = ("_predictions", "_features")
 
     def __init__(self, *, max_photos: Annotated[int, Ge(1)], side: Annotated[int, Ge(1)]) -> None:
         super().__init__()
@@ -101,14 +103,16 @@ def write(run: Path, features: Tensor, rows: list[tuple[str, str, str]], thumbna
     All paths are relative, so the run can be moved."""
     folder = run / "projector"
     folder.mkdir(exist_ok=True)
-    (folder / "features.bytes").write_bytes(features.numpy().tobytes())
+    with replacing(folder / "features.bytes") as file:
+        file.write(features.numpy().tobytes())
     header = ("class", "predicted", "prediction")
     table = ["\t".join(row) for row in (header, *rows)]
-    (folder / "photos.tsv").write_text("\n".join(table) + "\n", encoding="utf-8")
-    sprite(thumbnails).save(folder / "thumbnails.jpg", quality=90)
+    replace_text(folder / "photos.tsv", "\n".join(table) + "\n")
+    with replacing(folder / "thumbnails.jpg") as file:
+        sprite(thumbnails).save(file, "JPEG", quality=90)
     count, width = features.shape
     config = CONFIG.format(count=count, width=width, side=thumbnails.shape[-1])
-    (run / "projector_config.pbtxt").write_text(config, encoding="utf-8")
+    replace_text(run / "projector_config.pbtxt", config)
 
 
 def sprite(thumbnails: Tensor) -> Image.Image:

@@ -4,10 +4,10 @@ import json
 import shlex
 from pathlib import Path
 
-import yaml
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from callbacks.loggers import tensorboard_loggers
+from engine.report.settings import overrides_of
 
 
 class RunText(Callback):
@@ -31,10 +31,7 @@ class RunText(Callback):
 
 def how_to_repeat(run: Path) -> str:
     """The run's original command, from Hydra's records, and a command that repeats it from its config; Markdown."""
-    noted = run / ".hydra" / "overrides.yaml"
-    overrides = yaml.safe_load(noted.read_text(encoding="utf-8")) if noted.is_file() else []
-    overrides = [text for text in overrides or () if isinstance(text, str)]
-    started = shlex.join(["python", "train.py", *overrides])
+    started = shlex.join(["python", "train.py", *overrides_of(run)])
     again = shlex.join(["python", "train.py", "--config-path", str(run.absolute()), "--config-name", "config"])
     return (
         f"Started with\n\n    {started}\n\n"

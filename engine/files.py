@@ -8,7 +8,7 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 from filelock import FileLock
 
@@ -21,28 +21,41 @@ PARTIAL = ".partial"
 """Suffix of files that are being written; leftovers of a killed process are removed on resume."""
 
 
-def read_plain(path: Path, limit: int) -> bytes:
-    """Reads a regular file from an untrusted source, without following symbolic links or blocking on pipes.
+MODES = {"rb": os.O_RDONLY, "r+b": os.O_RDWR, "ab": os.O_RDWR | os.O_APPEND | os.O_CREAT}
+
+
+def open_plain(path: Path, mode: Literal["rb", "r+b", "ab"] = "rb") -> BinaryIO:
+    """Opens a regular file from an untrusted source, without following symbolic links or blocking on pipes.
 
     Raises:
         FileNotFoundError: it does not exist.
-        UserError: it is not a regular file, or it is larger than `limit` bytes.
+        UserError: it is not a regular file.
     """
     try:
         follow = 0 if os.environ.get(ALLOW_LINKS) else os.O_NOFOLLOW
-        number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | follow)
+        number = os.open(path, MODES[mode] | os.O_NONBLOCK | os.O_CLOEXEC | follow, 0o666)
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENXIO):  # a link; a socket
             raise UserError(f"{path} is not a regular file: remove it.") from error
         raise
-    facts = os.fstat(number)
-    if not stat.S_ISREG(facts.st_mode):
+    if not stat.S_ISREG(os.fstat(number).st_mode):
         os.close(number)
         raise UserError(f"{path} is not a regular file: remove it.")
-    with open(number, "rb") as file:  # noqa: PTH123 (a descriptor)
-        if facts.st_size > limit:
-            raise UserError(f"{path} has {facts.st_size:,} bytes, more than the maximum of {limit:,}.")
-        return file.read(facts.st_size)
+    return open(number, mode)  # noqa: PTH123 (a descriptor; the caller closes it)
+
+
+def read_plain(path: Path, limit: int) -> bytes:
+    """The content of a file, opened as by open_plain. UserError if it is larger than `limit` bytes."""
+    with open_plain(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > limit:
+            raise UserError(f"{path} has {size:,} bytes, more than the maximum of {limit:,}.")
+        return file.read(size)
+
+
+def by_descriptor(file: BinaryIO) -> str:
+    """A path that leads to an open file, whatever has become of its name since: for libraries that only take paths."""
+    return f"/dev/fd/{file.fileno()}"
 
 
 @contextmanager

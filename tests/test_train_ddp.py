@@ -3,9 +3,11 @@
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from hydra.utils import instantiate
 from pytorch_lightning.strategies import FSDPStrategy
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from engine.checkpoints.checkpoint_io import load_checkpoint
 from tests.conftest import ROOT, Compose, RunTrain, Train, metrics_of, only_run
 from tests.killing import differences
 
@@ -164,3 +167,21 @@ def test_a_run_of_two_processes_resumes_to_the_same_bits(run_train: RunTrain, tm
     done = run_train(f"resume={directories['resumed']}", "trainer.max_epochs=2", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert differences(directories["whole"], directories["resumed"]) == []
+
+
+def test_two_processes_killed_within_an_epoch_resume_to_the_same_bits(run_train: RunTrain, tmp_path: Path) -> None:
+    """Each has the sums of its own share of the epoch."""
+    step = "callback.last_checkpoint.every_n_train_steps=3"
+    settings = ("experiment=lenet_nll", *TWO, "datamodule.chunk=1", "trainer.max_epochs=1", step)
+    assert run_train(*settings, f"hydra.run.dir={tmp_path / 'whole'}", cwd=tmp_path).returncode == 0
+    killed = tmp_path / "killed"
+    command = [sys.executable, str(ROOT / "train.py"), *settings, f"hydra.run.dir={killed}"]
+    with subprocess.Popen(command, cwd=tmp_path, start_new_session=True, stdout=subprocess.DEVNULL) as process:
+        last = killed / "checkpoints" / "last.ckpt.prev"
+        while process.poll() is None and not last.is_file():
+            time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGKILL)
+    assert load_checkpoint(killed / "checkpoints" / "last.ckpt")["epoch"] == 0
+    done = run_train(f"resume={killed}", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert differences(tmp_path / "whole", killed) == []

@@ -8,9 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from engine.files import by_descriptor, open_plain
+
 NETWORK = "network."
 SHOWN = 4
 """Layers that are named."""
+
+MAX_TEXT = 50_000
+"""Characters of an error that are looked at: the names in a checkpoint may be a stranger's, however long."""
 
 HEADING = re.compile(r"Error\(s\) in loading state_dict for (\w+)")
 SIZES = re.compile(r"size mismatch for (\S+): .*?Size\(\[([\d, ]*)\]\) from checkpoint.*?Size\(\[([\d, ]*)\]\)")
@@ -42,12 +47,21 @@ def saved_shapes(checkpoints: Path, name: str) -> dict[str, Tensor] | None:
 
 
 def _on_meta(path: Path) -> Any:
-    return torch.load(path, map_location="meta", mmap=True, weights_only=True)
+    with open_plain(path) as file:
+        return torch.load(by_descriptor(file), map_location="meta", mmap=True, weights_only=True)
+
+
+def steps_of(path: Path) -> int:
+    """After how many optimizer steps a checkpoint was saved; 0 where it is damaged, or says nothing of them."""
+    try:
+        return int(_on_meta(path)["global_step"])
+    except Exception:
+        return 0
 
 
 def other_architecture(error: RuntimeError) -> str | None:
     """What `load_state_dict` says of a checkpoint of another architecture, in one sentence; None of other errors."""
-    text = str(error)
+    text = str(error)[:MAX_TEXT]
     if not HEADING.match(text):
         return None
     names = {kind: re.search(rf"{kind} key\(s\) in state_dict: (.*?)\. *$", text, re.M) for kind in KINDS}

@@ -6,9 +6,26 @@ from typing import Any
 from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor
 
-from engine.checkpoints.checkpoint_io import name_also
+from engine.checkpoints.architecture import steps_of
+from engine.checkpoints.checkpoint_io import name_also, previous
 
 BEST = "best.ckpt"
+
+
+def roll_back(checkpoints: Path, steps: int, kept: str) -> None:
+    """Makes best.ckpt the best of a training that goes on after `steps`, if it was saved after more of them.
+
+    `kept` is the path of the best checkpoint then, which may have a name of its own.
+    """
+    best = checkpoints / BEST
+    if steps_of(best) <= steps:
+        return
+    sources = [path for path in (Path(kept), previous(best)) if path != best and path.is_file()]
+    source = next((path for path in sources if steps_of(path) <= steps), None)
+    if source is None:
+        best.unlink()
+    else:
+        name_also(source, best, copied=True)
 
 
 class Checkpoint(ModelCheckpoint):

@@ -16,13 +16,15 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from engine.checkpoints.content import own_paths, require_shape, require_stored
 from engine.errors import UserError
-from engine.files import PARTIAL, read_plain, replacing
+from engine.files import PARTIAL, open_plain, read_plain, replacing
 
 logger = logging.getLogger(__name__)
 
 MARK = b"sha256:"
 TRAILER = len(MARK) + hashlib.sha256().digest_size
 
+
+LAST = "last.ckpt"
 
 TEMPORARY = ".temp.ckpt"
 """With it, processes that Lightning forked or spawned hand the trained weights back (launchers/multiprocessing.py)."""
@@ -121,7 +123,15 @@ def previous(path: Path) -> Path:
 
 
 def _keep(target: Path) -> None:
-    """Gives the file a second name, so that there is no moment without a checkpoint under the first."""
+    """Gives the file a second name, so that there is no moment without a checkpoint under the first.
+
+    Of several bests since last.ckpt was saved, none but the first does so: a resumed training goes back to last.ckpt,
+    and to the best of that time (roll_back in best_checkpoint.py).
+    """
+    last = target.with_name(LAST)
+    both = target != last and previous(target).is_file() and last.is_file()
+    if both and target.stat().st_mtime_ns > last.stat().st_mtime_ns:
+        return
     if not name_also(target, previous(target)):
         target.replace(previous(target))
 
@@ -134,9 +144,11 @@ def name_also(path: Path, name: Path, *, copied: bool = False) -> bool:
     aside = name.with_name(f".{name.name}.{secrets.token_hex(8)}{PARTIAL}")
     try:
         os.link(path, aside)
+        aside.replace(name)
     except OSError:
+        aside.unlink(missing_ok=True)
         if not copied:
             return False
-        shutil.copyfile(path, aside)
-    aside.replace(name)
+        with open_plain(path) as source, replacing(name) as target:
+            shutil.copyfileobj(source, target)
     return True

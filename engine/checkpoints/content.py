@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import torch
-from annotated_types import Ge
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from annotated_types import Ge, Lt
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from torch import Tensor
 
 from engine.errors import UserError
@@ -22,7 +22,8 @@ MAX_EXPANDED = 1 << 30
 LOCATIONS = ("dirpath", "best_model_path", "kth_best_model_path", "last_model_path")
 """What a ModelCheckpoint keeps of where it writes."""
 
-Count = Annotated[int, Ge(0)]
+MAX_COUNT = 1 << 53
+Count = Annotated[int, Ge(0), Lt(MAX_COUNT)]
 
 
 class _Current(BaseModel):
@@ -51,6 +52,16 @@ class _Loops(BaseModel):
     fit_loop: _Loop
 
 
+def _counting(node: Any) -> Any:
+    """ValueError where a loop's counter is negative: it would count up from there, without an end."""
+    children = node.values() if isinstance(node, dict) else node if isinstance(node, list | tuple) else ()
+    for child in children:
+        _counting(child)
+    if isinstance(node, int) and not 0 <= node < MAX_COUNT:
+        raise ValueError("is no count")
+    return node
+
+
 class _Content(BaseModel):
     """The parts of a checkpoint, each of which may be missing, as a frozen backbone's file has none of them."""
 
@@ -72,7 +83,7 @@ class _Resumable(_Content):
     callbacks: dict[str, Any]
     optimizer_states: list[dict[Any, Any]]
     lr_schedulers: list[dict[str, Any]]
-    loops: _Loops
+    loops: Annotated[_Loops, BeforeValidator(_counting)]
     epoch: Count
     global_step: Count
 

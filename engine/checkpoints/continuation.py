@@ -1,10 +1,15 @@
 """The curves of a run that continues: cut back to its checkpoint, or restored if it fails before its first save."""
 
-import os
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
-from engine.files import PARTIAL
+from pytorch_lightning.loggers import Logger, TensorBoardLogger
+
+from engine.files import PARTIAL, open_plain
 
 PATTERNS = ("events.out.tfevents.*", "metrics.csv")
 
@@ -34,10 +39,12 @@ class Curves:
             kept = sizes.get(name, 0)
             if kept < size:
                 path = directory / name
-                with path.open("rb") as file:
+                with open_plain(path, "r+b") as file:
                     file.seek(kept)
                     self._tails[name] = kept, file.read()
-                os.truncate(path, kept) if kept else path.unlink()
+                    file.truncate(kept)
+                if not kept:
+                    path.unlink()
 
     def undo(self) -> None:
         for path in list(curve_files(self.directory)):
@@ -45,10 +52,38 @@ class Curves:
                 path.unlink()
         for name, size in self._sizes.items():
             kept, tail = self._tails.get(name, (size, b""))
-            with (self.directory / name).open("r+b" if kept else "wb") as file:
+            with open_plain(self.directory / name, "ab") as file:
                 file.truncate(kept)
-                file.seek(kept)
                 file.write(tail)
+
+
+def open_behind(loggers: Iterable[Logger]) -> None:
+    """Has TensorBoard's loggers open their files, under names behind those of the files that are there.
+
+    TensorBoard reads the files in the order of their names, which begin with the time: the clock may have gone back.
+    """
+    for logger in loggers:
+        if not isinstance(logger, TensorBoardLogger):
+            continue
+        stamps = [path.name.split(".")[3] for path in Path(logger.log_dir).glob(PATTERNS[0])]
+        newest = max((int(stamp) for stamp in stamps if stamp.isdecimal()), default=0)
+        if newest >= int(time.time()):
+            with _clock_of_names(newest + 1):
+                logger.experiment  # noqa: B018 (it opens the file)
+
+
+@contextmanager
+def _clock_of_names(now: int) -> Iterator[None]:
+    """Within, a new event file is named by this time."""
+    from tensorboard.summary.writer import event_file_writer  # only here: a run without TensorBoard needs none of it
+
+    main = threading.current_thread()
+    clock = SimpleNamespace(time=lambda: now if threading.current_thread() is main else time.time())
+    before, event_file_writer.time = event_file_writer.time, clock
+    try:
+        yield
+    finally:
+        event_file_writer.time = before
 
 
 def remove_cut_off_writes(directory: Path) -> None:

@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from engine.training.each_process import of_each_process, of_this_process
+
 
 class RandomState(Callback):
     """A resumed training draws what it would have drawn: from PyTorch's, NumPy's and Python's own generators.
@@ -22,15 +24,16 @@ class RandomState(Callback):
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         numpy_state: Any = np.random.get_state(legacy=True)
         _, keys, position, has_gauss, gauss = numpy_state
-        checkpoint["random"] = {
+        state = {
             "torch": torch.get_rng_state(),
             "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
             "numpy": (keys.tolist(), position, has_gauss, gauss),
             "python": random.getstate(),
         }
+        checkpoint["random"] = of_each_process(state)
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        self._saved = checkpoint.get("random")
+        self._saved = of_this_process(checkpoint.get("random"))
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._saved is None:

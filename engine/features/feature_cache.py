@@ -15,7 +15,7 @@ from filelock import FileLock
 from torch import Tensor
 
 from engine.errors import UserError
-from engine.files import new_folder, read_plain
+from engine.files import new_folder, open_plain, read_plain, replace_text
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ def cached_arrays(
         for array in arrays.values():
             array.flush()
         digests = {name: _digest(aside / f"{name}.npy") for name in shapes}
-        (aside / KEY_FILE).write_text(json.dumps({"key": key, "sha256": digests}, indent=1), encoding="utf-8")
+        replace_text(aside / KEY_FILE, json.dumps({"key": key, "sha256": digests}, indent=1))
 
     if target.is_dir() and not _is_sound(target, shapes):
         with FileLock(folder / f".{target.name}.repair.lock"):
@@ -52,7 +52,7 @@ def cached_arrays(
                 new_folder(target, fill)
     new_folder(target, fill)
     # Copy on write, so callers cannot change the file.
-    return {name: torch.from_numpy(np.load(target / f"{name}.npy", mmap_mode="c")) for name in shapes}
+    return {name: torch.from_numpy(_stored_array(target / f"{name}.npy", shapes[name])) for name in shapes}
 
 
 def entry(folder: Path, key: Mapping[str, Any]) -> Path:
@@ -65,9 +65,18 @@ def _new_array(file: Path, shape: tuple[int, ...]) -> np.memmap:
     the process with a bus error instead of raising an exception."""
     array = np.lib.format.open_memmap(file, mode="w+", dtype=np.float32, shape=shape)
     if hasattr(os, "posix_fallocate"):
-        with file.open("r+b") as stream:
+        with open_plain(file, "r+b") as stream:
             os.posix_fallocate(stream.fileno(), 0, file.stat().st_size)
     return array
+
+
+def _stored_array(file: Path, shape: tuple[int, ...]) -> np.memmap:
+    """A float32 array, mapped copy on write. ValueError if the file holds anything else."""
+    with open_plain(file) as stream:
+        version = np.lib.format.read_magic(stream)
+        if version != (1, 0) or np.lib.format.read_array_header_1_0(stream) != (shape, False, np.dtype(np.float32)):
+            raise ValueError(f"{file} holds another array.")
+        return np.memmap(stream, np.float32, "c", stream.tell(), shape)
 
 
 def _is_sound(folder: Path, shapes: Mapping[str, tuple[int, ...]]) -> bool:
@@ -76,9 +85,7 @@ def _is_sound(folder: Path, shapes: Mapping[str, tuple[int, ...]]) -> bool:
             return False
         digests = json.loads(read_plain(folder / KEY_FILE, MAX_KEY))["sha256"]
         for name, shape in shapes.items():
-            array = np.load(folder / f"{name}.npy", mmap_mode="r")  # no pickle
-            if array.shape != shape or array.dtype != np.float32:
-                return False
+            _stored_array(folder / f"{name}.npy", shape)
         return all(_digest(folder / f"{name}.npy") == digests[name] for name in shapes)
     except (OSError, ValueError, LookupError, TypeError, RecursionError, UserError, EOFError):
         return False
@@ -86,7 +93,7 @@ def _is_sound(folder: Path, shapes: Mapping[str, tuple[int, ...]]) -> bool:
 
 def _digest(file: Path) -> str:
     digest = hashlib.sha256()
-    with file.open("rb") as stream:
+    with open_plain(file) as stream:
         while block := stream.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()

@@ -1,11 +1,14 @@
 """Logs curves to a CSV file."""
 
 import csv
+import io
 from pathlib import Path
 from typing import Any, TextIO
 
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
+
+from engine.files import open_plain
 
 
 class CSVLogger(Logger):
@@ -35,7 +38,7 @@ class CSVLogger(Logger):
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         if self._stream is None:
-            self._stream = self.file.open("a", encoding="utf-8", newline="")
+            self._stream = io.TextIOWrapper(open_plain(self.file, "ab"), encoding="utf-8", newline="")
             if not self._stream.tell():
                 self._stream.write("step,name,value\n")
         csv.writer(self._stream, lineterminator="\n").writerows([step, name, value] for name, value in metrics.items())

@@ -23,10 +23,13 @@ from engine.preflight.members import GIVEN_BY_CODE, check_members, check_progres
 from engine.preflight.rehearsal import rehearse
 from engine.preflight.signatures import choices_of, described, fits, signature_of, type_hints
 from engine.preflight.targets import find_target
-from engine.run.config_file import has_features
+from engine.run.config_file import has_features, usable_cores
 from engine.run.outcome import write_outcome
 from engine.training.procedure import Procedure
 from engine.wording import missing_extra, nearest
+
+ENOUGH = 100
+"""Mistakes after which no more are looked for."""
 
 PARTS = ("datamodule", "network", "loss", "lightning_module", "optimizer", "trainer")
 """Parts of a run that are made from a `_target_`; callbacks and loggers are several."""
@@ -67,6 +70,7 @@ def find_mistakes(cfg: DictConfig) -> Findings:
     _check_scheduler(findings)
     _check_read_by_code(findings)
     _check_sizes(findings)
+    _check_processes(findings)
     check_members(findings)
     check_progress_bars(findings)
     rehearse(findings)
@@ -110,10 +114,13 @@ def _needed(values: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _check_keys(findings: Findings, values: Mapping[str, Any], known: Mapping[str, Any], prefix: str) -> None:
+    whole = str(findings.raw)
     for key, value in values.items():
+        if len(findings.lines) > ENOUGH:
+            return
         path, default = f"{prefix}{key}", known.get(key)
         # A key that others refer to serves its purpose.
-        if key not in known and f"${{{path}" not in str(findings.raw):
+        if key not in known and f"${{{path}" not in whole:
             findings.add(path, f"there is no such key; {nearest(key, known)}")
         elif isinstance(default, Mapping) and isinstance(value, Mapping):
             _check_keys(findings, value, default, f"{path}.")
@@ -222,6 +229,19 @@ def _check_read_by_code(findings: Findings) -> None:
         precision = str(select(findings.values, "features.precision"))
         if precision not in PRECISIONS:
             findings.add("features.precision", f"must be one of {' | '.join(PRECISIONS)}")
+
+
+def _check_processes(findings: Findings) -> None:
+    """As many as asked for are started, whether or not the machine can bear them."""
+    cores = usable_cores()
+    limits = {"datamodule.num_workers": max(64, 4 * cores)}
+    if select(findings.values, "trainer.accelerator") == "cpu":
+        limits["trainer.devices"] = max(8, cores)
+    for key, limit in limits.items():
+        number = select(findings.values, key)
+        number = int(number) if isinstance(number, str) and number.isdecimal() else number
+        if isinstance(number, int) and number > limit:
+            findings.add(key, f"must be at most {limit} here: each is a process, and this machine has {cores} cores")
 
 
 def _check_sizes(findings: Findings) -> None:

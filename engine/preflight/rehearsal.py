@@ -43,6 +43,9 @@ DIVISORS = ("accumulate_grad_batches", "check_val_every_n_epoch", "log_every_n_s
 MISSING = re.compile(r"missing \d+ required .*arguments?: (.*)")
 """What Python says of a call that lacks some."""
 
+MAX_TEXT = 10_000
+"""Characters of an error that are looked at: it may repeat a config's value, however long that is."""
+
 STEPS = 100
 """Optimizer steps of the training, for schedulers that are to span it."""
 
@@ -86,7 +89,7 @@ def _make(findings: Findings, path: str, make: Callable[[Settings], Any] = insta
         return make({"_convert_": "all", **settings})
     except Exception as error:
         inner, cause = _cause(error)
-        text = " ".join(str(cause).split()) or type(cause).__name__
+        text = " ".join(str(cause).split())[:MAX_TEXT] or type(cause).__name__
         # On the meta device it may want values that are not there; memory is no mistake of the config's.
         if re.search(r"\bmeta\b", text, re.IGNORECASE) or MEMORY.search(text):
             return None
@@ -117,7 +120,7 @@ def culprit(settings: Settings, text: str) -> str | None:
     """The setting that an error's text names, as it is or in words; else the one whose value, a text, it has."""
     keys = [key for key in settings if not key.startswith("_")]
     words = {key: "learning rate" if key == "lr" else key.removesuffix("s") for key in keys}
-    named = [key for key in keys if re.search(rf"\b({re.escape(key)}\b|{words[key]})", text)]
+    named = [key for key in keys if re.search(rf"\b({re.escape(key)}\b|{re.escape(words[key])})", text)]
     shown = [key for key in keys if re.search(rf"(?<!\w){re.escape(str(settings[key]))}(?!\w)", text)]
     zeros = [key for key in keys if settings[key] == 0 and "zero" in text]  # a ZeroDivisionError
     texts = [key for key in shown if isinstance(settings[key], str)]

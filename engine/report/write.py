@@ -9,9 +9,10 @@ from omegaconf import OmegaConf
 from engine.checkpoints.checkpoint_io import load_checkpoint
 from engine.config.sweep_job import in_sweep
 from engine.errors import printable
+from engine.files import read_plain
 from engine.paths import typed
 from engine.report.predictions import Collector as Collector
-from engine.run.allowlist import Loader
+from engine.run.allowlist import MAX_BYTES, Loader
 from engine.run.failure import sentence
 from engine.run.outcome import outcome
 from engine.run.record import Record
@@ -37,7 +38,7 @@ def _try_to_report(record: Record) -> None:
 
         collector = next(callback for callback in record.trainer.callbacks if isinstance(callback, Collector))
         _validate_again(record, collector)
-        config = yaml.load((record.directory / "config.yaml").read_text(encoding="utf-8"), Loader)
+        config = yaml.load(read_plain(record.directory / "config.yaml", MAX_BYTES), Loader)
         several = record.trainer.world_size > 1
         missing = "What the network predicts is not shown: report.py, in one process, adds it." if several else None
         print(printable(f"report    {typed(write_page(Facts(record.directory, config, collector, missing)))}"))

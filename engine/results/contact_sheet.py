@@ -9,6 +9,7 @@ from torch import Tensor
 from torchvision.transforms.v2.functional import to_pil_image
 
 from engine.errors import UserError
+from engine.files import replacing
 from engine.results.lettering import fitted
 
 TILE = 160  # pixels per side
@@ -62,7 +63,8 @@ class ContactSheet:
     """
 
     def __init__(self, path: Path, *, every: int) -> None:
-        if Image.registered_extensions().get(path.suffix.lower()) not in Image.SAVE:  # some can only be read
+        self.format = Image.registered_extensions().get(path.suffix.lower())
+        if self.format not in Image.SAVE:  # some can only be read
             raise UserError(f"contact_sheet={path}: give an image file, .png or .jpg.")
         self.path = path
         self.every = every
@@ -78,5 +80,6 @@ class ContactSheet:
             return False
         columns = min(MAX_COLUMNS, next(n for n in range(1, len(self.tiles) + 1) if n * n >= len(self.tiles)))
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        draw_tiles(self.tiles, columns=columns, size=SIZE).save(self.path)
+        with replacing(self.path) as file:
+            draw_tiles(self.tiles, columns=columns, size=SIZE).save(file, self.format)
         return True

@@ -77,11 +77,12 @@ def export(
                 f"format={format}: outputs differ from the checkpoint's, which reach {outputs.abs().max():.3g}, "
                 f"by up to {difference:.2g} on {inputs.name}, more than tolerance={tolerance:g}: nothing is written."
             )
+        facts = chosen.facts(partial)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
     check = {"inputs": inputs.name, "largest_difference": difference, "tolerance": tolerance}
-    sidecar = {"file": path.name, "format": format, **chosen.facts(path), "run": _origin(trained)}
+    sidecar = {"file": path.name, "format": format, **facts, "run": _origin(trained)}
     procedure = trained.load_module()
     meaning = getattr(procedure, "outputs", f"as {type(procedure).__name__} defines them")
     dtype = str(inputs.values.dtype).removeprefix("torch.")

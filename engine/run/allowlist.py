@@ -56,7 +56,7 @@ KINDS = {
 MAX_VALUES, MAX_DEPTH = 20_000, 40
 Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-MAX_LINKS = 10
+MAX_LINKS, MAX_TEXT = 10, 100_000
 """From a key to the value that it links to."""
 
 
@@ -163,13 +163,15 @@ def _followed(text: str, root: dict[str, Any]) -> str:
             break
         if not links:
             return text
-        for link in links:
+        for link in dict.fromkeys(links):
             value: Any = root
             for part in link.split("."):
                 value = value.get(part, root) if isinstance(value, dict) else root
             if isinstance(value, dict | list):
                 raise LookupError(f"links to {link}, which is no plain value of this config.")
             text = text.replace(f"${{{link}}}", "null" if value is None else str(value))
+            if len(text) > MAX_TEXT:
+                raise LookupError("becomes longer, by its links, than any value of a run's config.")
     raise LookupError("is not resolved, as a run's config is: it may only link to other keys, as ${optimizer.lr}.")
 
 

@@ -32,6 +32,8 @@ UNLOGGED = re.compile(r"monitor='(.*?)'\)`? could not find the monitored key in 
 """Of Lightning's ModelCheckpoint."""
 FILES = re.compile(r"Too many open files")  # torch.multiprocessing
 SINGLE = re.compile(r"Expected more than 1 value per channel when training")  # torch.nn.functional.batch_norm
+MAX_TEXT = 50_000
+"""Characters of an error that are looked at."""
 GPU = re.compile(r"CUDA|CUBLAS|CUDNN|HIP|MPS|XPU")
 
 
@@ -53,7 +55,7 @@ def sentence(error: BaseException, cfg: DictConfig | None = None) -> str | None:
         error = error.__cause__
     if isinstance(error, UserError):
         return str(error)
-    text = f"{error} {error.__cause__}"
+    text = f"{error} {error.__cause__}"[:MAX_TEXT]
     return _of_the_framework(error, text) or _of_the_machine(error, text, cfg)
 
 

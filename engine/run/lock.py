@@ -2,7 +2,6 @@
 
 import errno
 import fcntl
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -12,6 +11,7 @@ from typing import TypeVar
 from omegaconf import DictConfig
 
 from engine.errors import UserError
+from engine.files import open_plain
 from engine.run.config_file import is_first_process
 
 LOCK = ".lock"
@@ -39,14 +39,14 @@ def _holding(directory: Path) -> Iterator[None]:
     """POSIX locks a process alone, not those it forks: a data loader's worker that is left behind holds nothing."""
     directory.mkdir(parents=True, exist_ok=True)
     try:
-        file = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o644)
+        file = open_plain(directory / LOCK, "ab")
     except OSError as error:
         raise UserError(f"{directory / LOCK} cannot be locked ({error.strerror}): mend or remove it.") from error
     try:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno in (errno.EACCES, errno.EAGAIN):
-            os.close(file)
+            file.close()
             raise UserError(
                 f"{directory} is in use by another process, which trains there: stop that first."
             ) from error
@@ -54,19 +54,19 @@ def _holding(directory: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        os.close(file)
+        file.close()
 
 
 def is_in_use(directory: Path) -> bool:
     """Whether another process trains there; False where that cannot be known."""
     try:
-        file = os.open(directory / LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
+        file = open_plain(directory / LOCK, "r+b")
+    except (OSError, UserError):
         return False
     try:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         return error.errno in (errno.EACCES, errno.EAGAIN)
     finally:
-        os.close(file)
+        file.close()
     return False

@@ -8,9 +8,10 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import EarlyStopping
 
+from engine.checkpoints.best_checkpoint import roll_back
 from engine.checkpoints.checkpoint_io import load_checkpoint, previous
 from engine.checkpoints.content import require_shape
-from engine.checkpoints.continuation import Curves, remove_cut_off_writes
+from engine.checkpoints.continuation import Curves, open_behind, remove_cut_off_writes
 from engine.errors import UserError
 from engine.files import replace_text
 from engine.paths import typed
@@ -78,6 +79,7 @@ class Resume(Callback):
         self.epochs = self.steps = 0
         self.in_epoch = False
         self._sizes: dict[str, int] = {}
+        self._best = ""
         if self.checkpoint is not None:
             state = load_checkpoint(self.checkpoint)
             require_shape(state, self.checkpoint, to_resume=True)
@@ -88,6 +90,8 @@ class Resume(Callback):
         self.epochs, self.in_epoch = position(state["loops"]["fit_loop"])
         self.steps = state["global_step"]
         self._sizes = state.get("curves", {})
+        states = [known for known in state["callbacks"].values() if isinstance(known, dict)]
+        self._best = next((path for known in states if (path := known.get("best_model_path"))), "")
         data = state.get("hyper_parameters", {}).get("data") or {}
         self.classes: list[str] | None = data.get("classes")
 
@@ -163,6 +167,9 @@ class Resume(Callback):
         if stage == "fit" and is_first_process() and self.curves is None:
             remove_cut_off_writes(self.directory)
             self.curves = Curves(self.directory, self._sizes)
+            if self.checkpoint is not None:
+                roll_back(self.directory / "checkpoints", self.steps, self._best)
+            open_behind(trainer.loggers)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         if not self.committed and trainer.is_global_zero:

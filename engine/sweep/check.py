@@ -3,6 +3,8 @@
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
+from itertools import islice
+from math import prod
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -19,6 +21,7 @@ from engine.sweep.search_space import last_of_each
 from engine.sweep.worker import Worker
 from engine.wording import missing_extra
 
+MAX_JOBS = 100_000
 ALL_COMBINATIONS = ("hydra_plugins.plugins.GridSweeper", "hydra._internal.core_plugins.basic_sweeper.BasicSweeper")
 """The sweepers whose jobs are known before the first one starts."""
 
@@ -51,7 +54,14 @@ def refuse_mistakes(config: DictConfig) -> None:
 def planned_jobs(config: DictConfig) -> list[list[str]]:
     """The jobs of a sweep over all combinations, each by its overrides."""
     try:
-        (jobs,) = BasicSweeper.split_arguments(_overrides(config), None)
+        overrides = _overrides(config)
+        swept = [override.sweep_string_iterator() for override in overrides if override.is_sweep_override()]
+        sizes = [sum(1 for _ in islice(values, MAX_JOBS + 1)) for values in swept]
+        if prod(sizes) > MAX_JOBS:
+            raise UserError(f"The sweep has more than {MAX_JOBS:,} jobs: sweep over fewer values.")
+        (jobs,) = BasicSweeper.split_arguments(overrides, None)
+    except UserError:
+        raise
     except Exception as error:  # as of an interval
         raise UserError(explained("train", sys.argv[1:]) or str(error)) from error
     return [list(job) for job in jobs]

@@ -22,6 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from engine.config.arguments import quoted
 from engine.errors import UserError
+from engine.files import replace_text
 from engine.sweep.search_space import assignments, distribution, last_of_each
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class OptunaSweeper(Sweeper):
     def sweep(self, arguments: list[str]) -> list[Sequence[JobReturn]]:
         self.directory = Path(self.config.hydra.sweep.dir).absolute()
         self.directory.mkdir(parents=True, exist_ok=True)
-        OmegaConf.save(self.config, self.directory / "multirun.yaml")
+        replace_text(self.directory / "multirun.yaml", OmegaConf.to_yaml(self.config))
         fixed, space = self._parse(arguments)
         self._open_study()
         returned = []

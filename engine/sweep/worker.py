@@ -29,6 +29,7 @@ from omegaconf import DictConfig, open_dict, read_write
 from engine.config.resolvers import register_resolvers
 from engine.config.sweep_job import DONE, finite, standing
 from engine.errors import UserError
+from engine.files import open_plain
 from engine.run.outcome import outcome, write_outcome
 from engine.startup import keep_out_current_folder, quick_imports
 from engine.stop import handling
@@ -261,7 +262,6 @@ def _write_to(log: Path) -> None:
     root.handlers = [handler for handler in root.handlers if isinstance(handler, logging.FileHandler)]
     sys.stdout.flush()
     sys.stderr.flush()
-    file = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    os.dup2(file, sys.stdout.fileno())
-    os.dup2(file, sys.stderr.fileno())
-    os.close(file)
+    with open_plain(log, "ab") as file:
+        os.dup2(file.fileno(), sys.stdout.fileno())
+        os.dup2(file.fileno(), sys.stderr.fileno())

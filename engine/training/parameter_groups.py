@@ -1,10 +1,17 @@
 """Optimizer parameter groups from patterns of parameter names."""
 
 import re
-from collections.abc import Mapping, Sequence
+import signal
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 from torch import nn
+
+SECONDS = 1
+"""For a pattern and all names: it takes milliseconds, unless it backtracks."""
 
 
 def parameter_groups(
@@ -17,7 +24,8 @@ def parameter_groups(
     A pattern is a regular expression that is searched in the parameter's name (`^head`, `norm.*bias$`). Parameters that
     no pattern matches form a last group with the optimizer's own settings.
 
-    Raises ValueError for a pattern that matches nothing and for a parameter that two patterns match.
+    Raises ValueError for a pattern that is no regular expression, takes too long or matches nothing, and for a
+    parameter that two patterns match.
     """
     given = dict(parameters.named_parameters()) if isinstance(parameters, nn.Module) else parameters
     named = {name: parameter for name, parameter in given.items() if parameter.requires_grad}
@@ -26,7 +34,7 @@ def parameter_groups(
     for group in groups or ():
         settings = dict(group)
         pattern = settings.pop("pattern")
-        names = [name for name in named if re.search(pattern, name)]
+        names = _matched(pattern, named)
         if not names:
             raise ValueError(
                 f"param_groups: pattern {pattern!r} matches no trainable parameter; there are {_some(named)}."
@@ -38,6 +46,40 @@ def parameter_groups(
         result.append({"params": [named[name] for name in names], **settings})
     rest = [parameter for name, parameter in named.items() if name not in taken]
     return [*result, {"params": rest}] if rest else result
+
+
+def _matched(pattern: str, names: Iterable[str]) -> list[str]:
+    try:
+        with _time_limit():
+            return [name for name in names if re.search(pattern, name)]
+    except TimeoutError as error:
+        raise ValueError(
+            f"param_groups: pattern {pattern!r} takes longer than {SECONDS} s: repeat nothing that is itself repeated."
+        ) from error
+    except (re.error, TypeError, OverflowError, RecursionError) as error:
+        raise ValueError(f"param_groups: pattern {pattern!r} is no regular expression: {error}.") from error
+
+
+@contextmanager
+def _time_limit() -> Iterator[None]:
+    """TimeoutError after SECONDS of computing, as `(a*)*b` may take for ever. In a thread, which gets no signals, none.
+
+    Python looks for signals while it matches. The time is this process's own, so a busy machine makes no difference.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGVTALRM, stop)
+    timer = signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, *timer)
+        signal.signal(signal.SIGVTALRM, before)
 
 
 def _some(names: Mapping[str, Any]) -> str:

@@ -20,6 +20,7 @@ from engine.speed.folded_batchnorm import FoldedBatchNorm
 from engine.speed.threads import one_thread_an_operation
 from engine.training.accounted_module import AccountedModule, Outcome
 from engine.training.chunks import single_steps_because
+from engine.training.each_process import of_each_process, of_this_process
 from engine.training.first_loss import first_loss, small_batch
 from engine.training.initialization import initialize
 from engine.training.lightning_internals import (
@@ -248,12 +249,13 @@ class Procedure(AccountedModule):
         settle(checkpoint["loops"]["fit_loop"], validation_due=validation_is_due(self.trainer, self._validated))
         unfinished = gradients_are_unfinished(self.trainer)
         gradients = {n: p.grad for n, p in self.named_parameters() if p.grad is not None} if unfinished else {}
-        checkpoint["procedure"] = {"gradients": gradients, **self.account_state()}
+        checkpoint["procedure"] = of_each_process({"gradients": gradients, **self.account_state()})
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         count_steps_alike(checkpoint["loops"]["fit_loop"], checkpoint["global_step"])
-        self._gradients = checkpoint["procedure"]["gradients"]
-        self.load_account_state(checkpoint["procedure"])
+        state = of_this_process(checkpoint["procedure"])
+        self._gradients = state["gradients"]
+        self.load_account_state(state)
 
     # Optimization ----------------------------------------------------------------------------------------------------
 

@@ -96,3 +96,28 @@ def test_probabilities_are_the_procedures_own_and_of_the_last_validation_alone(
         callback.on_validation_batch_end(labelled, module, torch.tensor([values]), batch, 0)
     torch.testing.assert_close(callback.probabilities, torch.tensor([expected]), rtol=1e-4, atol=1e-5)
     assert int(callback.probabilities.argmax()) == int(torch.tensor(outputs).argmax())
+
+
+def test_what_is_not_shown_yet_is_in_a_checkpoint() -> None:
+    """A run that is killed between its last validation and the epoch's end shows it all the same."""
+
+    class Shown(PredictionCallback):
+        def show(self, trainer: Any, split: str) -> None:
+            self.shown = self.probabilities.tolist()
+
+    module: Any = SimpleNamespace(probabilities=lambda outputs: outputs)
+    state = SimpleNamespace(**vars(trainer()), training=True, datamodule=SimpleNamespace(classes=1, labels=1))
+    first, second, third = Shown(), Shown(), Shown()
+    first.on_validation_start(state, module)  # type: ignore[arg-type]
+    first.on_validation_batch_end(state, module, torch.ones(1, 2), (None, torch.tensor([1])), 0)  # type: ignore[arg-type]
+    first.on_validation_epoch_end(state, module)  # type: ignore[arg-type]
+    checkpoint: dict[str, Any] = {}
+    first.on_save_checkpoint(state, module, checkpoint)  # type: ignore[arg-type]
+    second.on_load_checkpoint(state, module, checkpoint)  # type: ignore[arg-type]
+    second.on_train_epoch_end(state, module)  # type: ignore[arg-type]
+    assert second.shown == [[1.0, 1.0]]
+    second.on_save_checkpoint(state, module, after := {})  # type: ignore[arg-type]
+    assert after == {}, "shown"
+    third.on_load_checkpoint(state, module, after)  # type: ignore[arg-type]
+    third.on_train_epoch_end(state, module)  # type: ignore[arg-type]
+    assert not hasattr(third, "shown")

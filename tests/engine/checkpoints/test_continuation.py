@@ -1,8 +1,11 @@
+import time
 from pathlib import Path
 
 import pytest
+from pytorch_lightning.loggers import TensorBoardLogger
+from tensorboard.summary.writer import event_file_writer
 
-from engine.checkpoints.continuation import Curves, curve_sizes, remove_cut_off_writes
+from engine.checkpoints.continuation import Curves, curve_sizes, open_behind, remove_cut_off_writes
 
 SIZES = {"events.out.tfevents.0": 100, "events.out.tfevents.1": 150, "csv/metrics.csv": 10}
 """How far the checkpoint says the curves were written; the last file was opened after it."""
@@ -47,3 +50,18 @@ def test_cut_off_writes_are_removed(tmp_path: Path) -> None:
         (folder / name).write_bytes(b"x")
     remove_cut_off_writes(tmp_path)
     assert sorted(path.name for path in folder.iterdir()) == ["last.ckpt", "last.ckpt.prev"]
+
+
+def test_curves_go_on_behind_the_earlier_ones_where_the_clock_went_back(tmp_path: Path) -> None:
+    later = int(time.time()) + 3600
+    (tmp_path / f"events.out.tfevents.{later}.host.1.0").touch()
+    (tmp_path / "events.out.tfevents.odd.host.1.0").touch()
+    logger = TensorBoardLogger(save_dir=str(tmp_path), name="", version="")
+    open_behind([logger])
+    logger.log_metrics({"x": 1.0}, step=1)
+    logger.finalize("success")
+    names = sorted(path.name for path in tmp_path.glob("events.out.tfevents.[0-9]*"))
+    assert names[0].startswith(f"events.out.tfevents.{later}.")
+    assert names[1].startswith(f"events.out.tfevents.{later + 1}.")
+    assert len(names) == 2
+    assert event_file_writer.time is time
