@@ -74,7 +74,7 @@ def train(cfg: DictConfig) -> float | None:
             cfg.trainer,
             _convert_="all",
             logger=[*map(instantiate, (cfg.get("logger") or {}).values()), *in_trainer(cfg, "logger")],
-            callbacks=[*resumed, RandomState(), *build_callbacks(cfg), keep_config, Collector()],
+            callbacks=[*resumed, RandomState(), *build_callbacks(cfg), keep_config, Collector(**cfg.monitor)],
             plugins=[
                 AtomicCheckpointIO(
                     folders=record.checkpoint_folders, saved=record.resume.saved if record.resume else None

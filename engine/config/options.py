@@ -71,7 +71,7 @@ def readable(override: str) -> str:
         return override
     try:
         read = OverridesParser.create().parse_override(override).value()
-    except HydraException:
+    except (HydraException, ValueError):  # a number of too many digits
         return f"{key}={quoted(value)}"
     return f"{key}={quoted(value)}" if is_name and isinstance(read, bool | int | float | None) else override
 

@@ -1,5 +1,6 @@
 """What a trained network says about each example of a split."""
 
+import math
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -59,15 +60,19 @@ class Predictions(NamedTuple):
 
 
 class Collector(Callback):
-    """Keeps the outputs of a test, and of a validation that is not part of a training, with their targets.
+    """Keeps the outputs of a test and of the last validation, with their targets; in a training of the best epoch's.
 
-    Needs evaluation steps that return outputs (N, K), and batches that start with inputs and targets. Of several
-    loaders, only the first counts.
+    The best is by the metric that is monitored, whose `mode` is max or min. Needs evaluation steps that return outputs
+    (N, K), and batches that start with inputs and targets. Of several loaders, only the first counts.
     """
 
     follows_chunks = True
 
-    def __init__(self) -> None:
+    def __init__(self, metric: str | None = None, mode: str = "max") -> None:
+        self.metric, self.sign = metric, 1 if mode == "max" else -1
+        self.best_epoch: int | None = None
+        self._best_value = -math.inf
+        self._best_parts: list[Part | None] = []
         self.datamodule: Any = None
         self.others: dict[str, Predictions] = {}
         """Of other domains (engine/protocols.py), by their names."""
@@ -82,7 +87,7 @@ class Collector(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        if trainer.state.fn == TrainerFn.VALIDATING:
+        if not trainer.sanity_checking:
             self._keep("val", trainer, pl_module, outputs, batch, dataloader_idx)
 
     def on_test_batch_end(
@@ -95,6 +100,25 @@ class Collector(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         self._keep("test", trainer, pl_module, outputs, batch, dataloader_idx)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._parts.pop("val", None)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.state.fn != TrainerFn.FITTING or trainer.sanity_checking:
+            return
+        value = self.sign * float(trainer.callback_metrics.get(self.metric or "", math.nan))
+        if value > self._best_value:
+            self._best_value, self.best_epoch = value, trainer.current_epoch
+            self._best_parts = self._parts.get("val", [])
+
+    def choose(self, epoch: int | None) -> bool:
+        """Whether the validation of that epoch, or if None the last one, is kept; from here on it is the one shown."""
+        if isinstance(self.datamodule, Domains) or epoch not in (None, self.best_epoch):
+            return False
+        if epoch is not None:
+            self._parts["val"] = self._best_parts
+        return bool(self._parts.get("val"))
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.state.fn == TrainerFn.VALIDATING:
@@ -121,6 +145,11 @@ class Collector(Callback):
             with suppress(Exception):  # whatever a module's own outputs do, its test goes on
                 part = _part(module, outputs, batch)
         self._parts.setdefault(split, []).append(part)
+
+    @property
+    def splits(self) -> list[str]:
+        """Of which something was kept."""
+        return list(self._parts)
 
     def predictions(self) -> Predictions | None:
         """Of the test if there was one, else of the validation."""

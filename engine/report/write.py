@@ -48,9 +48,11 @@ def _try_to_report(record: Record) -> None:
 
 
 def _validate_again(record: Record, collector: Collector) -> None:
-    """One validation with the weights of the best epoch, if there was no test; it is logged nowhere."""
+    """One validation with the weights of the best epoch, if that was before a restart; it is logged nowhere."""
     trainer = record.trainer
-    if collector.predictions() is not None or trainer.world_size > 1 or not sum(trainer.num_val_batches):
+    if "test" in collector.splits or trainer.world_size > 1 or not sum(trainer.num_val_batches):
+        return
+    if collector.choose(record.metrics.get("best/epoch")):
         return
     if not isinstance(trainer.lightning_module, AccountedModule):  # its steps may log, or count on a training
         return

@@ -83,7 +83,7 @@ def _is_plain(argument: str, key: str) -> bool:
     """Whether no text in an override's value, as Hydra will unescape it, leads anywhere."""
     try:
         value = OverridesParser.create().parse_override(argument).value()
-    except HydraException:
+    except (HydraException, ValueError):  # a number of too many digits
         return False
     return all(("${" not in text or is_linked(text)) and refused_place(text, key) is None for text in _texts(value))
 

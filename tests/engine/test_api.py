@@ -50,7 +50,9 @@ def test_a_photo_is_the_same_however_it_is_given(readme: dict[str, Any]) -> None
     for given in (str(path), image, np.array(image), tensor, tensor / 255):
         assert run.predict(given) == expected
     assert run.predict([path, image]) == [expected, expected]
-    assert run.predict(readme["folder"]) == [expected]
+    (readme["folder"] / "photos").mkdir()
+    image.save(readme["folder"] / "photos" / "photo.png")
+    assert run.predict(readme["folder"] / "photos") == [expected]
     assert run.predict([]) == []
 
 

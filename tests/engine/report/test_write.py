@@ -131,3 +131,22 @@ def test_what_the_datas_check_found(stolen: Path) -> None:
     texts = Checked(report(stolen).read_text()).texts
     assert {"Left out: 1, such as <b>.gif.", "No weights."} <= set(texts)
     assert "Features of 641 images." not in texts
+
+
+def test_the_best_epochs_predictions_are_those_of_its_own_validation(
+    tiny: tuple[str, ...], train_here: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No further validation is needed; report.py, which makes one, writes the same page."""
+
+    def fail(*arguments: object) -> None:
+        raise AssertionError("another validation")
+
+    settings = ("network=timm", "network.name=test_resnet", "network.pretrained=false", "optimizer.lr=0.05")
+    with monkeypatch.context() as patch:
+        patch.setattr("engine.results.evaluation.trainer_for_evaluation", fail)
+        run = train_here(tmp_path, *tiny, *settings, "trainer.max_epochs=4")
+    monkeypatch.chdir(tmp_path)
+    page, matrix = ((run / name).read_bytes() for name in ("report.html", "confusion_matrix.csv"))
+    report(run)
+    assert (run / "confusion_matrix.csv").read_bytes() == matrix
+    assert (run / "report.html").read_bytes() == page
