@@ -48,6 +48,8 @@ def clear_errors(config_name: str) -> Iterator[None]:
             raise
         if isinstance(error, UserError):
             sys.exit(str(error))
+        if told := _of_the_disk(error):
+            sys.exit(told)
         in_job = _in_job(error.__traceback__)
         message = None if in_job else _explained(config_name)
         if message is None and not isinstance(error, CompactHydraException):
@@ -71,6 +73,17 @@ def mistakes_end_it(cfg: DictConfig) -> Iterator[None]:
         if not set(TRACE).isdisjoint(sys.argv):
             raise
         raise SystemExit(str(error)) from error
+
+
+def _of_the_disk(error: BaseException | None) -> str | None:
+    """What to tell of a file that Hydra itself could not write, whatever it made of the error."""
+    while error is not None and not isinstance(error, OSError):
+        error = error.__cause__
+    if error is None:
+        return None
+    from engine.run.failure import sentence  # only here, as it imports torch
+
+    return sentence(error)
 
 
 def _in_job(trace: TracebackType | None) -> TracebackType | None:
