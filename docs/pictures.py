@@ -1,4 +1,4 @@
-"""Takes the README's screenshots of TensorBoard: `python -m docs.pictures RUN_DIR`; needs Chromium.
+"""Takes the README's screenshots of a run's report and of TensorBoard: `python -m docs.pictures RUN_DIR`; needs Chromium.
 
 The run must be of transfer_feature_extractor on the real photos.
 """
@@ -25,9 +25,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path)
     loaded = "deepFind('img').filter(image => image.naturalWidth > 100).length >= 4"
-    with tensorboard(parser.parse_args().run) as board, browse(1500, 900) as page:
+    run = parser.parse_args().run.absolute()
+    with browse(1000, 1180) as page:
+        page.open((run / "report.html").as_uri())
+        page.picture(HERE / "report.png")
+    with tensorboard(run) as board, browse(1500, 900) as page:
         shoot(page, f"{board}#images", "images", loaded)
-        shoot(page, f"{board}#custom_scalars", "charts", "deepFind('.tick-label').length > 20")
         shoot(page, f"{board}#projector", "projector", "deepFind('.numDataPoints').some(n => n.textContent > 0)")
 
 
