@@ -1,4 +1,4 @@
-"""Takes the README's screenshots of a run's report and of TensorBoard: `python -m docs.pictures RUN_DIR`; needs Chromium.
+"""Takes the README's screenshots, of a report and of TensorBoard: `python -m docs.pictures RUN_DIR`; needs Chromium.
 
 The run must be of transfer_feature_extractor on the real photos.
 """

@@ -14,7 +14,8 @@ CONF = ROOT / "conf"
 
 
 def new_run_directory(parent: str) -> str:
-    """`parent/<date_time_microseconds>`, made here and now, so that no other run can have it too.
+    """`parent/<date_time>`, made here and now, so that no other run can have it too; of two in a second the other gets
+    microseconds.
 
     Where that cannot be, the process ends with one sentence: of an exception in a resolver Hydra prints the traceback.
     """
@@ -22,11 +23,13 @@ def new_run_directory(parent: str) -> str:
         sys.exit("Processes that are started one by one write to one run: give all of them the same hydra.run.dir=DIR.")
     try:
         Path(parent).mkdir(parents=True, exist_ok=True)
+        form = "%Y-%m-%d_%H-%M-%S"
         while True:
-            directory = Path(parent, datetime.now().strftime("%Y-%m-%d_%H-%M-%S_%f"))
+            directory = Path(parent, datetime.now().strftime(form))
             try:
                 directory.mkdir()
             except FileExistsError:
+                form = "%Y-%m-%d_%H-%M-%S_%f"
                 continue
             return str(directory)
     except OSError as error:

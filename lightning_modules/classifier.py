@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
@@ -16,6 +17,14 @@ from losses.one_hot_mse import OneHotMSELoss
 LOGITS = "logits (a softmax gives the classes' probabilities)"
 LOG_PROBABILITIES = "log-probabilities (their exponentials are the classes' probabilities)"
 ONE_HOT = "estimates of a one-hot vector (clamped to [0, 1] and divided by their sum: the classes' probabilities)"
+
+
+class ClassAccuracy(MulticlassAccuracy):
+    """Of each class (num_classes,); NaN, and not 0, of one without an example."""
+
+    def compute(self) -> Tensor:
+        examples = torch.as_tensor(self.tp) + torch.as_tensor(self.fn)
+        return super().compute().masked_fill(examples == 0, torch.nan)
 
 
 class Classifier(Procedure):
@@ -74,7 +83,7 @@ class Classifier(Procedure):
     def detailed_metrics(self) -> dict[str, Any]:
         """Additional metrics for validation and test data; `name_` has one value per class (class_metric)."""
         more = {name: metric.clone() for name, metric in self.more_metrics.items()}
-        return {"acc_": MulticlassAccuracy(self.num_classes, average=None, validate_args=False)} | more
+        return {"acc_": ClassAccuracy(self.num_classes, average=None, validate_args=False)} | more
 
     def metrics(self, split: str) -> MetricCollection:
         metrics = {"train": self.train_metrics, "val": self.val_metrics, "test": self.test_metrics}[split]

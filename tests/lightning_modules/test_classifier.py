@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from engine.data.tensor_loader import TensorDataLoader
 from engine.wording import class_metrics
-from lightning_modules.classifier import Classifier
+from lightning_modules.classifier import ClassAccuracy, Classifier
 from tests.noise import PLAIN
 
 CLASSES = ["ant", "bee", "wasp"]
@@ -113,3 +113,11 @@ def test_a_metric_that_ends_like_a_class_is_no_classs() -> None:
     assert "val/top_3" not in class_metrics(names, list("0123456789"))
     assert len(class_metrics(names, list("0123456789"))) == 10
     assert class_metrics(names, []) == {}
+
+
+def test_a_class_without_an_example_has_no_accuracy() -> None:
+    metric = ClassAccuracy(3, average=None, validate_args=False)
+    metric.update(torch.tensor([0, 0, 2, 0]), torch.tensor([0, 0, 0, 0]))
+    first, *others = metric.compute().tolist()
+    assert first == 0.75
+    assert all(value != value for value in others)  # NaN
