@@ -1,5 +1,6 @@
 """`python export.py` as a user runs it, in a process of its own, and what other programs make of its files."""
 
+import csv
 import json
 import os
 import subprocess
@@ -40,6 +41,25 @@ def expected(directory: Path) -> list[torch.Tensor]:
     network = load_trained(directory, "best").load_network()
     with torch.no_grad():
         return [network(batch) for batch in batches()]
+
+
+def test_an_exported_file_predicts_what_its_run_does(finetuned: Path, data_dir: Path, tmp_path: Path) -> None:
+    export = run_script("export.py", f"run={finetuned}", "format=onnx", "output=n.onnx", cwd=tmp_path)
+    assert export.returncode == 0, export.stderr
+    rows = {}
+    for name, more in (("run", ()), ("file", ("model=n.onnx",))):
+        photos = (f"run={finetuned}", f"input={data_dir}/hymenoptera_data/val", f"output={name}.csv", *more)
+        done = run_script("predict.py", *photos, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        with (tmp_path / f"{name}.csv").open() as file:
+            rows[name] = list(csv.DictReader(file))
+    assert [row["class"] for row in rows["file"]] == [row["class"] for row in rows["run"]]
+    for own, exported in zip(rows["run"], rows["file"], strict=True):
+        assert float(exported["p_ants"]) == pytest.approx(float(own["p_ants"]), abs=1e-4)
+    (tmp_path / "x.onnx").write_bytes(b"no network")
+    wrong = run_script("predict.py", f"run={finetuned}", f"input={data_dir}", "model=x.onnx", cwd=tmp_path)
+    assert wrong.returncode == 1
+    assert wrong.stderr.startswith("model=x.onnx: is no ONNX file that can be used")
 
 
 def test_onnx_runs_with_onnxruntime(finetuned: Path, tmp_path: Path) -> None:

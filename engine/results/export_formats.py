@@ -135,6 +135,25 @@ class Onnx(Format):
         return lambda inputs: torch.from_numpy(session.run(["output"], {"input": inputs.numpy()})[0])
 
 
+def onnx_outputs(path: Path) -> Outputs:
+    """The outputs of an ONNX file for inputs as export.py describes them. UserError if it cannot be used."""
+    known = Onnx(opset=0)
+    try:
+        outputs = known.load(path, nn.Identity)
+    except Exception as error:  # onnxruntime has its own for each fault
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"model={path}: is no ONNX file that can be used ({reason}).") from error
+
+    def checked(inputs: Tensor) -> Tensor:
+        try:
+            return outputs(inputs)
+        except Exception as error:
+            reason = str(error).partition("\n")[0]
+            raise UserError(f"model={path}: was not exported from such a run ({reason}).") from error
+
+    return checked
+
+
 @torch.no_grad()
 def captured(network: nn.Module, inputs: Tensor) -> torch.export.ExportedProgram:
     """The network as a graph for any number of such inputs. UserError where torch cannot make one of it."""

@@ -20,6 +20,7 @@ from engine.photos.formats import left_out
 from engine.photos.unlabelled_photos import PhotoBatch, UnlabelledPhotos, find_photos
 from engine.results.calibration import temperature_of, tempered
 from engine.results.contact_sheet import ContactSheet
+from engine.results.export_formats import onnx_outputs
 from engine.results.prediction_files import prediction_file
 from engine.results.preprocessing import compute_in_32_bits, normalization, photo_transform
 from engine.run.config_file import usable_cores
@@ -37,16 +38,20 @@ class Predictor:
     """Photos (N, C, H, W) uint8, transformed → probabilities (N, num_classes), float32 on the CPU.
 
     It computes in 32-bit precision, as an exported network does, unless `precision` is `run`: then as the training did.
-    With `tta=flip` they are the mean of a photo's and its mirror image's. A run that was calibrated (calibration.py)
-    has its temperature applied. A compiled network is not compiled again: a few photos would not be worth the time.
+    With a `model`, an ONNX file that export.py wrote, that computes. With `tta=flip` they are the mean of a photo's and
+    its mirror image's. A run that was calibrated (calibration.py) has its temperature applied. A compiled network is not
+    compiled again: a few photos would not be worth the time.
 
     UserError for a run whose network gives no classes.
     """
 
-    def __init__(self, trained: Trained, precision: str = "32", tta: str | None = None) -> None:
+    def __init__(
+        self, trained: Trained, precision: str = "32", tta: str | None = None, model: Path | None = None
+    ) -> None:
         if tta not in (None, "flip"):
             raise UserError(f"tta={tta}: choose flip, or null for none.")
         self.flips = tta == "flip"
+        self.exported = onnx_outputs(model) if model else None
         self.temperature = temperature_of(trained.directory, trained.checkpoint, trained.content.get("epoch", 0))
         if precision not in PRECISIONS:
             raise UserError(f"precision={precision}: choose from {', '.join(PRECISIONS)}.")
@@ -81,6 +86,8 @@ class Predictor:
 
     def _probabilities(self, photos: Tensor) -> Tensor:
         inputs = normalize(photos.to(self.device), self.mean, self.std)
+        if self.exported is not None:
+            return self.probabilities(self.exported(inputs.float().cpu()).float())
         if self.backbone is not None:
             inputs = self.backbone(inputs).to(self.device)
         return self.probabilities(self.module(inputs).float()).cpu()
@@ -110,6 +117,7 @@ def predict(
     contact_sheet_photos: int,
     precision: str,
     tta: str | None,
+    model: str | None,
     batch_size: int | None,
     num_workers: int | None,
 ) -> None:
@@ -135,7 +143,7 @@ def predict(
         num_workers=usable_cores() if num_workers is None else num_workers,
     )
 
-    predictor = Predictor(trained, precision, tta)
+    predictor = Predictor(trained, precision, tta, Path(model) if model else None)
     truth = true_classes(Path(photos), files, predictor.classes)
     count, right = write_predictions(predictor, files, loader, path, sheet, truth)
     if count < len(files):

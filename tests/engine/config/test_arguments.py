@@ -47,6 +47,7 @@ def test_numbers_null_and_what_is_not_given_come_from_the_file(run: Path) -> Non
         "contact_sheet_photos": 200,
         "precision": "32",
         "tta": None,
+        "model": None,
         "batch_size": 4,
         "num_workers": None,
     }

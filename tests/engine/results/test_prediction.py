@@ -24,6 +24,7 @@ SETTINGS: dict[str, Any] = {
     "contact_sheet_photos": 200,
     "precision": "32",
     "tta": None,
+    "model": None,
     "batch_size": None,
     "num_workers": 0,
 }
