@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pytorch_lightning import Callback
 from torch import Tensor
 
 from engine.checkpoints.checkpoint_io import load_checkpoint
@@ -16,6 +15,7 @@ from engine.compare.runs import Run
 from engine.errors import UserError
 from engine.results.contact_sheet import Tile, scaled
 from engine.results.evaluation import evaluate
+from engine.results.outputs import Collector
 
 Photo = Callable[[], Tensor]
 MAX_TILES = 200
@@ -39,38 +39,6 @@ Answers = Mapping[Any, Answer]
 """By what identifies a photo: its file and size, or its pixels."""
 
 
-class _Collector(Callback):
-    """Keeps the predicted and the true classes of an evaluation, if each example has one of each."""
-
-    def __init__(self) -> None:
-        self.datamodule: Any = None
-        self.predicted: list[int] = []
-        self.labels: list[int] = []
-        self.fits = True
-
-    def on_validation_batch_end(
-        self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
-    ) -> None:
-        if dataloader_idx:  # only the first loader has the split's examples
-            return
-        self.datamodule = trainer.datamodule
-        labels = batch[1] if isinstance(batch, list | tuple) and len(batch) > 1 else None
-        if (
-            isinstance(outputs, Tensor)
-            and isinstance(labels, Tensor)
-            and not labels.is_floating_point()
-            and outputs.ndim == 2
-            and labels.shape == outputs.shape[:1]
-            and trainer.world_size == 1
-        ):
-            self.predicted += outputs.argmax(1).tolist()
-            self.labels += labels.tolist()
-        else:
-            self.fits = False
-
-    on_test_batch_end = on_validation_batch_end
-
-
 def checkpoint_of(run: Run, wanted: str) -> str:
     """The named checkpoint, else the wanted one if the run has it, else its last."""
     kept = (run.directory / "checkpoints" / f"{wanted}.ckpt").is_file()
@@ -82,22 +50,24 @@ def answers(run: Run, checkpoint: str, split: str) -> Answers:
 
     UserError, among others, where it does not give one class per photo, or the photos cannot be told apart.
     """
-    collected = _Collector()
-    evaluate(run.directory, split=split, checkpoint=checkpoint, overrides=[], callbacks=[collected])
-    if not (collected.fits and collected.labels):
+    collector = Collector()
+    evaluate(run.directory, split=split, checkpoint=checkpoint, overrides=[], callbacks=[collector])
+    predictions = collector.predictions()
+    if predictions is None or predictions.kind != "class":
         raise UserError(f"{run.name}: its network does not give one class per photo")
-    datamodule = collected.datamodule
+    labels, predicted_labels = predictions.targets.tolist(), predictions.predicted.tolist()
+    datamodule = collector.datamodule
     source = getattr(datamodule, "photos", datamodule)  # of cached features
-    count = len(collected.labels)
-    names = list(getattr(datamodule, "classes", ())) or [str(label) for label in range(max(collected.labels) + 1)]
+    count = len(labels)
+    names = list(getattr(datamodule, "classes", ())) or [str(label) for label in range(max(labels) + 1)]
     if not (hasattr(source, "images") and hasattr(source, "labels")):
         raise UserError(f"{run.name}: its data does not show its images (engine/protocols.py: ShowsImages)")
-    if list(source.labels(split, range(count))) != collected.labels:
+    if list(source.labels(split, range(count))) != labels:
         raise UserError(f"{run.name}: its data comes in another order than its files")
     found: dict[Any, Answer] = {}
     seen: Counter[Any] = Counter()
     for index, (key, name) in enumerate(_identities(source, split, count)):
-        predicted, label = collected.predicted[index], collected.labels[index]
+        predicted, label = predicted_labels[index], labels[index]
         answer = Answer(str(names[predicted]), str(names[label]), name, _reader(source, split, index))
         found[key, seen[key]] = answer  # identical images are told apart by their order
         seen[key] += 1

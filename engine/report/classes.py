@@ -9,7 +9,7 @@ from engine.report.answer import CONFIDENCE
 from engine.report.drawings import draw_confusion
 from engine.report.facts import Facts
 from engine.report.markup import Cell, Images, Numeric, details, matrix, paragraph, picture, section, table
-from engine.report.predictions import Predictions
+from engine.results.outputs import Predictions
 from engine.statistics import wilson_interval
 
 MAX_ROWS, MAX_MATRIX, FEW = 30, 20, 15

@@ -10,8 +10,8 @@ import numpy as np
 
 from engine.errors import printable
 from engine.report.curves import Chart, Curve
-from engine.report.predictions import Predictions
 from engine.results.lettering import lettered
+from engine.results.outputs import Predictions
 
 DPI = 110
 COLORS = {"train": "#8a5a00", "val": "#1f5fae", "test": "#1a7f37"}

@@ -6,8 +6,8 @@ from PIL import Image
 
 from engine.report.facts import Facts
 from engine.report.markup import Images, paragraph, photos, picture, section, table
-from engine.report.predictions import Predictions, example_names, pictures
 from engine.results.contact_sheet import WHITE, Tile, draw_tiles
+from engine.results.outputs import Predictions, example_names, pictures
 
 TITLE, MAX_MISTAKES = "Most confident mistakes", 16
 SHOWN = 152  # pixels of a photo's side

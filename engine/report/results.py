@@ -8,7 +8,7 @@ from engine.report.drawings import MAX_PANELS, draw_curves, draw_labels, draw_nu
 from engine.report.facts import Facts
 from engine.report.markup import Images, Numeric, paragraph, picture, section, table
 from engine.report.mistakes import mistakes_section
-from engine.report.predictions import Predictions
+from engine.results.outputs import Predictions
 from engine.terminal.panels import figures
 from engine.wording import class_metrics, figure
 

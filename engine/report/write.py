@@ -11,7 +11,7 @@ from engine.config.sweep_job import in_sweep
 from engine.errors import printable
 from engine.files import read_plain
 from engine.paths import typed
-from engine.report.predictions import Collector as Collector
+from engine.results.outputs import Collector as Collector
 from engine.run.allowlist import MAX_BYTES, Loader
 from engine.run.failure import sentence
 from engine.run.outcome import outcome

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from engine.errors import UserError
 from engine.files import replace_text
-from engine.results.photo_table import PhotoRow
+from engine.results.outputs import PhotoRow
 from engine.run.outcome import read_json
 
 FILE = "calibration.json"

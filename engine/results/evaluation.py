@@ -19,7 +19,7 @@ from engine.photos.class_folders import composed
 from engine.photos.formats import counts_as_photo
 from engine.photos.split_folders import split_folders
 from engine.protocols import ReadsOtherFolders
-from engine.results.photo_table import PhotoRow, PhotoTable
+from engine.results.outputs import Collector, PhotoRow, photo_rows
 from engine.results.preprocessing import compute_in_32_bits
 from engine.run.data_facts import counts_of
 from engine.run.trained import Trained, load_config, load_trained
@@ -75,7 +75,7 @@ def evaluate(
     data["counts"] = counts_of(datamodule)
     data["part"] = part
     data |= {key: config.datamodule[key] for key in ("data_dir", "table") if key in config.datamodule}
-    trainer = trainer_for_evaluation(config.trainer, [table := PhotoTable(split), *callbacks])
+    trainer = trainer_for_evaluation(config.trainer, [collector := Collector(), *callbacks])
     _check_split(split, module, datamodule, data["name"])
     (trainer.validate if split == "val" else trainer.test)(module, datamodule, verbose=False)
     metrics = {name: _written(value) for name, value in trainer.callback_metrics.items() if name != "step"}
@@ -85,7 +85,9 @@ def evaluate(
         )
     if not trainer.is_global_zero:
         return None
-    return Evaluation(trained, split, list(overrides), metrics, data, elsewhere, table.rows(datamodule))
+    return Evaluation(
+        trained, split, list(overrides), metrics, data, elsewhere, photo_rows(collector.predictions(), datamodule)
+    )
 
 
 def trainer_for_evaluation(node: DictConfig, callbacks: Sequence[Callback] = ()) -> Any:

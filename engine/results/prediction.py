@@ -39,8 +39,8 @@ class Predictor:
 
     It computes in 32-bit precision, as an exported network does, unless `precision` is `run`: then as the training did.
     With a `model`, an ONNX file that export.py wrote, that computes. With `tta=flip` they are the mean of a photo's and
-    its mirror image's. A run that was calibrated (calibration.py) has its temperature applied. A compiled network is not
-    compiled again: a few photos would not be worth the time.
+    its mirror image's. A run that was calibrated (calibration.py) has its temperature applied. A compiled network is
+    not compiled again: a few photos would not be worth the time.
 
     UserError for a run whose network gives no classes.
     """

@@ -11,8 +11,8 @@ from PIL import Image
 from engine.report.classes import confusion_csv
 from engine.report.facts import Facts
 from engine.report.markup import Images
-from engine.report.predictions import Collector, Predictions, example_names
 from engine.report.results import predictions_sections
+from engine.results.outputs import Collector, Predictions, example_names
 from tests.engine.report.test_markup import Checked
 
 NAMES = ["<b>x</b>", "[red]", "蜜蜂", "$a$_{b}"]

@@ -15,7 +15,7 @@ from engine.results.calibration import (
     temperature_of,
     tempered,
 )
-from engine.results.photo_table import PhotoRow
+from engine.results.outputs import PhotoRow
 
 
 def drawn(count: int, *, sharpness: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

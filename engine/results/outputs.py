@@ -208,3 +208,25 @@ def pictures(datamodule: Any, split: str, positions: Sequence[int], targets: Ten
     if not torch.equal(torch.as_tensor(source.labels(split, positions)), targets[list(positions)]):
         return []
     return [to_pil_image(image) for image in source.thumbnails(split, positions, TILE)]
+
+
+class PhotoRow(NamedTuple):
+    """A photo, the index of its class, and the probability of each class."""
+
+    file: Path
+    label: int
+    probabilities: list[float]
+
+
+def photo_rows(predictions: Predictions | None, datamodule: Any) -> Sequence[PhotoRow]:
+    """With the files of a datamodule, or of the photos whose features it has.
+
+    Empty for data without files, for several labels per photo, and for a part of the photos alone.
+    """
+    if predictions is None or predictions.kind != "class":
+        return ()
+    photos = getattr(getattr(datamodule, "photos", datamodule), predictions.split, None)
+    files, labels = getattr(photos, "files", None), getattr(photos, "labels", None)
+    if files is None or labels is None or list(labels) != predictions.targets.tolist():
+        return ()
+    return [PhotoRow(*row) for row in zip(files, labels, predictions.outputs.tolist(), strict=True)]
