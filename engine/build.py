@@ -20,7 +20,7 @@ from pytorch_lightning.plugins import CheckpointIO
 
 from engine.checkpoints.checkpoint_io import load_checkpoint
 from engine.errors import UserError, WeightsError
-from engine.paths import CONF
+from engine.paths import CONF, ROOT
 from engine.protocols import WeighsClasses
 
 logger = logging.getLogger(__name__)
@@ -200,7 +200,7 @@ def build_features(cfg: DictConfig, datamodule: Any, network: Any) -> Any:
 
 
 def transforms_key(datamodule: DictConfig) -> str:
-    """Identifies the photos' transforms by their config and a hash of each class's source file.
+    """Identifies the photos' transforms by their config and a hash of each class's source file, and of what decodes.
 
     If the config has no transforms, because the datamodule creates them itself, its whole config is used.
     """
@@ -210,6 +210,7 @@ def transforms_key(datamodule: DictConfig) -> str:
     text = OmegaConf.to_yaml(OmegaConf.create(node), sort_keys=True)
     modules = {inspect.getmodule(get_object(target)) for target in re.findall(r"_target_: (\S+)", text)}
     files = sorted(file for module in modules if (file := getattr(module, "__file__", None)))
+    files += [str(ROOT / "engine" / "photos" / name) for name in ("decoding.py", "images.py")]
     digests = [hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in files]
     return "\n".join([text, version("torchvision"), *digests])
 
