@@ -4,10 +4,8 @@ from collections.abc import Sequence
 
 from engine.compare.document import Document, Section, number
 from engine.compare.pairs import Pair, Plan, pair_up
-from engine.compare.photos import tiles
 from engine.compare.results import COVERAGE, interval, more_seeds, percent
 from engine.compare.sides import STAND_IN, Side, fact, refuse_other_data
-from engine.results.contact_sheet import SIZE, draw_tiles
 from engine.wording import shown
 
 FACTS = {
@@ -17,6 +15,7 @@ FACTS = {
     "torch": ("", "torch"),
     "lightning": ("", "lightning"),
 }
+NAMED = 8  # photos, in the terminal; the contact sheet has more
 COLUMNS = 5  # of the contact sheet
 LIMIT = 40  # settings that are listed
 
@@ -35,11 +34,19 @@ def compare(sides: Sequence[Side], plan: Plan) -> Document:
     document.notices = [*_notices(sides), *(text for pair in pairs for text in pair.remarks)]
     document.sections = [_who(sides), _config(sides), _code_and_data(sides)]
     document.sections += [section for pair in pairs for section in (_results(pair), _photos(pair)) if section]
+    if plan.with_photos and any(pair.answers for pair in pairs):
+        _add_sheet(document, pairs)
+    return document
+
+
+def _add_sheet(document: Document, pairs: Sequence[Pair]) -> None:
+    from engine.compare.photos import tiles  # only here: it imports torch
+    from engine.results.contact_sheet import SIZE, draw_tiles
+
     found = [tile for pair in pairs for tile in tiles(pair.answers, pair.first.letter + pair.second.letter)]
-    if plan.with_photos and found:
+    if found:
         document.sheet = draw_tiles(found, columns=COLUMNS, size=SIZE)
         document.sheet_text = f"{len(found)} photos; those that one of the two networks gets right come first."
-    return document
 
 
 def _title(sides: Sequence[Side]) -> str:
@@ -129,13 +136,17 @@ def _photos(pair: Pair) -> Section | None:
         sum((ours.is_right, theirs.is_right) == kind for ours, theirs in pair.answers)
         for kind in ((True, True), (True, False), (False, True), (False, False))
     ]
-    changed = sum(ours.predicted != theirs.predicted for ours, theirs in pair.answers)
+    changed = [both for both in pair.answers if both[0].predicted != both[1].predicted]
     difference = pair.photos
     p = "" if difference.p_better is None else percent(difference.p_better)
     head = ["photos", "both right", f"only {a}", f"only {b}", "both wrong", f"{a} − {b}"]
     head += [f"{percent(pair.level)} interval", f"P({a} better)"]
     row = [f"{difference.n:,}", *map(str, counts), number(difference.mean, "+"), interval(difference), p]
-    text = [f"The predicted class differs on {changed} photos."]
+    text = [f"The predicted class differs on {len(changed)} photos{':' if changed else '.'}"]
+    text += [f"  {ours.name}: {ours.predicted}, {theirs.predicted} ({ours.label})" for ours, theirs in changed[:NAMED]]
+    if changed:
+        more = f"; {len(changed) - NAMED} more" if len(changed) > NAMED else ""
+        text.append(f"(file: predicted by {a}, by {b} (true class){more})")
     if difference.covers:
         text.insert(0, f"The interval covers {difference.covers} (exact, from McNemar's test).")
-    return Section(f"The same {pair.split} photos: {a} against {b}", head, [row], text)
+    return Section(f"The same photos ({pair.on}): {a} against {b}", head, [row], text)

@@ -3,14 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from engine.compare.photos import Answer, answers, checkpoint_of, common, differing_weights
 from engine.compare.results import Result, results, verdict
 from engine.compare.runs import Run
 from engine.compare.sides import Side, refuse_one_network
 from engine.compare.statistics import Difference, paired_by_photo
 from engine.errors import UserError
-from engine.run.failure import sentence
+
+if TYPE_CHECKING:
+    from engine.compare.photos import Answer
 
 MAX_NAMED = 4  # tensors
 
@@ -33,9 +35,11 @@ class Pair:
     second: Side
     level: float
     results: Sequence[Result]
-    answers: Sequence[tuple[Answer, Answer]] = ()
+    answers: Sequence[tuple["Answer", "Answer"]] = ()
     photos: Difference | None = None
     split: str = ""
+    on: str = ""
+    """The split of the photos, and the seed of the two networks."""
     same_bits: bool = False
     remarks: list[str] = field(default_factory=list)
 
@@ -55,51 +59,51 @@ def pair_up(first: Side, second: Side, level: float, plan: Plan) -> Pair:
     refuse_one_network(first, second)
     pair = Pair(first, second, level, results(first, second, level))
     alone = len(first.runs) == len(second.runs) == 1
-    ours, theirs = _with_one_seed(first, second)
-    if alone:
-        _compare_weights(pair, plan.checkpoint)
+    same_seed = [(run, other) for run in first.runs for other in second.runs if run.seed == other.seed]
+    if alone or first.first.settings == second.first.settings:
+        _compare_weights(pair, [(first.first, second.first)] if alone else same_seed, plan.checkpoint)
     if not pair.same_bits and (alone or plan.with_photos):
-        _compare_photos(pair, ours, theirs, plan)
+        _compare_photos(pair, *(same_seed[0] if same_seed else (first.first, second.first)), plan)
     return pair
 
 
-def _with_one_seed(first: Side, second: Side) -> tuple[Run, Run]:
-    """A run of each, with the same seed if possible."""
-    pairs = [(run, other) for run in first.runs for other in second.runs if run.seed == other.seed]
-    return pairs[0] if pairs else (first.first, second.first)
+def _compare_weights(pair: Pair, runs: Sequence[tuple[Run, Run]], wanted: str) -> None:
+    """Of runs with the same seed, or of the only two."""
+    from engine.compare.photos import differing_weights  # only here: it imports torch
 
-
-def _compare_weights(pair: Pair, wanted: str) -> None:
-    ours, theirs = pair.first.first, pair.second.first
-    files = [_file(run, wanted) for run in (ours, theirs)]
-    if not all(file.is_file() for file in files):
+    if not runs or not all(_file(run, wanted).is_file() for both in runs for run in both):
         return
-    differing, count = differing_weights(*files)
-    same_config = ours.settings == theirs.settings and ours.seed == theirs.seed
-    same_code = ours.facts.get("git") == theirs.facts.get("git")
-    if not differing and ours.checkpoint == theirs.checkpoint and same_config and same_code:
+    found = [differing_weights(_file(run, wanted), _file(other, wanted)) for run, other in runs]
+    pair.same_bits = not any(names for names, _ in found)
+    ours, theirs = runs[0]
+    if ours.settings != theirs.settings or ours.seed != theirs.seed or ours.checkpoint != theirs.checkpoint:
+        return
+    if pair.same_bits and all(run.facts.get("git") == other.facts.get("git") for run, other in runs):
         raise UserError(
             f"{ours.name} and {theirs.name} are one network under two names: the same config, the same code, and the "
-            f"same bits in all {count} tensors of {files[0].name}."
+            f"same bits in all {found[0][1]} tensors of {_file(ours, wanted).name}."
         )
-    pair.same_bits = not differing
-    if same_config and differing:
-        named = ", ".join(differing[:MAX_NAMED]) + (", …" if len(differing) > MAX_NAMED else "")
-        pair.remarks.append(
-            f"{pair.letters} have the same config and the same seed, but other bits in {len(differing)} of {count} "
-            f"tensors: {named}."
-        )
+    for (run, other), (names, count) in zip(runs, found, strict=True):
+        if names:
+            named = ", ".join(names[:MAX_NAMED]) + (", …" if len(names) > MAX_NAMED else "")
+            pair.remarks.append(
+                f"{run.name} and {other.name} have the same config and seed, but {len(names)} of {count} tensors "
+                f"have other bits: {named}."
+            )
 
 
 def _file(run: Run, wanted: str) -> Path:
-    return run.directory / "checkpoints" / f"{checkpoint_of(run, wanted)}.ckpt"
+    return run.directory / "checkpoints" / f"{run.checkpoint_or(wanted)}.ckpt"
 
 
 def _compare_photos(pair: Pair, ours: Run, theirs: Run, plan: Plan) -> None:
+    from engine.compare.photos import answers, common  # only here: it imports torch
+    from engine.run.failure import sentence
+
     has_test = all(any(name.startswith("test/") for name in run.facts) for run in (ours, theirs))
     pair.split = plan.split or ("test" if has_test else "val")
     try:
-        found = [answers(run, checkpoint_of(run, plan.checkpoint), pair.split) for run in (ours, theirs)]
+        found = [answers(run, run.checkpoint_or(plan.checkpoint), pair.split) for run in (ours, theirs)]
         pair.answers = common(*found)
     except Exception as error:  # whatever foreign parts or missing data raise; the other results stand
         reason = sentence(error)
@@ -112,5 +116,6 @@ def _compare_photos(pair: Pair, ours: Run, theirs: Run, plan: Plan) -> None:
             f"{pair.letters} were evaluated on {' and '.join(f'{len(side):,}' for side in found)} {pair.split} photos; "
             f"the {len(pair.answers):,} that they have in common are compared."
         )
-    right = [[side.is_right for side in answers] for answers in zip(*pair.answers, strict=True)]
+    right = [[answer.is_right for answer in side] for side in zip(*pair.answers, strict=True)]
     pair.photos = paired_by_photo(right[0], right[1], pair.level)
+    pair.on = pair.split if ours.seed != theirs.seed else f"{pair.split}, seed {ours.seed}"

@@ -39,12 +39,6 @@ Answers = Mapping[Any, Answer]
 """By what identifies a photo: its file and size, or its pixels."""
 
 
-def checkpoint_of(run: Run, wanted: str) -> str:
-    """The named checkpoint, else the wanted one if the run has it, else its last."""
-    kept = (run.directory / "checkpoints" / f"{wanted}.ckpt").is_file()
-    return run.checkpoint or (wanted if kept else "last")
-
-
 def answers(run: Run, checkpoint: str, split: str) -> Answers:
     """What the run's network says about each photo of a split of the run's own data.
 

@@ -30,6 +30,9 @@ STAMP = re.compile(r"(\d{4}-\d\d-\d\d)_(\d\d)-(\d\d)")
 NOT_THE_EXPERIMENT = ("run_dir", "resume", "name", "tags", "notes", "sweep", "seed")
 """Root keys of a config that say where a run is, what it is called, or which seed it has."""
 
+NO_EFFECT = re.compile(r"logger\.|callback\.progress_bar\.|.*\.(num_workers|chunk|keep_decoded|cache_dir)$")
+"""Settings that change no result: two runs that differ in nothing else have the same setting."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -98,6 +101,11 @@ class Run:
         """An entry of a group of metrics.json, such as data.source."""
         return (self.facts.get(group) or {}).get(name)
 
+    def checkpoint_or(self, wanted: str) -> str:
+        """The named checkpoint, else the wanted one if there is one, else the last."""
+        kept = (self.directory / "checkpoints" / f"{wanted}.ckpt").is_file()
+        return self.checkpoint or (wanted if kept else "last")
+
     @property
     def seed(self) -> Any:
         return self.config.get("seed")
@@ -113,6 +121,12 @@ class Run:
             and key.rpartition(".")[2] != "seed"
             and not re.search(r"\.swept(\.|$)", key)
         }
+
+    @cached_property
+    def setting(self) -> str:
+        """Equal for runs that can only differ by chance: all settings that may change a result."""
+        kept = sorted((key, value) for key, value in self.settings.items() if not NO_EFFECT.match(key))
+        return repr((kept, self.checkpoint))
 
     def value(self, key: str) -> Any:
         """Of a fact or of a setting, its links followed. KeyError if it has none by this name."""
@@ -165,6 +179,8 @@ def directories_of(given: str) -> list[tuple[Path, str | None]]:
     if not given.strip():
         raise UserError("'' names no run: give a run's directory, a sweep's, logs, or last.")
     try:
+        if not folder.exists() and (LOGS / folder).is_dir() and not (LOGS / folder / CONFIG).is_file():
+            folder = LOGS / folder
         if folder.is_dir() and not (folder / CONFIG).is_file() and folder.name != "checkpoints":
             found = [(directory, None) for directory in runs_below(folder)]
             if not found:

@@ -23,11 +23,6 @@ class Side:
     def first(self) -> Run:
         return self.runs[0]
 
-    @property
-    def alone(self) -> Run | None:
-        """Its run, if it has only one."""
-        return self.runs[0] if len(self.runs) == 1 else None
-
     def by_seed(self, name: str) -> dict[Any, float]:
         """The finite values of a metric; of several runs with one seed, the newest one's."""
         found = {run.seed: run.result(name) for run in sorted(self.runs, key=lambda run: run.when)}
@@ -60,27 +55,30 @@ def sides_of(named: Sequence[Sequence[Run]]) -> tuple[list[Side], list[str]]:
     kept, remarks = _usable(every)
     groups: dict[str, list[Run]] = {}
     for run in kept:
-        groups.setdefault(repr((sorted(run.settings.items()), run.checkpoint)), []).append(run)
+        groups.setdefault(run.setting, []).append(run)
     parts = [*groups.values()]
     if len(parts) < 2:
         parts = [own for runs in named if (own := [run for run in runs if run in kept])]
     if len(parts) < 2:
-        raise UserError("There are no two runs left to compare; " + ("; ".join(remarks) or "name two") + ".")
+        raise UserError("There are no two runs left to compare: " + (" ".join(remarks) or "name two."))
     if len(parts) > len(LETTERS):
         raise UserError(
             f"The runs have {len(parts)} different settings, and at most {len(LETTERS)} are compared: name fewer runs, "
             "or choose among them by key=value."
         )
-    return [Side(letter, runs) for letter, runs in zip(LETTERS, parts, strict=False)], remarks
+    sides = [Side(letter, runs) for letter, runs in zip(LETTERS, parts, strict=False)]
+    repeated = [side.letter for side in sides if len({run.seed for run in side.runs}) < len(side.runs)]
+    remarks += [f"{', '.join(repeated)} has several runs with one seed; the newest counts."] if repeated else []
+    return sides, remarks
 
 
 def _usable(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
     """Without runs that have no result of their own; a run that stands alone stays whatever its status."""
     if len(runs) <= 2:
-        return [*runs], [f"{run.name} is {run.status}, not completed" for run in runs if run.status not in DONE]
+        return [*runs], [f"{run.name} is {run.status}, not completed." for run in runs if run.status not in DONE]
     kept = [run for run in runs if run.status in DONE]
     left = len(runs) - len(kept)
-    return kept, [f"left out {left} of {len(runs)} runs, which are not completed"] if left else []
+    return kept, [f"Left out {left} of {len(runs)} runs, which are not completed."] if left else []
 
 
 def refuse_other_data(sides: Sequence[Side]) -> None:

@@ -13,8 +13,8 @@ CONFIG, LOGS = "config.yaml", Path("logs")
 def find_run(given: str | Path, key: str = "run") -> tuple[Path, str | None]:
     """The directory of the run that `key=given` names, and which checkpoint where it is the path of one.
 
-    `given` is a run's directory or a file in it, the start of its path (`logs/` may be left out) if no other run's path
-    starts so, or `last`: the run under logs/ that was started or resumed last.
+    `given` is a run's directory or a file in it, the start of its path if no other run's path starts so (`logs/` may be
+    left out of each), or `last`: the run under logs/ that was started or resumed last.
 
     UserError where no run is meant, or several may be.
     """
@@ -32,6 +32,8 @@ def _find(given: str | Path, key: str) -> tuple[Path, str | None]:
         if not runs:
             raise UserError(f"{said}: there is no run under {LOGS.absolute()}.")
         return runs[-1], None
+    if not path.exists() and (LOGS / path).is_file():
+        path = LOGS / path
     if path.is_file():
         return _run_of_file(path, said)
     if (path / CONFIG).is_file():
