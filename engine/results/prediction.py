@@ -1,7 +1,7 @@
 """What a trained network sees in photos."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -144,7 +144,7 @@ def predict(
     )
 
     predictor = Predictor(trained, precision, tta, Path(model) if model else None)
-    truth = true_classes(Path(photos), files, predictor.classes)
+    truth = true_classes(Path(photos), files, folders_of_classes(predictor.classes, node.get("classes")))
     count, right = write_predictions(predictor, files, loader, path, sheet, truth)
     if count < len(files):
         print(f"{len(files) - count:,} of {len(files):,} photos could not be read.", file=sys.stderr)
@@ -158,12 +158,20 @@ def predict(
         print(f"contact sheet: {sheet.path}")
 
 
-def true_classes(root: Path, files: Sequence[Path], classes: Sequence[str]) -> list[str]:
+def folders_of_classes(classes: Sequence[str], merged: Any) -> dict[str, str]:
+    """The class by the name of its folder: the same, or one of those that datamodule.classes merged into it."""
+    folders = {name: name for name in classes}
+    for name, members in merged.items() if isinstance(merged, Mapping) else ():
+        folders |= {composed(str(member)): str(name) for member in ([members] if isinstance(members, str) else members)}
+    return folders
+
+
+def true_classes(root: Path, files: Sequence[Path], folders: Mapping[str, str]) -> list[str]:
     """The class of each photo if `root` has folders of classes, or of splits with those, and no others; else none."""
     if not root.is_dir():
         return []
-    folders = [[composed(part) for part in file.relative_to(root).parts[:-1]] for file in files]
-    found = [next((part for part in parts[:2] if part in classes), "") for parts in folders]
+    places = [[composed(part) for part in file.relative_to(root).parts[:-1]] for file in files]
+    found = [next((folders[part] for part in parts[:2] if part in folders), "") for parts in places]
     return found if all(found) else []
 
 

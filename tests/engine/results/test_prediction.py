@@ -11,7 +11,7 @@ import torch
 from torchvision.transforms.v2.functional import to_pil_image
 
 from engine.errors import UserError
-from engine.results.prediction import Predictor, predict
+from engine.results.prediction import Predictor, folders_of_classes, predict, true_classes
 from engine.run.trained import load_trained
 from tests.conftest import Train, metrics_of
 
@@ -161,3 +161,18 @@ def test_a_calibrated_run_predicts_with_its_temperature(run_dir: Path, tmp_path:
     (directory / "calibration.json").write_text(json.dumps(calibration | errors))
     after = Predictor(load_trained(directory, "best"))(photos)
     torch.testing.assert_close(after, (before.log() / 2).softmax(1), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("files", "truth"),
+    [
+        (["ants/1.jpg", "bees/2.jpg"], ["insects", "insects"]),
+        (["val/ants/1.jpg", "val/cats/x/2.jpg"], ["insects", "cats"]),
+        (["ants/1.jpg", "dogs/2.jpg"], []),
+        (["1.jpg"], []),
+    ],
+)
+def test_folders_say_what_is_true(files: list[str], truth: list[str], tmp_path: Path) -> None:
+    folders = folders_of_classes(["insects", "cats"], {"insects": ["ants", "bees"], "cats": "cats"})
+    assert true_classes(tmp_path, [tmp_path / file for file in files], folders) == truth
+    assert folders_of_classes(["a", "b"], None) == {"a": "a", "b": "b"}
