@@ -8,6 +8,7 @@ if __name__ == "__main__":
 
 import sys
 
+from engine.activity import activity
 from engine.config.arguments import one_sentence, read_arguments
 from engine.startup import quick_imports
 
@@ -21,7 +22,8 @@ def main() -> None:
 
     with for_the_user():
         wants_calibration = settings.pop("calibrate")
-        evaluation = evaluate(settings.pop("run"), **settings)
+        with activity("evaluating"):
+            evaluation = evaluate(settings.pop("run"), **settings)
         if evaluation is not None:
             report(evaluation)
             if wants_calibration:

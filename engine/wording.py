@@ -90,6 +90,16 @@ def figure(value: float | str | None) -> str:
     return f"{value:.4g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
+def fitting(parts: Sequence[str], width: int, between: str = ", ") -> str:
+    """The first of the parts, joined, that fit into so many columns; the very first one in any case."""
+    text = "".join(parts[:1])
+    for part in parts[1:]:
+        if len(text) + len(between) + len(part) > width:
+            break
+        text += between + part
+    return text
+
+
 def nearest(name: str, names: Iterable[str]) -> str:
     """`did you mean X?` if a name is similar, else a list of the names; for the end of a sentence."""
     known = sorted(set(names))
