@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 import sys
 from datetime import datetime
 from pathlib import Path, PurePosixPath
@@ -72,6 +73,24 @@ def is_place(text: str) -> bool:
     parts = PurePosixPath(text.replace("\\", "/")).parts
     starts = re.match(r"\s*([/~]|\\\\\w|[A-Za-z][\w+.-]*:[/\\])", text) or re.search(r"\$[A-Za-z_]|::|://", text)
     return ".." in parts or starts is not None
+
+
+def command(script: str) -> str:
+    """`python train.py` as one would type it here, whatever folder that is, and whether or not the environment is
+    active."""
+    return f"{_tool('python')} {typed(ROOT / script)}"
+
+
+def tensorboard(directory: Path) -> str:
+    """The command that shows the runs in a directory."""
+    return f"{_tool('tensorboard')} --logdir {typed(directory)}"
+
+
+def _tool(name: str) -> str:
+    """A program of the environment that this process runs in: by its name alone if a shell would find it by that."""
+    own, found = Path(sys.executable).parent, shutil.which(name)
+    is_found = found is not None and Path(found).parent == own
+    return name if is_found or not (own / name).exists() else typed(own / name)
 
 
 def typed(path: Path) -> str:

@@ -12,6 +12,7 @@ from engine.compare.listing import caches, doomed, remove, table
 from engine.compare.runs import Run, chosen, directories_of, read_leniently, read_run
 from engine.compare.sides import sides_of
 from engine.errors import UserError, printable
+from engine.paths import command
 from engine.run.find import LOGS
 from engine.startup import quick_imports
 
@@ -52,7 +53,8 @@ def _give(document: Document, page: Path | None, sheet: Path | None) -> None:
 
 
 def _delete(names: Sequence[str], filters: Mapping[str, str], settings: Mapping[str, Any]) -> None:
-    again = shlex.join(["python", "compare.py", *(text for text in sys.argv[1:] if text != "yes=false"), "yes=true"])
+    given = shlex.join([*(text for text in sys.argv[1:] if text != "yes=false"), "yes=true"])
+    again = f"{command('compare.py')} {given}"
     if settings["delete"] == "cache":
         if names or filters:
             raise UserError("delete=cache removes all cached features: leave out the runs and other settings.")

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from engine.config.sweep_job import DONE, Setting, written
 from engine.errors import printable
-from engine.paths import typed
+from engine.paths import command, tensorboard, typed
 from engine.sweep.groups import Group, group_by_seed, too_few
 from engine.sweep.table import Row, Sweep
 from engine.wording import markup
@@ -49,10 +49,12 @@ def print_sweep(sweep: Sweep) -> None:
         console.print(f"[red]{row.status}[/red]  #{row.number} {markup(f'{settings}: {row.error} ({log})')}")
     if len(begun) > MAX_ROWS:
         console.print(f"… and {len(begun) - MAX_ROWS} more, in sweep.csv")
-    lines = {"repeat the best": groups[0].best.command} if groups else {}
-    lines["look"] = f"tensorboard --logdir {typed(sweep.directory)}  and  {typed(sweep.directory / 'sweep.html')}"
+    lines = {}
+    if groups:  # the ledger has it as one types it in the project
+        lines["repeat the best"] = groups[0].best.command.replace("python train.py", command("train.py"), 1)
+    lines["look"] = f"{tensorboard(sweep.directory)}  and  {typed(sweep.directory / 'sweep.html')}"
     if sweep.unfinished:
-        lines["resume"] = f"python train.py -m sweep.resume={typed(sweep.directory)}"
+        lines["resume"] = f"{command('train.py')} -m sweep.resume={typed(sweep.directory)}"
     for name, text in lines.items():
         console.print(f"[bold]{name:<15}[/bold]  {markup(text)}")
 

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from engine.build import FOR_MODULE, given_to_module, network_name
 from engine.errors import printable
-from engine.paths import typed
+from engine.paths import command, tensorboard, typed
 from engine.protocols import Classes, InputShape, LooksAtItself, PredictsClasses
 from engine.run.allowlist import ALLOW, targets, unlisted
 from engine.run.data_facts import counts_of, data_name, notices
@@ -53,7 +53,7 @@ def print_start(record: Record, datamodule: Any, module: Any, trainer: Any) -> N
         rows["steps"] = f"one at a time, not {datamodule.chunk}: {reason}"
     if record.resume is not None:
         rows |= record.resume.rows()
-    commands = {"look": f"tensorboard --logdir {typed(record.directory)}"}
+    commands = {"look": tensorboard(record.directory)}
     _print_panel(cfg.name, [], rows | _noticed(cfg, data_name(datamodule)["source"]), commands)
 
 
@@ -109,7 +109,7 @@ def print_end(record: Record) -> None:
     rate = metrics["images_per_second"]
     epochs = f"{metrics['epochs']} epoch{'' if metrics['epochs'] == 1 else 's'}"
     rows = {"time": f"{epochs} in {timedelta(seconds=round(record.seconds))}"}
-    rows["time"] += f", {rate:,.{0 if rate >= 10 else 1}f} images per second" if rate else ""
+    rows["time"] += f", {rate:,.{0 if rate >= 10 else 1}f} examples per second" if rate else ""
     rows |= _noticed(record.cfg, record.data["source"])
     tables = [overall_table(columns, classes), class_table(columns, classes)]
     if not _has_best(record):
@@ -192,16 +192,16 @@ def next_commands(record: Record, has_classes: bool) -> dict[str, str]:
     else:
         key, done = "max_epochs", record.metrics["epochs"]
     commands = {
-        "look": f"tensorboard --logdir {directory}",
-        "evaluate": f"python evaluate.py run={directory}",
-        "predict": f"python predict.py run={directory} input=PHOTOS",
-        "export": f"python export.py run={directory} format=onnx",
-        "resume": f"python train.py resume={directory} trainer.{key}={2 * done}",
+        "look": tensorboard(record.directory),
+        "evaluate": f"{command('evaluate.py')} run={directory}",
+        "predict": f"{command('predict.py')} run={directory} input=PHOTOS",
+        "export": f"{command('export.py')} run={directory} format=onnx",
+        "resume": f"{command('train.py')} resume={directory} trainer.{key}={2 * done}",
     }
     works = {"look", *(["evaluate", "export"] if _has_best(record) else [])}
     works |= {"predict"} if has_classes and _has_best(record) else set()
     works |= {"resume"} if record.trainer.checkpoint_callbacks else set()
-    return {name: command for name, command in commands.items() if name in works}
+    return {name: line for name, line in commands.items() if name in works}
 
 
 def _has_best(record: Record) -> bool:
@@ -259,5 +259,5 @@ def _print_panel(title: str, tables: Sequence[Table], rows: Mapping[str, str], c
     parts = [table for table in tables if table.row_count] + [_grid({**rows, **commands} if fits else rows)]
     spaced = [Padding(part, (0 if part is parts[0] else 1, 0, 0, 0)) for part in parts]
     console.print(Panel(Group(*spaced), title=Text(printable(title)), title_align="left"))
-    for command in () if fits else commands.values():
-        console.print(printable(command), soft_wrap=True, highlight=False, markup=False)
+    for line in () if fits else commands.values():
+        console.print(printable(line), soft_wrap=True, highlight=False, markup=False)
