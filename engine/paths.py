@@ -14,9 +14,17 @@ ROOT = Path(__file__).parents[1]
 CONF = ROOT / "conf"
 
 
-def new_run_directory(parent: str) -> str:
+MAX_LABEL = 40  # characters
+
+
+def label(name: str) -> str:
+    """A run's name as a part of its directory's: letters, digits and + . _ - alone."""
+    return re.sub(r"[^\w.+-]+", "-", name).strip("-.")[:MAX_LABEL]
+
+
+def new_run_directory(parent: str, name: object = "", usual: object = "") -> str:
     """`parent/<date_time>`, made here and now, so that no other run can have it too; of two in a second the other gets
-    microseconds.
+    microseconds. With another name than the usual one, that stands before it: `parent/<name>_<date_time>`.
 
     Where that cannot be, the process ends with one sentence: of an exception in a resolver Hydra prints the traceback.
     """
@@ -25,8 +33,9 @@ def new_run_directory(parent: str) -> str:
     try:
         Path(parent).mkdir(parents=True, exist_ok=True)
         form = "%Y-%m-%d_%H-%M-%S"
+        own = label(str(name)) if name != usual else ""
         while True:
-            directory = Path(parent, datetime.now().strftime(form))
+            directory = Path(parent, f"{own}{'_' * bool(own)}{datetime.now().strftime(form)}")
             try:
                 directory.mkdir()
             except FileExistsError:

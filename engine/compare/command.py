@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+
 from engine.activity import activity, watched
 from engine.compare.document import Document, require_suffix, show, write_page
-from engine.compare.listing import caches, doomed, remove, table
+from engine.compare.listing import caches, doomed, remove, short_table, table
 from engine.compare.runs import Run, chosen, directories_of, read_leniently, read_run
 from engine.compare.sides import sides_of
 from engine.errors import UserError, printable
@@ -17,6 +19,7 @@ from engine.run.find import LOGS
 from engine.startup import quick_imports
 
 CHOICES = {"checkpoint": ("best", "last"), "split": (None, "val", "test"), "delete": (None, "runs", "cache")}
+WIDE = 140  # columns that the whole table of runs needs
 PICTURES = (".png", ".jpg", ".jpeg")
 
 
@@ -33,8 +36,11 @@ def run_compare(names: Sequence[str], filters: Sequence[str], settings: Mapping[
     elif len(names) < 2:
         if sheet is not None:
             raise UserError("contact_sheet shows the photos on which two networks differ: name two runs.")
-        document = Document(f"Runs in {names[0] if names else f'{LOGS}/'}", sections=[table(_listed(names, values))])
-        _give(document, page, None)
+        runs = _listed(names, values)
+        _show_table(runs)
+        if page is not None:
+            document = Document(f"Runs in {names[0] if names else f'{LOGS}/'}", sections=[table(runs)])
+            _write(document, page)
     else:
         _give(_compare(names, values, settings), page, sheet)
 
@@ -42,14 +48,24 @@ def run_compare(names: Sequence[str], filters: Sequence[str], settings: Mapping[
 def _give(document: Document, page: Path | None, sheet: Path | None) -> None:
     show(document)
     if page is not None:
-        write_page(document, page)
-        _say([f"page: {page}"])
+        _write(document, page)
     if sheet is not None and document.sheet is None:
         _say(["No contact sheet: no predicted class differs, or the photos could not be compared."])
     elif sheet is not None and document.sheet is not None:
         sheet.parent.mkdir(parents=True, exist_ok=True)
         document.sheet.save(sheet)
         _say([f"contact sheet: {sheet}"])
+
+
+def _write(document: Document, page: Path) -> None:
+    write_page(document, page)
+    _say([f"page: {page}"])
+
+
+def _show_table(runs: Sequence[Run]) -> None:
+    console = Console()
+    is_narrow = console.is_terminal and console.width < WIDE
+    show(Document("", sections=[short_table(runs) if is_narrow else table(runs)]))
 
 
 def _delete(names: Sequence[str], filters: Mapping[str, str], settings: Mapping[str, Any]) -> None:
@@ -61,7 +77,7 @@ def _delete(names: Sequence[str], filters: Mapping[str, str], settings: Mapping[
         directories = caches()
     else:
         runs = _listed(names, filters)
-        show(Document("", sections=[table(runs)]))
+        _show_table(runs)
         directories = doomed(runs)
     _say(remove(directories, confirmed=settings["yes"], again=again))
 

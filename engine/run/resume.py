@@ -22,7 +22,7 @@ from engine.training.lightning_internals import position
 from engine.training.reschedule import Done, reschedule
 from engine.wording import shown
 
-ABOUT_THE_PROCESS = ("resume", "run_dir", "sweep", "name")
+ABOUT_THE_PROCESS = ("resume", "run_dir", "sweep", "experiment", "name", "tags", "notes")
 """Root keys that say nothing about the training."""
 
 FIXED = {

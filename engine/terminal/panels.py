@@ -38,12 +38,13 @@ def print_start(record: Record, datamodule: Any, module: Any, trainer: Any) -> N
     total, trained = (sum(p.numel() for p in ps) for ps in (parameters, [p for p in parameters if p.requires_grad]))
     frozen = f", {total - trained:,} frozen" if total > trained else ""
     rows = {
-        "experiment": f"{cfg.name}, seed {cfg.seed}",
+        "experiment": f"{cfg.get('experiment', cfg.name)}, seed {cfg.seed}",
         "network": f"{name or type(module).__name__}: {trained:,} parameters trained{frozen}",
         "data": _data(datamodule),
         "device": f"{trainer.num_devices} × {trainer.strategy.root_device}, {trainer.precision}",
         "directory": str(record.directory.absolute()),
     }
+    rows |= {key: text for key in ("tags", "notes") if (text := named(cfg.get(key)))}
     photos = getattr(datamodule, "photos", datamodule)
     if isinstance(photos, LooksAtItself) and (findings := photos.findings()):
         rows["look out"] = "\n".join(findings)
@@ -55,6 +56,13 @@ def print_start(record: Record, datamodule: Any, module: Any, trainer: Any) -> N
         rows |= record.resume.rows()
     commands = {"look": tensorboard(record.directory)}
     _print_panel(cfg.name, [], rows | _noticed(cfg, data_name(datamodule)["source"]), commands)
+
+
+def named(value: Any) -> str:
+    """A run's tags or notes as text."""
+    return (
+        ", ".join(map(str, value)) if isinstance(value, Sequence) and not isinstance(value, str) else str(value or "")
+    )
 
 
 def _data(datamodule: Any) -> str:

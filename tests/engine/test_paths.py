@@ -91,3 +91,20 @@ def test_commands_work_where_they_are_printed(tmp_path: Path, monkeypatch: pytes
     parts = shlex.split(command("evaluate.py"))
     assert Path(parts[0]).name == "python"
     assert subprocess.run([*parts, "--help"], stdout=subprocess.PIPE, check=True).stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "begins"),
+    [
+        ("first try", "first-try_2"),
+        ("../../etc", "etc_2"),
+        ("蜜蜂", "蜜蜂_2"),
+        ("x" * 300, "x" * 40 + "_2"),
+        ("/", "2"),
+        ("usual", "2"),
+    ],
+)
+def test_a_name_stands_before_the_time(name: str, begins: str, tmp_path: Path) -> None:
+    made = Path(new_run_directory(str(tmp_path / "logs"), name, "usual"))
+    assert made.parent == tmp_path / "logs"
+    assert made.name.startswith(begins)
