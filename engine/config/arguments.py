@@ -48,6 +48,10 @@ KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
 def one_sentence() -> Iterator[None]:
     """Prints a user's mistake without a traceback, and exits with 1."""
     keep_out_current_folder()
+    if sys.argv[1:2] == ["--complete"]:
+        from engine.config.completion import answer_completion  # only here: it is for a shell
+
+        answer_completion()
     try:
         yield
     except UserError as error:

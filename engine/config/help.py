@@ -24,7 +24,7 @@ Experiments:
 Groups:
 {_groups()}
 
-Tab completion:  eval "$(python train.py -sc install=bash)"
+Tab completion in bash and zsh:  . ./completion.sh
 """
 
 

@@ -31,6 +31,11 @@ def start(main: Callable[[], Any]) -> None:
     if not {"--help", "-h"}.isdisjoint(sys.argv[1:]):
         print(train_help())  # Hydra would compose the config for it, and read every file of every group
         return
+    if sys.argv[1:2] == ["--complete"]:
+        from engine.config.completion import answer_completion  # only here: it is for a shell
+
+        register_resolvers()
+        answer_completion(main)
     with clear_errors("train"):
         rewrite_arguments()
         register_resolvers()
