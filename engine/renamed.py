@@ -36,6 +36,7 @@ RENAMED = {
     "lightning_modules.parameter_groups": "engine.training.parameter_groups",
     "lightning_modules.procedure": "engine.training.procedure",
     "lightning_modules.schedules": "functional.schedules",
+    "networks.efficientnet_lite0.EfficientNetLite0": "networks.efficientnet_lite.EfficientNetLite",
     "networks.initialization": "engine.training.initialization",
 }
 
@@ -44,6 +45,9 @@ PHOTO_FOLDER = {"_target_", "data_dir", "val_fraction", "eval_transform"}
 
 ADDED = {"classes": None, "balance": "none", "test_fraction": 0}
 """Its settings that older runs lack, with the values that change nothing."""
+
+ADDED_TO = {"networks.efficientnet_lite0.EfficientNetLite0": {"name": "efficientnet_lite0"}}
+"""The same, by a former name of the part."""
 
 LIGHTNING = {"lightning.pytorch": "pytorch_lightning", "lightning.fabric": "lightning_fabric"}
 """The same code under two names; mapped to one, since a Trainer of one rejects a LightningModule of the other."""
@@ -92,7 +96,7 @@ def with_todays_names(node: Any) -> Any:
     if not isinstance(node, dict):
         return node
     copied = {key: _renamed(value) if key == "_target_" else with_todays_names(value) for key, value in node.items()}
-    added = ADDED if node.keys() >= PHOTO_FOLDER else {}
+    added = ADDED if node.keys() >= PHOTO_FOLDER else ADDED_TO.get(str(node.get("_target_")), {})
     return {**added, **copied}
 
 
