@@ -46,8 +46,12 @@ PHOTO_FOLDER = {"_target_", "data_dir", "val_fraction", "eval_transform"}
 ADDED = {"classes": None, "balance": "none", "test_fraction": 0}
 """Its settings that older runs lack, with the values that change nothing."""
 
-ADDED_TO = {"networks.efficientnet_lite0.EfficientNetLite0": {"name": "efficientnet_lite0"}}
-"""The same, by a former name of the part."""
+ADDED_TO: dict[str, dict[str, Any]] = {
+    "engine.features.folds.Folds": {"choose_epoch_by": None},
+    "lightning_modules.cross_validator.CrossValidator": {"choose_epoch_by": None},
+    "networks.efficientnet_lite0.EfficientNetLite0": {"name": "efficientnet_lite0"},
+}
+"""The same, by the part's name, today's or a former one."""
 
 LIGHTNING = {"lightning.pytorch": "pytorch_lightning", "lightning.fabric": "lightning_fabric"}
 """The same code under two names; mapped to one, since a Trainer of one rejects a LightningModule of the other."""
@@ -96,7 +100,9 @@ def with_todays_names(node: Any) -> Any:
     if not isinstance(node, dict):
         return node
     copied = {key: _renamed(value) if key == "_target_" else with_todays_names(value) for key, value in node.items()}
-    added = ADDED if node.keys() >= PHOTO_FOLDER else ADDED_TO.get(str(node.get("_target_")), {})
+    added = ADDED if node.keys() >= PHOTO_FOLDER else {}
+    for name in (node.get("_target_"), copied.get("_target_")):
+        added = added | ADDED_TO.get(str(name), {})
     return {**added, **copied}
 
 

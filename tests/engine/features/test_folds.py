@@ -45,6 +45,7 @@ def folds(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Folds:
         photos=photos(data_dir),
         num_folds=3,
         num_repeats=2,
+        choose_epoch_by=None,
         backbone=lambda images: images.flatten(1),
         num_features=3 * SIZE * SIZE,
         key={},
@@ -66,6 +67,7 @@ def test_pooled_splits_both_hold_all_photos_in_their_own_look(data_dir: Path) ->
     assert (both.train.transform, both.val.transform) == (parted.train.transform, parted.val.transform)
     assert parted.counts() == {"train": 16, "val": 12}, "it is a copy"
     assert torch.equal(both.images("val", [20]), parted.images("val", [4]))
+    assert both.findings() == parted.findings(), "a photo is no copy of itself"
 
 
 def test_what_is_held_out(folds: Folds) -> None:
