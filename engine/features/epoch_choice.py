@@ -33,6 +33,8 @@ class EpochChoice(nn.Module):
     epochs: Tensor
     right: Tensor
     answers: Tensor
+    last_scores: Tensor
+    last_accuracies: Tensor
 
     def __init__(self, num_heads: int, num_classes: int) -> None:
         super().__init__()
@@ -41,6 +43,8 @@ class EpochChoice(nn.Module):
         self.register_buffer("epochs", torch.zeros(num_heads, dtype=torch.long))
         self.register_buffer("right", torch.zeros(num_heads, num_classes))
         self.register_buffer("answers", torch.zeros(num_heads, num_classes))
+        self.register_buffer("last_scores", torch.zeros(num_heads, dtype=torch.float64))
+        self.register_buffer("last_accuracies", torch.zeros(num_heads, dtype=torch.float64))
 
     def end_epoch(self, epoch: int, right: Tensor, answers: Tensor) -> None:
         """What the heads got right of their held-out examples after this epoch, both (F, C).
@@ -49,6 +53,8 @@ class EpochChoice(nn.Module):
         """
         scores = self.current.compute()
         self.current.reset()
+        self.last_scores.copy_(scores)
+        self.last_accuracies.copy_(right.sum(1).double() / answers.sum(1))
         better = scores > self.scores
         self.scores.copy_(torch.where(better, scores, self.scores))
         self.epochs[better] = epoch
@@ -60,7 +66,13 @@ class EpochChoice(nn.Module):
         return self.right.sum(1).double() / self.answers.sum(1)
 
     def heads(self) -> list[dict[str, float]]:
-        """A row per head: its chosen epoch, from 1, the score that chose it, and its accuracy there."""
-        columns = {"epoch": self.epochs + 1, "score": self.scores, "acc": self.accuracies}
+        """A row per head: its chosen epoch, from 1, the score that chose it and its accuracy there; both at the last."""
+        columns = {
+            "epoch": self.epochs + 1,
+            "score": self.scores,
+            "acc": self.accuracies,
+            "last_score": self.last_scores,
+            "last_acc": self.last_accuracies,
+        }
         rows = zip(*(column.tolist() for column in columns.values()), strict=True)
         return [dict(zip(columns, row, strict=True)) for row in rows]
