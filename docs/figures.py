@@ -64,14 +64,24 @@ def measured(row: Row, data_dir: Path, folder: Path) -> Row:
             sys.exit(f"The figures are of {row['data']} data; in {data_dir} it is {source}: give --data-dir.")
     values = {metric: [round(run[metric], 6) for run in runs] for metric in row["values"]}
     seconds = round(statistics.median(run["seconds"] for run in runs), 1)
-    commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True)
     return row | {
         "values": values,
         "seconds": seconds,
         "machine": machine(),
-        "commit": commit.stdout.strip(),
+        "commit": commit(),
         "digest": digest(runs),
     }
+
+
+def commit() -> str:
+    """The one that is checked out, `-dirty` if there are changes beyond the texts that are written from the record."""
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+
+    texts = (":!docs", ":!README.md", ":!conf/experiment")
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", *texts)
+    return git("rev-parse", "--short", "HEAD") + "-dirty" * bool(changed)
 
 
 def machine() -> str:
