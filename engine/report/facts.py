@@ -58,7 +58,7 @@ class Facts:
     def first_batch(self) -> str:
         """Its picture in HTML; empty where none was logged."""
         found = self._first_batch
-        return picture(found.jpeg, "The first batch", (found.width * 3 // 5, found.height * 3 // 5)) if found else ""
+        return picture(found.jpeg, "The first batch", (found.width * 4 // 5, found.height * 4 // 5)) if found else ""
 
     @property
     def name(self) -> str:
