@@ -22,7 +22,7 @@ from engine.photos.class_folders import Classes
 from engine.photos.images import check_images, read_thumbnail
 from engine.photos.photo_loader import PhotoLoader
 from engine.photos.photo_set import Photos, Transform
-from engine.photos.splits import photos_of, splits_of
+from engine.photos.splits import folded, photos_of, splits_of
 
 UNBALANCED = 3
 """How many times as many photos as the smallest class the largest one must have to be mentioned."""
@@ -31,7 +31,8 @@ UNBALANCED = 3
 class ImageFolder(LightningDataModule):
     """`data_dir/{train,val,test}/<class>/`, or `data_dir/<class>/`, of which val and test are drawn by their fractions.
 
-    `classes` selects some of the folders, or merges them: {insects: [ants, bees], others: [cats]}.
+    `classes` selects some of the folders, or merges them: {insects: [ants, bees], others: [cats]}. With `num_folds`,
+    val is part `fold` of so many parts of all photos but the test's, whatever folders of splits there are.
 
     Batches are images (N, 3, H, W), float in [0, 1] or normalised by `mean` and `std` if given, and labels (N,),
     indices into the attribute `classes`, the sorted names. Raises DataError for folders and files that cannot be used.
@@ -51,6 +52,8 @@ class ImageFolder(LightningDataModule):
         balance: Literal["none", "weights", "sampler"],
         val_fraction: Annotated[float, Gt(0), Lt(1)],
         test_fraction: Annotated[float, Ge(0), Lt(1)],
+        num_folds: Annotated[int, Ge(2)] | None,
+        fold: Annotated[int, Ge(0)],
         train_transform: Transform,
         eval_transform: Transform,
         image_size: Annotated[int, Ge(1)],
@@ -71,6 +74,8 @@ class ImageFolder(LightningDataModule):
         self.balance = balance
         self.val_fraction = val_fraction
         self.test_fraction = test_fraction
+        self.num_folds = num_folds
+        self.fold = fold
         self.train_transform = train_transform
         self.eval_transform = eval_transform
         self.image_size = image_size
@@ -88,6 +93,8 @@ class ImageFolder(LightningDataModule):
         if self.classes:
             return
         splits = self.find()
+        if self.num_folds is not None:
+            splits = folded(splits, num_folds=self.num_folds, fold=self.fold, seed=self.seed)
         classes = sorted(splits["train"])
         if len(classes) != self.num_classes:
             raise DataError(

@@ -218,10 +218,12 @@ def transforms_key(datamodule: DictConfig) -> str:
 def network_name(node: Mapping[Any, Any] | None) -> str | None:
     """The network's name in the config group, such as `resnet18`, or with timm's own name, `timm/convnext_tiny`.
 
-    For a network from another package, its class name. None without a network.
+    For a network from another package, its class name. None without a network. A member of a family in one module has
+    a name that starts with the module's: `efficientnet_lite0`, not `efficientnet_lite/efficientnet_lite0`.
     """
     if not node:
         return None
     names = str(node["_target_"]).split(".")
     name = names[1] if names[0] == "networks" else names[-1]
-    return f"{name}/{node['name']}" if "name" in node else name
+    own = str(node.get("name", ""))
+    return own if own.startswith(name) else f"{name}/{own}" if own else name

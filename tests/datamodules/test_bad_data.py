@@ -54,6 +54,8 @@ def folder(root: Path) -> ImageFolder:
         "val_fraction": 0.5,
         "classes": None,
         "test_fraction": 0,
+        "num_folds": None,
+        "fold": 0,
         "balance": "none",
         "image_size": SIDE,
         "batch_size": 2,

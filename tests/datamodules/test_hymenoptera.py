@@ -27,6 +27,8 @@ def hymenoptera(data_dir: Path, *, stand_in: StandIn = False) -> Hymenoptera:
         "val_fraction": 0.2,
         "classes": None,
         "test_fraction": 0,
+        "num_folds": None,
+        "fold": 0,
         "balance": "none",
         "image_size": 32,
         "batch_size": 4,

@@ -26,6 +26,8 @@ def settings(root: Path, **changes: Any) -> dict[str, Any]:
         "classes": None,
         "val_fraction": 0.25,
         "test_fraction": 0,
+        "num_folds": None,
+        "fold": 0,
         "balance": "none",
         "train_transform": train,
         "eval_transform": v2.Compose([v2.Resize(40), v2.CenterCrop(SIZE)]),

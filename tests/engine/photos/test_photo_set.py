@@ -16,6 +16,8 @@ SETTINGS: dict[str, Any] = {
     "val_fraction": 0.25,
     "classes": None,
     "test_fraction": 0,
+    "num_folds": None,
+    "fold": 0,
     "balance": "none",
     "train_transform": v2.RandomCrop(16),
     "eval_transform": v2.CenterCrop(16),
