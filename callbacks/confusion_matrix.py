@@ -10,7 +10,7 @@ from torch import Tensor
 
 from callbacks.evaluation import EvaluationCallback, one_label_each
 from callbacks.loggers import add_image, picture_loggers
-from engine.results.lettering import Font, fitted
+from engine.pages.lettering import Font, fitted
 
 CELL, SHEET = 64, 280  # minimum side of a cell and of the matrix, in pixels
 MAX_NAMED = 32  # with more classes there is no room for text

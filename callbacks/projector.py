@@ -110,7 +110,7 @@ class Projector(PredictionCallback):
 
 
 def write(run: Path, features: Tensor, rows: list[tuple[str, str, str]], thumbnails: Tensor) -> None:
-    """Writes features (N, D), rows of (class, predicted class, whether that is wrong), and thumbnails (N, 3, side, side)
+    """Writes features (N, D), rows of (class, predicted class, whether that is wrong), thumbnails (N, 3, side, side)
     uint8. All paths are relative, so the run can be moved."""
     folder = run / "projector"
     folder.mkdir(exist_ok=True)

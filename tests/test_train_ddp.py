@@ -16,7 +16,7 @@ from hydra.utils import instantiate
 from pytorch_lightning.strategies import FSDPStrategy
 
 from engine.checkpoints.checkpoint_io import load_checkpoint
-from engine.report.curves import read_logged
+from engine.pages.curves import read_logged
 from tests.conftest import ROOT, Compose, RunTrain, Train, metrics_of, only_run
 from tests.killing import differences
 

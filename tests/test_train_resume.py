@@ -9,7 +9,7 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from engine.report.curves import read_logged
+from engine.pages.curves import read_logged
 from engine.training.procedure import Procedure
 from tests.conftest import Train, metrics_of, only_run
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import UserError
-from engine.report.curves import read_logged
+from engine.pages.curves import read_logged
 from tests.conftest import Train, metrics_of, only_run
 
 SMALL = ("network=timm", "network.name=test_resnet", "network.pretrained=false")

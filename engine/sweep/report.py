@@ -11,11 +11,10 @@ from rich.table import Table
 from engine.config.sweep_job import DONE, Setting, written
 from engine.errors import printable
 from engine.paths import typed
-from engine.sweep.groups import Group, group_by_seed, too_few
+from engine.sweep.groups import STATUSES, Group, group_by_seed, too_few
 from engine.sweep.table import Row, Sweep
 from engine.wording import markup
 
-STATUSES = (*DONE, "failed", "interrupted", "missing")
 FACTS: dict[str, Callable[[Group], list[str]]] = {
     "data": lambda group: [name for name in group.facts("source") if name == "stand-in"],
     "substitute for": lambda group: group.facts("substitute_for"),
@@ -36,9 +35,7 @@ def job_line(row: Row, ended: int, total: int) -> str:
 def print_sweep(sweep: Sweep) -> None:
     """Prints the groups of jobs, best first, then the failures, then commands to run next."""
     console, groups = Console(soft_wrap=True, highlight=False), group_by_seed(sweep.jobs.values())
-    counts: Counter[str] = Counter(row.status for row in sweep.jobs.values())
-    listed = ", ".join(f"{counts[s]} {s}" for s in STATUSES if counts[s])
-    console.print(f"{len(sweep.jobs)} {'job' if len(sweep.jobs) == 1 else 'jobs'}: {listed}")
+    console.print(counted(sweep))
     if groups:
         # In a log file, rows are not wrapped.
         Console(width=None if console.is_terminal else 240).print(_table(sweep, groups))
@@ -55,6 +52,13 @@ def print_sweep(sweep: Sweep) -> None:
         lines["resume"] = f"python train.py -m sweep.resume={typed(sweep.directory)}"
     for name, text in lines.items():
         console.print(f"[bold]{name:<15}[/bold]  {markup(text)}")
+
+
+def counted(sweep: Sweep) -> str:
+    """`6 jobs: 5 completed, 1 failed`."""
+    counts: Counter[str] = Counter(row.status for row in sweep.jobs.values())
+    listed = ", ".join(f"{counts[s]} {s}" for s in STATUSES if counts[s])
+    return f"{len(sweep.jobs)} {'job' if len(sweep.jobs) == 1 else 'jobs'}: {listed}"
 
 
 def _table(sweep: Sweep, groups: list[Group]) -> Table:

@@ -7,7 +7,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from callbacks.hyper_parameters import HyperParameters, flatten, summaries
-from engine.report.curves import read_logged
+from engine.pages.curves import read_logged
 
 
 def test_flatten() -> None:

@@ -10,7 +10,7 @@ from sklearn.metrics import precision_score, recall_score
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from callbacks.pr_curves import THRESHOLDS, PRCurves, precision_recall
-from engine.report.curves import read_logged
+from engine.pages.curves import read_logged
 
 
 def test_precision_and_recall_as_scikit_learn_has_them() -> None:

@@ -7,7 +7,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from engine.errors import UserError
-from engine.report.curves import read_logged
+from engine.pages.curves import read_logged
 from tests.conftest import Train
 
 SETTINGS = ("experiment=transfer_cross_validation", "network.pretrained=false", "trainer.max_epochs=2")

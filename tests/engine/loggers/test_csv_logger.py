@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from engine.loggers.csv_logger import CSVLogger
-from engine.report.curves import read_logged
+from engine.pages.curves import read_logged
 from tests.conftest import Train
 
 OF_THE_CLOCK = "train/images_per_second"

@@ -6,7 +6,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from engine.checkpoints.continuation import Curves, curve_sizes, open_behind
 from engine.loggers.curve_files import name_of, tag_of
 from engine.loggers.tensorboard_logger import TensorBoardLogger
-from engine.report.curves import read_logged
+from engine.pages.curves import read_logged
 
 METRICS = {"val/loss": 0.5, "val/acc": 0.75, "val/acc_bees": 1.0, "val/acc_low": 0.5, "train/lr": 0.1, "epoch": 3}
 ODD = {"best/val/acc": 0.75, "train_loss": 1.0, "val/": 2.0, "loss": 3.0, "train/lr_1": 0.1, "test/acc": 0.5}
