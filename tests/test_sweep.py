@@ -252,6 +252,9 @@ def test_tensorboard_has_a_column_for_each_swept_key(sweep_with_accidents: tuple
     assert start.session_start_info.hparams["seed"].number_value == 4
     content = HParamsPluginData.FromString(contents["_hparams_/experiment"].plugin_data.content)
     assert [info.name for info in content.experiment.hparam_infos if info.differs] == ["seed"]
+    metrics = [info.name.tag for info in content.experiment.metric_infos]
+    assert len(metrics) == 4, "the best of the metric, the metric, and the losses"
+    assert set(metrics) <= contents.keys()
 
 
 def test_a_job_of_two_processes_is_one_job(run_train: RunTrain, tmp_path: Path) -> None:

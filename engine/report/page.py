@@ -11,16 +11,15 @@ import yaml
 from engine.config.help import question
 from engine.config.sweep_job import is_about_the_sweep, key_of
 from engine.files import replace_text, replacing
+from engine.pages.markup import Images, command_lines, document, escaped, paragraph, section, table
 from engine.paths import CONF, typed
 from engine.report.answer import answer, cross_validated
 from engine.report.classes import confusion_csv
 from engine.report.facts import Facts
-from engine.report.markup import Images, command_lines, document, escaped, paragraph, section, table
 from engine.report.results import curves_section, metrics_section, predictions_sections
 from engine.report.settings import changes
 from engine.results.cross_validation import can_be_cross_validated
-from engine.run.data_facts import warnings_about
-from engine.wording import cell, figure
+from engine.wording import cell, figure, warnings_about
 
 NAME = "report.html"
 MAX_CHANGES, MAX_FINDINGS = 200, 12

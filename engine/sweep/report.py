@@ -20,11 +20,10 @@ from engine.run.allowlist import MAX_BYTES, Loader
 from engine.run.config_file import has_features
 from engine.run.outcome import outcome
 from engine.statistics import wilson_interval
-from engine.sweep.groups import CONFIDENCE, Group, group_by_seed, too_few
+from engine.sweep.groups import CONFIDENCE, STATUSES, Group, group_by_seed, too_few
 from engine.sweep.table import Row, Sweep
 from engine.wording import markup, rounded
 
-STATUSES = (*DONE, "failed", "interrupted", "missing")
 FACTS: dict[str, Callable[[Group], list[str]]] = {
     "data": lambda group: [name for name in group.facts("source") if name == "stand-in"],
     "substitute for": lambda group: group.facts("substitute_for"),
@@ -45,9 +44,7 @@ def job_line(row: Row, ended: int, total: int) -> str:
 def print_sweep(sweep: Sweep) -> None:
     """Prints the groups of jobs, best first, then the failures, then commands to run next."""
     console, groups = Console(soft_wrap=True, highlight=False), group_by_seed(sweep.jobs.values())
-    counts: Counter[str] = Counter(row.status for row in sweep.jobs.values())
-    listed = ", ".join(f"{counts[s]} {s}" for s in STATUSES if counts[s])
-    console.print(f"{len(sweep.jobs)} {'job' if len(sweep.jobs) == 1 else 'jobs'}: {listed}")
+    console.print(counted(sweep))
     if groups:
         # In a log file, rows are not wrapped.
         Console(width=None if console.is_terminal else 240).print(_table(sweep, groups))
@@ -87,6 +84,13 @@ def judged(sweep: Path, best: Row, jobs: int) -> dict[str, str]:
         if has_features(config) and "num_folds" not in config["features"]:
             lines["judge the best"] = f"python evaluate.py run={typed(directory)} split=cross_validation"
     return lines
+
+
+def counted(sweep: Sweep) -> str:
+    """`6 jobs: 5 completed, 1 failed`."""
+    counts: Counter[str] = Counter(row.status for row in sweep.jobs.values())
+    listed = ", ".join(f"{counts[s]} {s}" for s in STATUSES if counts[s])
+    return f"{len(sweep.jobs)} {'job' if len(sweep.jobs) == 1 else 'jobs'}: {listed}"
 
 
 def _table(sweep: Sweep, groups: list[Group]) -> Table:

@@ -11,7 +11,7 @@ from engine.errors import UserError
 from engine.report import page
 from engine.report.write import report
 from tests.conftest import Train, metrics_of, run_script
-from tests.engine.report.test_markup import HOSTILE, Checked
+from tests.engine.pages.test_markup import HOSTILE, Checked
 from tests.test_foreign import options
 
 TEXT = HOSTILE.replace("\x1b", "\\x1b")

@@ -1,6 +1,6 @@
 from html.parser import HTMLParser
 
-from engine.report.markup import (
+from engine.pages.markup import (
     Cell,
     Numeric,
     command_lines,
