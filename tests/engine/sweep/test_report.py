@@ -48,8 +48,8 @@ def test_best_first_failures_with_reasons_and_what_to_do_next(
     assert "4 jobs: 2 completed, 1 failed, 1 missing" in text
     assert "failed  #2 lr=0.3: ValueError: [no] such thing (sweep/002/train.log)" in text
     assert "#3" not in text, "nothing is to be said of it"
-    assert re.search(r"repeat the best +python train.py x=1$", text, re.MULTILINE)
-    assert re.search(r"resume +python train.py -m sweep.resume=sweep$", text, re.MULTILINE)
+    assert re.search(r"repeat the best +python \S*train.py x=1$", text, re.MULTILINE)
+    assert re.search(r"resume +python \S*train.py -m sweep.resume=sweep$", text, re.MULTILINE)
 
 
 def test_seeds_are_taken_together_and_compared_seed_by_seed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
