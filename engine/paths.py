@@ -22,9 +22,9 @@ def label(name: str) -> str:
     return re.sub(r"[^\w.+-]+", "-", name).strip("-.")[:MAX_LABEL]
 
 
-def new_run_directory(parent: str, name: object = "", usual: object = "") -> str:
+def new_run_directory(parent: str, name: object = "") -> str:
     """`parent/<date_time>`, made here and now, so that no other run can have it too; of two in a second the other gets
-    microseconds. With another name than the usual one, that stands before it: `parent/<name>_<date_time>`.
+    microseconds. A name stands before it: `parent/<name>_<date_time>`.
 
     Where that cannot be, the process ends with one sentence: of an exception in a resolver Hydra prints the traceback.
     """
@@ -33,7 +33,7 @@ def new_run_directory(parent: str, name: object = "", usual: object = "") -> str
     try:
         Path(parent).mkdir(parents=True, exist_ok=True)
         form = "%Y-%m-%d_%H-%M-%S"
-        own = label(str(name)) if name != usual else ""
+        own = label(str(name)) if name else ""
         while True:
             directory = Path(parent, f"{own}{'_' * bool(own)}{datetime.now().strftime(form)}")
             try:

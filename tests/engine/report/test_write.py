@@ -60,7 +60,7 @@ def test_a_network_without_its_data(stolen: Path, tmp_path: Path, capsys: pytest
 def test_a_run_that_failed_before_its_first_checkpoint(stolen: Path) -> None:
     shutil.rmtree(stolen / "checkpoints")
     (stolen / "metrics.json").write_text(json.dumps({"status": "failed", "error": f"UserError: {HOSTILE}"}))
-    for file in stolen.glob("events*"):
+    for file in stolen.rglob("events*"):
         file.unlink()
     page = Checked(report(stolen).read_text())
     assert page.wrong == []
