@@ -1,6 +1,7 @@
 """Formats values and suggests names in messages."""
 
 import difflib
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.util import find_spec
@@ -88,6 +89,16 @@ def figure(value: float | str | None) -> str:
     if value is None or isinstance(value, str):
         return value or ""
     return f"{value:.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def rounded(value: float, spread: float | None, sign: str = "") -> str:
+    """As many decimals as give two significant digits of the spread; without one, four significant digits.
+
+    With the sign "+", also that of a positive number.
+    """
+    if not spread or not math.isfinite(spread):
+        return format(value, f"{sign}.4g")
+    return format(value, f"{sign}.{max(0, 1 - math.floor(math.log10(spread)))}f")
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

@@ -66,7 +66,7 @@ class EpochChoice(nn.Module):
         return self.right.sum(1).double() / self.answers.sum(1)
 
     def heads(self) -> list[dict[str, float]]:
-        """A row per head: its chosen epoch, from 1, the score that chose it and its accuracy there; both at the last."""
+        """A row per head: its chosen epoch, from 1, the score that chose it, its accuracy, and both at the last."""
         columns = {
             "epoch": self.epochs + 1,
             "score": self.scores,
