@@ -121,6 +121,8 @@ def finish(directory: Path) -> Sweep:
     print_sweep(sweep)
     try:
         write_page(sweep)
+    except OSError:
+        raise
     except Exception as error:  # the jobs themselves have ended as they have
         reason = printable(str(error).partition("\n")[0])
         print(f"sweep.html could not be written ({type(error).__name__}: {reason}).", file=sys.stderr)

@@ -1,7 +1,7 @@
 """sweep.html: a sweep on one page that opens offline."""
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from engine.config.sweep_job import DONE, Setting, key_of, written
 from engine.errors import UserError
@@ -24,16 +24,16 @@ from engine.pages.plots import FAINT, PALETTE, Line, draw_best_of, draw_lines, d
 from engine.paths import typed
 from engine.statistics import expected_best
 from engine.sweep.groups import Group, group_by_seed, places, ranked
-from engine.sweep.report import FACTS, cells, counted, headings, number, span
+from engine.sweep.report import FACTS, cells, counted, headings, judged, number, span
 from engine.sweep.table import Row, Sweep
-from engine.wording import NUMBER, figure, warnings_about
+from engine.wording import NUMBER, figure, rounded, warnings_about
 
 NAME, REPORT = "sweep.html", "report.html"
 MAX_ROWS, MAX_PANELS, MAX_SIZES, MAX_NAME = 40, 9, 60, 40
+JUDGE = "judge the best"
 HEADINGS = {"[95 %]": "95 % interval", "− first [95 %]": "minus the first, 95 % interval"}
 """Of the terminal's table, in more words."""
 
-CHOSEN = " Each job's best epoch was chosen by the value shown, which is optimistic."
 EXPECTED = (
     "Expected best: the mean of the best of n completed jobs over all subsets of n (Dodge et al. 2019; without bias, "
     "Tang et al. 2020). Gray: the best so far, in the order of the jobs. Compare a method with the best of as many "
@@ -45,11 +45,13 @@ def write_page(sweep: Sweep) -> None:
     """Writes sweep.html: the jobs from the best to the worst, then drawings of their results."""
     rows, groups = ranked(sweep.jobs.values()), group_by_seed(sweep.jobs.values())
     metrics = dict.fromkeys(row.metric for row in rows if row.metric and row.best is not None)
+    judgement = judged(sweep.directory, groups[0].best, len(rows)) if groups else {}
     parts = [
         *(paragraph(notice, "notice") for notice in _notices(rows)),
         f"<h1>{escaped(title(sweep))}</h1>\n<pre><code>{escaped(_started(sweep))}</code></pre>\n",
         paragraph(_answer(sweep, groups), "answer"),
-        paragraph(f"{counted(sweep)}.{CHOSEN if groups else ''}", "faint"),
+        paragraph(f"{counted(sweep)}.", "faint"),
+        *(paragraph(f"{what.capitalize()}: {text}.", "faint") for what, text in judgement.items() if what != JUDGE),
         _settings(sweep, groups),
         section("Jobs", _jobs(sweep, rows)),
     ]
@@ -61,7 +63,7 @@ def write_page(sweep: Sweep) -> None:
             _drawn(f"Curves{name}", lambda: _curves(sweep, shown)),  # noqa: B023
             _drawn(f"Expected best of n jobs{name}", lambda: _best_of(sweep, shown)),  # noqa: B023
         ]
-    parts.append(section("Commands", command_lines(_commands(sweep, groups)), _reports(sweep, rows)))
+    parts.append(section("Commands", command_lines(_commands(sweep, groups, judgement)), _reports(sweep, rows)))
     replace_text(sweep.directory / NAME, document(title(sweep), "".join(parts)))
 
 
@@ -104,15 +106,15 @@ def _answer(sweep: Sweep, groups: Sequence[Group]) -> str:
             f"{said}. One job per setting: how much of a difference is chance is not known." if others else f"{said}."
         )
     between = best.summary(best)["interval"]
-    said = f"{name}{best.metric} {number(best.mean)} ± {number(best.std)} (mean and standard deviation over "
-    said += f"{len(best.rows)} seeds"
-    said += f"; 95 % interval of the mean {number(between[0])} to {number(between[1])})" if between else ")"
+    mean, std = (rounded(value, best.std) for value in (best.mean, best.std or 0.0))
+    said = f"{name}{best.metric} {mean} ± {std} (mean and standard deviation over {len(best.rows)} seeds"
+    said += f"; 95 % interval of the mean {span(between)})" if between else ")"
     versus = others[0].summary(best) if others else {}
     difference = versus.get("difference")
     if difference and (bounds := difference["interval"]):
         chance = "may be chance" if bounds[0] <= 0 <= bounds[1] else "is unlikely to be chance"
         said += f". Its lead over the next, {_named(others[0])}, {chance}: over the same seeds the next minus the best "
-        said += f"is {difference['mean']:+.4g}, 95 % interval {span(bounds)}"
+        said += f"is {rounded(difference['mean'], (bounds[1] - bounds[0]) / 2, '+')}, 95 % interval {span(bounds)}"
     elif versus.get("not_compared"):
         said += f". It cannot be compared with the next, {_named(others[0])}: {versus['not_compared']}"
     return f"{said}."
@@ -273,10 +275,11 @@ def _best_of(sweep: Sweep, rows: Sequence[Row]) -> tuple[Drawing, str, str] | No
 # Commands ------------------------------------------------------------------------------------------------------------
 
 
-def _commands(sweep: Sweep, groups: Sequence[Group]) -> list[tuple[str, str]]:
+def _commands(sweep: Sweep, groups: Sequence[Group], judgement: Mapping[str, str]) -> list[tuple[str, str]]:
     """Those that work from the folder in which the page was written."""
     directory = typed(sweep.directory)
     lines = [("Repeat the best job", groups[0].best.command)] if groups else []
+    lines += [("Judge the best on photos that did not choose it", judgement[JUDGE])] if JUDGE in judgement else []
     if sweep.unfinished:
         lines.append(("Run what is missing or failed", f"python train.py -m sweep.resume={directory}"))
     return [*lines, ("All curves", f"tensorboard --logdir {directory}")]

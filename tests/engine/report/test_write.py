@@ -120,6 +120,7 @@ def test_sweeps_make_none_on_their_own(tmp_path: Path) -> None:
     job = next(iter(sorted(path.parent for path in tmp_path.rglob("config.yaml"))))
     assert run_script("report.py", f"run={job}", cwd=tmp_path).returncode == 0
     assert "<h2>Predicted and target</h2>" in (job / "report.html").read_text()
+    assert f'href="{job.name}/report.html"' in (job.parent / "sweep.html").read_text(), "the sweep's page leads there"
 
 
 def test_what_the_datas_check_found(stolen: Path) -> None:
