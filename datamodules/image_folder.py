@@ -65,6 +65,7 @@ class ImageFolder(LightningDataModule):
         max_pixels: Annotated[int, Ge(1)],
         keep_decoded: Annotated[int, Ge(0)],
         seed: int,
+        seed_split: int,
     ) -> None:
         super().__init__()
         self.root = Path(data_dir)
@@ -87,6 +88,7 @@ class ImageFolder(LightningDataModule):
         self.max_pixels = max_pixels
         self.keep_decoded = keep_decoded
         self.seed = seed
+        self.seed_split = seed_split
         self.classes: list[str] = []
 
     def setup(self, stage: str) -> None:
@@ -94,7 +96,7 @@ class ImageFolder(LightningDataModule):
             return
         splits = self.find()
         if self.num_folds is not None:
-            splits = folded(splits, num_folds=self.num_folds, fold=self.fold, seed=self.seed)
+            splits = folded(splits, num_folds=self.num_folds, fold=self.fold, seed=self.seed_split)
         classes = sorted(splits["train"])
         if len(classes) != self.num_classes:
             raise DataError(
@@ -133,7 +135,7 @@ class ImageFolder(LightningDataModule):
             self.root,
             val_fraction=self.val_fraction,
             test_fraction=self.test_fraction,
-            seed=self.seed,
+            seed=self.seed_split,
             classes=self.wanted,
         )
 

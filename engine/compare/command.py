@@ -7,18 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import track
 
+from engine.activity import activity, watched
 from engine.compare.document import Document, require_suffix, show, write_page
-from engine.compare.listing import caches, doomed, remove, table
+from engine.compare.listing import caches, doomed, remove, short_table, table
 from engine.compare.runs import Run, chosen, directories_of, read_leniently, read_run
 from engine.compare.sides import sides_of
 from engine.errors import UserError, printable
+from engine.paths import command
 from engine.run.find import LOGS
 from engine.startup import quick_imports
 
 CHOICES = {"checkpoint": ("best", "last"), "split": (None, "val", "test"), "delete": (None, "runs", "cache")}
-QUICK = 20  # runs that are read within a second
+WIDE = 140  # columns that the whole table of runs needs
 PICTURES = (".png", ".jpg", ".jpeg")
 
 
@@ -35,8 +36,11 @@ def run_compare(names: Sequence[str], filters: Sequence[str], settings: Mapping[
     elif len(names) < 2:
         if sheet is not None:
             raise UserError("contact_sheet shows the photos on which two networks differ: name two runs.")
-        document = Document(f"Runs in {names[0] if names else f'{LOGS}/'}", sections=[table(_listed(names, values))])
-        _give(document, page, None)
+        runs = _listed(names, values)
+        _show_table(runs)
+        if page is not None:
+            document = Document(f"Runs in {names[0] if names else f'{LOGS}/'}", sections=[table(runs)])
+            _write(document, page)
     else:
         _give(_compare(names, values, settings), page, sheet)
 
@@ -44,8 +48,7 @@ def run_compare(names: Sequence[str], filters: Sequence[str], settings: Mapping[
 def _give(document: Document, page: Path | None, sheet: Path | None) -> None:
     show(document)
     if page is not None:
-        write_page(document, page)
-        _say([f"page: {page}"])
+        _write(document, page)
     if sheet is not None and document.sheet is None:
         _say(["No contact sheet: no predicted class differs, or the photos could not be compared."])
     elif sheet is not None and document.sheet is not None:
@@ -54,15 +57,27 @@ def _give(document: Document, page: Path | None, sheet: Path | None) -> None:
         _say([f"contact sheet: {sheet}"])
 
 
+def _write(document: Document, page: Path) -> None:
+    write_page(document, page)
+    _say([f"page: {page}"])
+
+
+def _show_table(runs: Sequence[Run]) -> None:
+    console = Console()
+    is_narrow = console.is_terminal and console.width < WIDE
+    show(Document("", sections=[short_table(runs) if is_narrow else table(runs)]))
+
+
 def _delete(names: Sequence[str], filters: Mapping[str, str], settings: Mapping[str, Any]) -> None:
-    again = shlex.join(["python", "compare.py", *(text for text in sys.argv[1:] if text != "yes=false"), "yes=true"])
+    given = shlex.join([*(text for text in sys.argv[1:] if text != "yes=false"), "yes=true"])
+    again = f"{command('compare.py')} {given}"
     if settings["delete"] == "cache":
         if names or filters:
             raise UserError("delete=cache removes all cached features: leave out the runs and other settings.")
         directories = caches()
     else:
         runs = _listed(names, filters)
-        show(Document("", sections=[table(runs)]))
+        _show_table(runs)
         directories = doomed(runs)
     _say(remove(directories, confirmed=settings["yes"], again=again))
 
@@ -71,10 +86,7 @@ def _listed(names: Sequence[str], filters: Mapping[str, str]) -> list[Run]:
     if not names and not LOGS.is_dir():
         raise UserError(f"There is no {LOGS.absolute()}: name a run, a sweep or a folder of runs.")
     directories = dict.fromkeys(place for name in names or [str(LOGS)] for place in directories_of(name))
-    console = Console(stderr=True)
-    is_quick = len(directories) < QUICK or not console.is_terminal
-    shown = track(directories, "reading", console=console, transient=True, disable=is_quick)
-    return chosen(list(read_leniently(shown)), filters)
+    return chosen(list(read_leniently(watched(directories, "reading", "runs"))), filters)
 
 
 def _compare(names: Sequence[str], filters: Mapping[str, str], settings: Mapping[str, Any]) -> Document:
@@ -87,7 +99,7 @@ def _compare(names: Sequence[str], filters: Mapping[str, str], settings: Mapping
         from engine.run.failure import for_the_user
 
     with_photos = bool(settings["contact_sheet"] or settings["page"])
-    with for_the_user():
+    with for_the_user(), activity("comparing"):
         document = compare(sides, Plan(settings["checkpoint"], settings["split"], with_photos))
     document.notices = [*document.notices, *remarks]
     return document

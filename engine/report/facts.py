@@ -78,6 +78,18 @@ class Facts:
         return str(self.config.get("name") or self.directory.name)
 
     @property
+    def experiment(self) -> str:
+        return str(self.config.get("experiment") or self.name)
+
+    @property
+    def remarks(self) -> list[str]:
+        """What its user said of it: experiment and tags of a run that has a name of its own, and notes."""
+        tags, notes = self.config.get("tags"), self.config.get("notes")
+        said = [self.experiment] if self.experiment != self.name else []
+        said += [f"tags: {', '.join(map(str, tags))}"] if isinstance(tags, list) and tags else []
+        return [*([", ".join(said)] if said else []), *([str(notes)] if notes else [])]
+
+    @property
     def monitor(self) -> str | None:
         node = self.config.get("monitor")
         metric = node.get("metric") if isinstance(node, dict) else None

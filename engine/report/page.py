@@ -76,7 +76,7 @@ def _head(facts: Facts) -> str:
     results = [text for text in (result, cross_validated(facts.cross_validation)) if text]
     return (
         f"<h1>{escaped(facts.name)}</h1>\n"
-        + "".join(paragraph(text) for text in (_question(facts),) if text)
+        + "".join(paragraph(text) for text in (*facts.remarks, _question(facts)) if text)
         + f"<pre><code>{escaped(_started(facts))}</code></pre>\n"
         + (paragraph(ended + error, "notice") if ended else "")
         + "".join(paragraph(text, "answer") for text in results)
@@ -87,7 +87,7 @@ def _head(facts: Facts) -> str:
 
 def _question(facts: Facts) -> str:
     """The experiment's, if it is one of this checkout."""
-    file = CONF / "experiment" / f"{facts.name}.yaml"
+    file = CONF / "experiment" / f"{facts.experiment}.yaml"
     return question(file) if file.parent == CONF / "experiment" and file.is_file() else ""
 
 
@@ -146,7 +146,7 @@ def _environment(facts: Facts) -> str:
 
 def _started(facts: Facts) -> str:
     """The command that started the run, or one that repeats it from its config, as that of a run that was repeated."""
-    if facts.name != _default_experiment() and not {"experiment", "name"} & set(map(key_of, facts.overrides)):
+    if facts.experiment != _default_experiment() and "experiment" not in map(key_of, facts.overrides):
         return _again(facts)
     options = [word for folder in facts.config_dirs[:1] for word in ("--config-dir", folder)]
     given = [override for override in facts.overrides if not is_about_the_sweep(override)]

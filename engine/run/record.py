@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, open_dict, read_write
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from engine.build import network_name
 from engine.errors import UserError
@@ -19,6 +19,9 @@ from engine.run.failure import sentence
 from engine.run.outcome import outcome as outcome_of
 from engine.run.outcome import write_outcome
 from engine.run.resume import resume_of
+
+NAMES = ("experiment", "name", "tags", "notes")
+"""Root keys that say what a run is called."""
 
 
 class Record:
@@ -31,9 +34,16 @@ class Record:
         self.data: dict[str, str] = {}
         self.resume = resume_of(cfg)
         self.checkpoint = self.resume.checkpoint if self.resume else None
-        self.seconds_before = outcome_of(self.directory).get("seconds", 0) if self.resume else 0
+        self._seconds_before = 0.0
+        if self.resume:  # metrics.json is older than the checkpoint where the run was killed since
+            self._seconds_before = max(outcome_of(self.directory).get("seconds", 0.0), self.resume.seconds)
         self.trainer: Any = None
         self.is_first_process = is_first_process()
+
+    @property
+    def seconds(self) -> float:
+        """Of the whole run so far, what was before it was resumed included."""
+        return self._seconds_before + time.monotonic() - self.started
 
     @property
     def pruned(self) -> bool:
@@ -98,8 +108,10 @@ class Record:
 
         node = self.cfg.get("network") or {}
         network = {"name": network_name(node), "substitute_for": node.get("substitute_for")}
+        names = OmegaConf.masked_copy(self.cfg, [key for key in NAMES if key in self.cfg])
         return {
-            "seconds": round(self.seconds_before + time.monotonic() - self.started, 3),
+            **OmegaConf.to_container(names, resolve=True),  # type: ignore[dict-item]
+            "seconds": round(self.seconds, 3),
             "data": self.data,
             "network": network,
             "seed": self.cfg.seed,

@@ -14,7 +14,7 @@ from engine.checkpoints.content import require_shape
 from engine.checkpoints.continuation import Curves, open_behind, remove_cut_off_writes
 from engine.errors import UserError
 from engine.files import replace_text
-from engine.paths import typed
+from engine.paths import command, typed
 from engine.run.allowlist import read_run_config
 from engine.run.config_file import flat, is_first_process, resolved, stored
 from engine.run.outcome import outcome
@@ -22,7 +22,7 @@ from engine.training.lightning_internals import position
 from engine.training.reschedule import Done, reschedule
 from engine.wording import shown
 
-ABOUT_THE_PROCESS = ("resume", "run_dir", "sweep", "name")
+ABOUT_THE_PROCESS = ("resume", "run_dir", "sweep", "experiment", "name", "tags", "notes")
 """Root keys that say nothing about the training."""
 
 FIXED = {
@@ -77,6 +77,7 @@ class Resume(Callback):
         last = self.directory / "checkpoints" / "last.ckpt"
         self.checkpoint = last if last.is_file() or previous(last).is_file() else None
         self.epochs = self.steps = 0
+        self.seconds = 0.0
         self.in_epoch = False
         self._sizes: dict[str, int] = {}
         self._best = ""
@@ -89,6 +90,7 @@ class Resume(Callback):
     def _read(self, state: dict[str, Any]) -> None:
         self.epochs, self.in_epoch = position(state["loops"]["fit_loop"])
         self.steps = state["global_step"]
+        self.seconds = state.get("seconds", 0.0)
         self._sizes = state.get("curves", {})
         states = [known for known in state["callbacks"].values() if isinstance(known, dict)]
         self._best = next((path for known in states if (path := known.get("best_model_path"))), "")
@@ -120,10 +122,10 @@ class Resume(Callback):
         """Ends the process: there is nothing to train."""
         key = "max_steps" if "steps" in trained else "max_epochs"
         more = 2 * (self.steps if key == "max_steps" else self.epochs)
-        command = f"python train.py resume={typed(self.directory)} trainer.{key}={more}"
+        again = f"{command('train.py')} resume={typed(self.directory)} trainer.{key}={more}"
         if given := ", ".join(key for key in self.changes if not is_of_the_machine(key)):
-            raise UserError(f"{given}: the run has trained {trained}, so this changes nothing; train on: {command}")
-        print(f"The run is finished: it has trained {trained}. Train on: {command}")
+            raise UserError(f"{given}: the run has trained {trained}, so this changes nothing; train on: {again}")
+        print(f"The run is finished: it has trained {trained}. Train on: {again}")
         sys.exit(0)
 
     def _reason(self, key: str, old: Any, new: Any) -> str | None:

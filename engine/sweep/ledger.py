@@ -19,7 +19,7 @@ from omegaconf import DictConfig, read_write
 from engine.config.arguments import quoted
 from engine.config.sweep_job import DONE, repeat, settings_of, swept_settings
 from engine.errors import UserError, printable
-from engine.paths import typed
+from engine.paths import command, typed
 from engine.startup import keep_out_current_folder
 from engine.sweep.check import ALL_COMBINATIONS, planned_jobs, refuse_mistakes
 from engine.sweep.groups import group_by_seed
@@ -52,7 +52,8 @@ class Ledger(Callback):
         _open.enter_context(_lock(directory))
         if config.sweep.resume is None:
             if (directory / FILE).exists():
-                sys.exit(f"There is a sweep already; to go on: python train.py -m sweep.resume={typed(directory)}")
+                again = f"{command('train.py')} -m sweep.resume={typed(directory)}"
+                sys.exit(f"There is a sweep already; to go on: {again}")
             Sweep(directory, sys.argv[1:], str(Path.cwd())).write()
         parser = OverridesParser.create(GlobalHydra.instance().config_loader())
         overrides = parser.parse_overrides(list(config.hydra.overrides.task))

@@ -35,7 +35,8 @@ def photos(root: Path, **changes: Any) -> ImageFolder:
         "keep_decoded": 0,
         "seed": 3,
     }
-    datamodule = ImageFolder(**(settings | changes))
+    settings |= changes
+    datamodule = ImageFolder(**{"seed_split": settings["seed"], **settings})
     datamodule.setup("fit")
     return datamodule
 

@@ -28,6 +28,7 @@ SETTINGS: dict[str, Any] = {
     "eval_batch_size": 5,
     "max_pixels": 1_000_000,
     "seed": 7,
+    "seed_split": 7,
 }
 
 

@@ -136,7 +136,7 @@ def test_a_sweep_directory_has_one_sweep(sweep_config: Any, tmp_path: Path) -> N
     with pytest.raises(SystemExit, match="is running, in another process"):
         Ledger().on_multirun_start(sweep_config("seed=0,1"))
     module._open.close()
-    with pytest.raises(SystemExit, match=r"to go on: python train.py -m sweep.resume=sweep$"):
+    with pytest.raises(SystemExit, match=r"to go on: python \S*train.py -m sweep.resume=sweep$"):
         Ledger().on_multirun_start(sweep_config("seed=0,1"))
     module._open.close()
     Ledger().on_multirun_start(sweep_config("seed=0,1,2", f"sweep.resume={tmp_path}/sweep"))
