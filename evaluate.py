@@ -8,6 +8,7 @@ if __name__ == "__main__":
 
 import sys
 
+from engine.activity import activity
 from engine.config.arguments import one_sentence, read_arguments
 from engine.startup import quick_imports
 
@@ -23,10 +24,11 @@ def main() -> None:
     with for_the_user():
         wants_calibration = settings.pop("calibrate")
         directory = settings.pop("run")
-        if settings["split"] == SPLIT:
-            evaluation = cross_validate(directory, **{k: v for k, v in settings.items() if k != "split"})
-        else:
-            evaluation = evaluate(directory, **settings)
+        with activity("evaluating"):
+            if settings["split"] == SPLIT:
+                evaluation = cross_validate(directory, **{k: v for k, v in settings.items() if k != "split"})
+            else:
+                evaluation = evaluate(directory, **settings)
         if evaluation is not None:
             report(evaluation)
             if wants_calibration:

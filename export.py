@@ -8,6 +8,7 @@ if __name__ == "__main__":
 
 import sys
 
+from engine.activity import activity
 from engine.config.arguments import one_sentence, read_arguments
 from engine.startup import quick_imports
 
@@ -18,9 +19,9 @@ def main() -> None:
         from engine.results.export import export
         from engine.run.failure import for_the_user
 
-    with for_the_user():
+    with for_the_user(), activity("exporting"):
         exported = export(settings.pop("run"), **settings)
-        print(f"{exported.path}: largest difference {exported.difference:.2g} on {exported.inputs}")
+    print(f"{exported.path}: largest difference {exported.difference:.2g} on {exported.inputs}")
 
 
 if __name__ == "__main__":

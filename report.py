@@ -8,6 +8,7 @@ if __name__ == "__main__":
 
 import sys
 
+from engine.activity import activity
 from engine.config.arguments import one_sentence, read_arguments
 from engine.startup import quick_imports
 
@@ -18,8 +19,9 @@ def main() -> None:
         from engine.report.write import report
         from engine.run.failure import for_the_user
 
-    with for_the_user():
-        print(report(settings["run"]))
+    with for_the_user(), activity("writing the report"):
+        page = report(settings["run"])
+    print(page)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 class Throughput(Callback):
     """Logs `train/images_per_second` of this process for each epoch, excluding validation.
 
-    Needs a module that counts its `examples_seen` (engine/training/accounted_module.py).
+    Over the whole run, resumed or not, the time counts that its features took (engine/features/features.py). Needs a
+    module that counts its `examples_seen` (engine/training/accounted_module.py).
     """
 
     follows_chunks = True
@@ -18,6 +19,7 @@ class Throughput(Callback):
         self.examples = 0
         self.seconds = 0.0
         self._validation_seconds = 0.0
+        self._started: float | None = None
 
     @property
     def images_per_second(self) -> float | None:
@@ -25,6 +27,7 @@ class Throughput(Callback):
         return self.examples / self.seconds if self.seconds else None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.seconds += getattr(getattr(trainer, "datamodule", None), "seconds_of_features", 0.0)
         self.on_train_epoch_start(trainer, pl_module)  # training may resume inside an epoch
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -39,11 +42,28 @@ class Throughput(Callback):
         self._validation_seconds += time.monotonic() - self._validation_started
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        examples: int = getattr(pl_module, "examples_seen", 0) - self._seen_before
+        examples, seconds = self._in_epoch(pl_module)
+        self._started = None
         if not examples:
             return
-        seconds = time.monotonic() - self._started - self._validation_seconds
         self.examples += examples
         self.seconds += seconds
         log_now: Any = pl_module.log_now
         log_now({"train/images_per_second": examples / seconds})
+
+    def _in_epoch(self, pl_module: LightningModule) -> tuple[int, float]:
+        """Examples and seconds of the epoch that is under way; zeros between two epochs."""
+        if self._started is None:
+            return 0, 0.0
+        examples: int = getattr(pl_module, "examples_seen", 0) - self._seen_before
+        return examples, time.monotonic() - self._started - self._validation_seconds
+
+    # Not by state_dict: the states of callbacks are the same bits in two runs of one config, and times are not.
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        examples, seconds = self._in_epoch(pl_module)
+        checkpoint["throughput"] = {"examples": self.examples + examples, "seconds": self.seconds + seconds}
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        before = checkpoint.get("throughput", {})
+        self.examples, self.seconds = before.get("examples", 0), before.get("seconds", 0.0)

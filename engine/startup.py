@@ -22,6 +22,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+from engine.activity import activity
 from engine.renamed import import_by_any_name
 
 
@@ -55,10 +56,11 @@ class DeferredModule(ModuleType):
 def quick_imports() -> Iterator[None]:
     """Defers imports that a run never needs, and disables Python's garbage collector.
 
-    Imports create a million objects and hardly any garbage; the collector took a fifth of the time.
+    Imports create a million objects and hardly any garbage; the collector took a fifth of the time. A terminal shows
+    meanwhile what is awaited.
     """
     prepare_imports()
-    with collecting_nothing(), _matplotlib_put_off():
+    with activity("loading torch"), collecting_nothing(), _matplotlib_put_off():
         yield
 
 
@@ -142,7 +144,13 @@ def prepare_imports() -> None:
 
 
 def silence_idle_messages() -> None:
-    """Silences library messages that are of no use to the user; must be called before the Trainer is built."""
+    """Silences library messages that are of no use to the user; must be called before the Trainer is built.
+
+    The screen gets messages alone, without the time and the module that train.log has with them.
+    """
+    for handler in logging.getLogger().handlers:
+        if type(handler) is logging.StreamHandler:
+            handler.setFormatter(logging.Formatter("%(message)s"))
     # The panel at the start has this information.
     logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
     logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)

@@ -101,6 +101,16 @@ def rounded(value: float, spread: float | None, sign: str = "") -> str:
     return format(value, f"{sign}.{max(0, 1 - math.floor(math.log10(spread)))}f")
 
 
+def fitting(parts: Sequence[str], width: int, between: str = ", ") -> str:
+    """The first of the parts, joined, that fit into so many columns; the very first one in any case."""
+    text = "".join(parts[:1])
+    for part in parts[1:]:
+        if len(text) + len(between) + len(part) > width:
+            break
+        text += between + part
+    return text
+
+
 def nearest(name: str, names: Iterable[str]) -> str:
     """`did you mean X?` if a name is similar, else a list of the names; for the end of a sentence."""
     known = sorted(set(names))

@@ -1,11 +1,13 @@
 """ResNet-18 (He et al. 2015, arXiv 1512.03385) with torchvision's ImageNet weights."""
 
+import sys
 from pathlib import Path
 
 import torch
 from torch import nn
 from torchvision.models import ResNet18_Weights, resnet18
 
+from engine.activity import is_live
 from engine.errors import WeightsError
 from networks.pretrained import IMAGENET_MEAN, IMAGENET_STD, Pretrained, require_reachable
 
@@ -34,7 +36,7 @@ def _imagenet_state() -> dict[str, torch.Tensor]:
         if not cached.exists():
             require_reachable(url)
         state: dict[str, torch.Tensor] = torch.hub.load_state_dict_from_url(
-            url, map_location="cpu", progress=False, check_hash=True, weights_only=True
+            url, map_location="cpu", progress=is_live(sys.stderr), check_hash=True, weights_only=True
         )
     except (OSError, RuntimeError) as error:
         raise WeightsError(f"ResNet-18's ImageNet weights are not in {cached}; {url} failed: {error}") from error

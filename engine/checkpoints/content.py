@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import torch
 from annotated_types import Ge, Lt
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AllowInfNan, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from torch import Tensor
 
 from engine.errors import UserError
@@ -62,6 +62,9 @@ def _counting(node: Any) -> Any:
     return node
 
 
+Seconds = Annotated[float, Ge(0), Lt(MAX_COUNT), AllowInfNan(False)]
+
+
 class _Content(BaseModel):
     """The parts of a checkpoint, each of which may be missing, as a frozen backbone's file has none of them."""
 
@@ -72,6 +75,8 @@ class _Content(BaseModel):
     optimizer_states: list[dict[Any, Any]] = []
     lr_schedulers: list[dict[str, Any]] = []
     curves: dict[str, Count] = {}
+    seconds: Seconds = 0.0
+    throughput: dict[str, Seconds] = {}
     epoch: Count = 0
     global_step: Count = 0
 

@@ -6,9 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import track
-
+from engine.activity import activity, watched
 from engine.compare.document import Document, require_suffix, show, write_page
 from engine.compare.listing import caches, doomed, remove, table
 from engine.compare.runs import Run, chosen, directories_of, read_leniently, read_run
@@ -18,7 +16,6 @@ from engine.run.find import LOGS
 from engine.startup import quick_imports
 
 CHOICES = {"checkpoint": ("best", "last"), "split": (None, "val", "test"), "delete": (None, "runs", "cache")}
-QUICK = 20  # runs that are read within a second
 PICTURES = (".png", ".jpg", ".jpeg")
 
 
@@ -71,10 +68,7 @@ def _listed(names: Sequence[str], filters: Mapping[str, str]) -> list[Run]:
     if not names and not LOGS.is_dir():
         raise UserError(f"There is no {LOGS.absolute()}: name a run, a sweep or a folder of runs.")
     directories = dict.fromkeys(place for name in names or [str(LOGS)] for place in directories_of(name))
-    console = Console(stderr=True)
-    is_quick = len(directories) < QUICK or not console.is_terminal
-    shown = track(directories, "reading", console=console, transient=True, disable=is_quick)
-    return chosen(list(read_leniently(shown)), filters)
+    return chosen(list(read_leniently(watched(directories, "reading", "runs"))), filters)
 
 
 def _compare(names: Sequence[str], filters: Mapping[str, str], settings: Mapping[str, Any]) -> Document:
@@ -87,7 +81,7 @@ def _compare(names: Sequence[str], filters: Mapping[str, str], settings: Mapping
         from engine.run.failure import for_the_user
 
     with_photos = bool(settings["contact_sheet"] or settings["page"])
-    with for_the_user():
+    with for_the_user(), activity("comparing"):
         document = compare(sides, Plan(settings["checkpoint"], settings["split"], with_photos))
     document.notices = [*document.notices, *remarks]
     return document

@@ -13,6 +13,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 from torch import Tensor
 
+from engine.activity import activity, watched
 from engine.build import build_features, build_network
 from engine.config.arguments import quoted
 from engine.data_check.duplicates import alike, identical
@@ -84,9 +85,10 @@ def check(data_dir: str | None, table: str | None, *, cache_dir: str, num_worker
     datamodule.use({"val": _by_class(photos)})
     features = build_features(config, datamodule, build_network(config, None))
     features.setup("fit")
-    _find_copies(found, photos, thumbnails)
-    # In the order of datamodule.val.files, which is that of `photos`.
-    _find_by_features(found, photos, features.features["val"][:, 0].numpy())
+    with activity("looking for copies and doubtful labels"):
+        _find_copies(found, photos, thumbnails)
+        # In the order of datamodule.val.files, which is that of `photos`.
+        _find_by_features(found, photos, features.features["val"][:, 0].numpy())
     return found
 
 
@@ -122,7 +124,8 @@ def _read(
 
     photos, thumbnails, looks = [], [], {}
     with ThreadPoolExecutor() as pool:
-        for photo, result in zip(every, pool.map(decoded, every), strict=True):
+        results = watched(pool.map(decoded, every), "reading", "photos", total=len(every))
+        for photo, result in zip(every, results, strict=True):
             if isinstance(result, DataError):
                 found.findings.append(Finding("cannot be read", photo.file, photo.label, str(result)))
             else:

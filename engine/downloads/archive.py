@@ -5,6 +5,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+from engine.activity import activity
 from engine.errors import DataError
 from engine.files import new_folder
 
@@ -20,7 +21,7 @@ def extract(archive: Path, dest: Path, folder: str) -> Path:
     """
 
     def fill(aside: Path) -> None:
-        with tempfile.TemporaryDirectory(dir=aside) as place:
+        with activity(f"extracting {archive.name}"), tempfile.TemporaryDirectory(dir=aside) as place:
             try:
                 if zipfile.is_zipfile(archive):
                     with zipfile.ZipFile(archive) as zipped:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from filelock import FileLock
 
+from engine.activity import activity
 from engine.errors import DataError
 
 log = logging.getLogger(__name__)
@@ -107,9 +108,12 @@ def _transfer(url: str, part: Path, have: int, size: int) -> None:
                 f"{url} answered with {total or 'some'} bytes of {kind}, but a file of {size:,} bytes was expected: "
                 "try another network, or get the right file elsewhere."
             )
-        with part.open("ab" if start else "wb") as file:
+        name = url.rpartition("/")[2]
+        shown = activity(f"downloading {name}", size / 1e6, "MB", start / 1e6)
+        with part.open("ab" if start else "wb") as file, shown as progress:
             while file.tell() <= size and (block := _read(answer)):
                 file.write(block)
+                progress.advance(len(block) / 1e6)
 
 
 def _read(answer: HTTPResponse) -> bytes:

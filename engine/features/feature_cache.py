@@ -14,6 +14,7 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
+from engine.activity import watched
 from engine.errors import UserError
 from engine.files import new_folder, open_plain, read_plain, replace_text
 
@@ -102,7 +103,7 @@ def _digest(file: Path) -> str:
 def files_digest(files: Iterable[Path], root: Path) -> str:
     """A hash of the files' names (relative to `root`), sizes and contents, in the given order."""
     digest = hashlib.sha256()
-    for file in files:
+    for file in watched(files, "comparing with the cached features", "photos"):
         content = file.read_bytes()
         # fsencode also handles names that are not valid UTF-8.
         digest.update(os.fsencode(file.relative_to(root).as_posix()) + f"\0{len(content)}\0".encode())

@@ -12,6 +12,7 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
+from engine.activity import Activity, activity
 from engine.data.chunk import takes_chunks
 from engine.data.keyed import keyed_generator
 from engine.data.normalization import normalize
@@ -77,6 +78,7 @@ class Features(LightningDataModule):
         self.view_seed = view_seed
         self.chunk = chunk
         self.features: dict[str, Tensor] = {}
+        self.seconds_of_features = 0.0  # that their computation took; none if they were there
         self.name, self.source, self.classes = photos.name, photos.source, photos.classes
         self.counts, self.labels, self.images = photos.counts, photos.labels, photos.images
         self.first_training_batch = photos.first_training_batch
@@ -112,15 +114,16 @@ class Features(LightningDataModule):
 
     def _compute(self, arrays: dict[str, Tensor], share: int, num_shares: int) -> None:
         started = time.monotonic()
-        for split, array in arrays.items():
-            photos: PhotoSet = getattr(self.photos, split)
-            rows = range(share, len(photos), num_shares)
-            self._compute_rows(Subset(Views(photos, array.shape[1], self.view_seed), rows), array)
         pictures = sum(array.shape[0] * array.shape[1] for array in arrays.values())
-        seconds = time.monotonic() - started
+        with activity("features", pictures, "images") as shown:
+            for split, array in arrays.items():
+                photos: PhotoSet = getattr(self.photos, split)
+                rows = range(share, len(photos), num_shares)
+                self._compute_rows(Subset(Views(photos, array.shape[1], self.view_seed), rows), array, shown)
+        seconds = self.seconds_of_features = time.monotonic() - started
         logger.info("Features of %d images: %.1f s, %.0f per second.", pictures, seconds, pictures / seconds)
 
-    def _compute_rows(self, views: Dataset[Tensor], array: Tensor) -> None:
+    def _compute_rows(self, views: Dataset[Tensor], array: Tensor, shown: Activity) -> None:
         loader = DataLoader(views, batch_size=READ_AT_ONCE, num_workers=self.photos.num_workers)
         position = 0
         for pictures in loader:
@@ -128,6 +131,7 @@ class Features(LightningDataModule):
             features = self.backbone(flat).view(*pictures.shape[:2], -1)
             array[position : position + len(pictures)] = features
             position += len(pictures)
+            shown.advance(len(flat))
 
     def train_dataloader(self) -> TensorDataLoader:
         chunk = self.chunk if takes_chunks(self.trainer) else 1

@@ -12,6 +12,7 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from engine.activity import watched
 from engine.errors import DataError
 from engine.photos.decoding import decode, orientation, refuse_what_pillow_misreads, upright
 from engine.photos.formats import OtherKindError, open_image
@@ -111,7 +112,7 @@ def check_images(files: Sequence[Path], max_pixels: int) -> None:
             short; it names the first such files.
     """
     bad: list[tuple[Path, DataError]] = []
-    for path in files[:: max(1, len(files) // CHECKED)]:
+    for path in watched(files[:: max(1, len(files) // CHECKED)], "checking", "photos"):
         try:
             look_at(path, max_pixels)
         except DataError as error:

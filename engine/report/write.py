@@ -6,6 +6,7 @@ from pathlib import Path
 import yaml
 from omegaconf import OmegaConf
 
+from engine.activity import activity
 from engine.checkpoints.checkpoint_io import load_checkpoint
 from engine.config.sweep_job import in_sweep
 from engine.errors import printable
@@ -41,7 +42,9 @@ def _try_to_report(record: Record) -> None:
         config = yaml.load(read_plain(record.directory / "config.yaml", MAX_BYTES), Loader)
         several = record.trainer.world_size > 1
         missing = "What the network predicts is not shown: report.py, in one process, adds it." if several else None
-        print(printable(f"report    {typed(write_page(Facts(record.directory, config, collector, missing)))}"))
+        with activity("writing the report"):
+            page = write_page(Facts(record.directory, config, collector, missing))
+        print(printable(f"report    {typed(page)}"))
     except Exception as error:  # the run itself has ended well
         reason = printable(str(error).partition("\n")[0])
         print(f"{NAME} could not be written ({type(error).__name__}: {reason}).", file=sys.stderr)

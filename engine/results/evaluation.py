@@ -1,7 +1,6 @@
 """The metrics of a trained network, in the very way in which its training computed them."""
 
 import math
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +8,10 @@ from typing import Any
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning import Callback, LightningDataModule, LightningModule
-from pytorch_lightning.callbacks import RichProgressBar
+from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer
 from pytorch_lightning.utilities.model_helpers import is_overridden
 
+from engine.activity import Activity
 from engine.build import build_features
 from engine.errors import UserError
 from engine.photos.class_folders import composed
@@ -93,16 +92,47 @@ def evaluate(
 
 
 def trainer_for_evaluation(node: DictConfig, callbacks: Sequence[Callback] = ()) -> Any:
-    """A Trainer with a run's settings that writes nothing; in a terminal it shows its progress, which then vanishes."""
-    in_terminal = sys.stdout.isatty()
+    """A Trainer with a run's settings that writes nothing, and shows its progress on a line that then vanishes."""
     return instantiate(
         node,
         logger=False,
         enable_checkpointing=False,
         profiler=None,
-        callbacks=[*callbacks, *([RichProgressBar(leave=False)] if in_terminal else [])],
-        enable_progress_bar=in_terminal,
+        callbacks=[*callbacks, _Progress()],
+        enable_progress_bar=False,
     )
+
+
+class _Progress(Callback):
+    """An Activity (engine/activity.py) that counts batches."""
+
+    shown: Activity | None = None
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._begin(trainer.num_val_batches)
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._begin(trainer.num_test_batches)
+
+    def _begin(self, counts: Sequence[float]) -> None:
+        total = sum(counts)
+        self.shown = Activity("evaluating", total if math.isfinite(total) else None, "batches")
+
+    def on_validation_batch_end(self, *args: Any) -> None:
+        assert self.shown is not None
+        self.shown.advance()
+
+    on_test_batch_end = on_validation_batch_end
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self.shown is not None:
+            self.shown.end()
+            self.shown = None
+
+    on_test_end = on_validation_end
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        self.on_validation_end(trainer, pl_module)
 
 
 def _check_split(split: str, module: Any, datamodule: Any, name: str) -> None:

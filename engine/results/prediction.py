@@ -7,11 +7,10 @@ from typing import Any, NamedTuple
 
 import torch
 from lightning_fabric import Fabric
-from rich.console import Console
-from rich.progress import track
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from engine.activity import activity
 from engine.data.normalization import normalize
 from engine.errors import UserError, printable
 from engine.features.frozen import FrozenBackbone
@@ -128,7 +127,8 @@ def predict(
     silence_idle_messages()
     keep_freed_memory()
     path = Path(output) if output else directory / "predictions.csv"
-    trained = load_trained(directory, checkpoint)
+    with activity("loading the run"):
+        trained = load_trained(directory, checkpoint)
     for notice in trained.content["hyper_parameters"]["notices"]:
         print(printable(notice), file=sys.stderr)
     transform = photo_transform(trained)
@@ -143,7 +143,8 @@ def predict(
         num_workers=usable_cores() if num_workers is None else num_workers,
     )
 
-    predictor = Predictor(trained, precision, tta, Path(model) if model else None)
+    with activity("loading the network"):
+        predictor = Predictor(trained, precision, tta, Path(model) if model else None)
     truth = true_classes(Path(photos), files, folders_of_classes(predictor.classes, node.get("classes")))
     count, right = write_predictions(predictor, files, loader, path, sheet, truth)
     if count < len(files):
@@ -204,10 +205,10 @@ def write_predictions(
 
 def predictions(predictor: Predictor, loader: Loader) -> Iterator[Prediction]:
     """Of all photos that can be read, in their order; the others are told on stderr."""
-    console = Console(stderr=True)
-    shown = track(loader, "predicting", console=console, transient=True, disable=not console.is_terminal)
-    for positions, photos, unreadable in shown:
-        for reason in unreadable:
-            print(printable(reason), file=sys.stderr)
-        if photos is not None:
-            yield from map(Prediction, positions, photos, predictor(photos))
+    with activity("predicting", len(loader.dataset), "photos") as shown:  # type: ignore[arg-type]
+        for positions, photos, unreadable in loader:
+            for reason in unreadable:
+                shown.say(reason)
+            if photos is not None:
+                yield from map(Prediction, positions, photos, predictor(photos))
+            shown.advance(len(positions) + len(unreadable))

@@ -1,5 +1,6 @@
 """What a run's checkpoints say of its data, so that a trained network can be used where the data is not."""
 
+from collections.abc import Callable
 from typing import Any
 
 from omegaconf import DictConfig
@@ -65,18 +66,20 @@ def has_test(datamodule: Any, module: LightningModule) -> bool:
 class KeepConfig(Callback):
     """The run's config and what is known of its data, as the hyperparameters of the module and in its checkpoints.
 
-    A LightningModule that has saved hyperparameters of its own keeps them: it may use them (`self.hparams.optimizer`).
+    Its checkpoints also have the `seconds()` that the run has taken. A LightningModule that has saved hyperparameters
+    of its own keeps them: it may use them (`self.hparams.optimizer`).
     Checkpoints have plain containers alone, so that they load with weights_only.
     """
 
-    def __init__(self, module: LightningModule, config: dict[str, Any]) -> None:
-        self.config = config
+    def __init__(self, module: LightningModule, config: dict[str, Any], seconds: Callable[[], float]) -> None:
+        self.config, self.seconds = config, seconds
         if not module.hparams:
             module.save_hyperparameters(config, logger=False)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         own = {key: value for key, value in dict(pl_module.hparams).items() if is_plain(value)}
         checkpoint["hyper_parameters"] = own | self.config
+        checkpoint["seconds"] = self.seconds()
         checkpoint.pop("hparams_type", None)
 
 

@@ -31,9 +31,16 @@ class Record:
         self.data: dict[str, str] = {}
         self.resume = resume_of(cfg)
         self.checkpoint = self.resume.checkpoint if self.resume else None
-        self.seconds_before = outcome_of(self.directory).get("seconds", 0) if self.resume else 0
+        self._seconds_before = 0.0
+        if self.resume:  # metrics.json is older than the checkpoint where the run was killed since
+            self._seconds_before = max(outcome_of(self.directory).get("seconds", 0.0), self.resume.seconds)
         self.trainer: Any = None
         self.is_first_process = is_first_process()
+
+    @property
+    def seconds(self) -> float:
+        """Of the whole run so far, what was before it was resumed included."""
+        return self._seconds_before + time.monotonic() - self.started
 
     @property
     def pruned(self) -> bool:
@@ -99,7 +106,7 @@ class Record:
         node = self.cfg.get("network") or {}
         network = {"name": network_name(node), "substitute_for": node.get("substitute_for")}
         return {
-            "seconds": round(self.seconds_before + time.monotonic() - self.started, 3),
+            "seconds": round(self.seconds, 3),
             "data": self.data,
             "network": network,
             "seed": self.cfg.seed,

@@ -77,6 +77,7 @@ class Resume(Callback):
         last = self.directory / "checkpoints" / "last.ckpt"
         self.checkpoint = last if last.is_file() or previous(last).is_file() else None
         self.epochs = self.steps = 0
+        self.seconds = 0.0
         self.in_epoch = False
         self._sizes: dict[str, int] = {}
         self._best = ""
@@ -89,6 +90,7 @@ class Resume(Callback):
     def _read(self, state: dict[str, Any]) -> None:
         self.epochs, self.in_epoch = position(state["loops"]["fit_loop"])
         self.steps = state["global_step"]
+        self.seconds = state.get("seconds", 0.0)
         self._sizes = state.get("curves", {})
         states = [known for known in state["callbacks"].values() if isinstance(known, dict)]
         self._best = next((path for known in states if (path := known.get("best_model_path"))), "")

@@ -1,6 +1,5 @@
 """The panels that are printed before and after training."""
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple
@@ -108,10 +107,10 @@ def print_end(record: Record) -> None:
         return
     metrics, classes = record.metrics, _classes(record)
     columns = figures(metrics, best_figures(record))
-    seconds = timedelta(seconds=round(time.monotonic() - record.started))
     rate = metrics["images_per_second"]
     epochs = f"{metrics['epochs']} epoch{'' if metrics['epochs'] == 1 else 's'}"
-    rows = {"time": f"{epochs} in {seconds}" + (f", {rate:,.0f} images per second" if rate else "")}
+    rows = {"time": f"{epochs} in {timedelta(seconds=round(record.seconds))}"}
+    rows["time"] += f", {rate:,.{0 if rate >= 10 else 1}f} images per second" if rate else ""
     rows |= _noticed(record.cfg, record.data["source"])
     tables = [overall_table(columns, classes), class_table(columns, classes)]
     if not _has_best(record):

@@ -1,4 +1,3 @@
-import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -57,7 +56,7 @@ def record(directory: Path, classes: tuple[str, ...] = ("ants", "bees"), **netwo
         is_first_process=True,
         resume=None,
         trainer=trainer,
-        started=time.monotonic() - 75,
+        seconds=75.4,
     )
 
 
