@@ -43,7 +43,7 @@ RENAMED = {
 PHOTO_FOLDER = {"_target_", "data_dir", "val_fraction", "eval_transform"}
 """Keys that only the config of an ImageFolder, or of a class derived from it, has."""
 
-ADDED = {"classes": None, "balance": "none", "test_fraction": 0, "num_folds": None, "fold": 0}
+ADDED = {"classes": None, "balance": "none", "test_fraction": 0, "num_folds": None, "fold": 0, "index_dir": None}
 """Its settings that older runs lack, with the values that change nothing."""
 
 ADDED_TO: dict[str, dict[str, Any]] = {

@@ -14,7 +14,6 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
-from engine.activity import watched
 from engine.errors import UserError
 from engine.files import new_folder, open_plain, read_plain, replace_text
 
@@ -97,17 +96,6 @@ def _digest(file: Path) -> str:
     with open_plain(file) as stream:
         while block := stream.read(1 << 20):
             digest.update(block)
-    return digest.hexdigest()
-
-
-def files_digest(files: Iterable[Path], root: Path) -> str:
-    """A hash of the files' names (relative to `root`), sizes and contents, in the given order."""
-    digest = hashlib.sha256()
-    for file in watched(files, "comparing with the cached features", "photos"):
-        content = file.read_bytes()
-        # fsencode also handles names that are not valid UTF-8.
-        digest.update(os.fsencode(file.relative_to(root).as_posix()) + f"\0{len(content)}\0".encode())
-        digest.update(content)
     return digest.hexdigest()
 
 

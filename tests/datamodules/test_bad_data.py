@@ -63,7 +63,14 @@ def folder(root: Path) -> ImageFolder:
         "num_workers": 0,
     }
     datamodule = ImageFolder(
-        data_dir=str(root), num_classes=2, max_pixels=MAX_PIXELS, keep_decoded=0, seed=0, **as_it_is, **sizes
+        data_dir=str(root),
+        num_classes=2,
+        max_pixels=MAX_PIXELS,
+        keep_decoded=0,
+        index_dir=None,
+        seed=0,
+        **as_it_is,
+        **sizes,
     )
     datamodule.setup("fit")
     return datamodule

@@ -35,7 +35,15 @@ def hymenoptera(data_dir: Path, *, stand_in: StandIn = False) -> Hymenoptera:
         "eval_batch_size": 4,
         "num_workers": 0,
     }
-    other: dict[str, Any] = {**unused, **numbers, "num_classes": 2, "max_pixels": 10**6, "keep_decoded": 0, "seed": 0}
+    other: dict[str, Any] = {
+        **unused,
+        **numbers,
+        "num_classes": 2,
+        "max_pixels": 10**6,
+        "keep_decoded": 0,
+        "index_dir": None,
+        "seed": 0,
+    }
     return Hymenoptera(data_dir=str(data_dir), stand_in=stand_in, **other)
 
 
@@ -60,7 +68,7 @@ def server(archive: bytes, data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> I
     digest = hashlib.sha256()
     for photo in sorted(data_dir.rglob("*.jpg")):
         content, name = photo.read_bytes(), photo.relative_to(data_dir / "hymenoptera_data").as_posix()
-        digest.update(b"%s\0%d\0%s" % (name.encode(), len(content), content))
+        digest.update(name.encode() + b"\0" + hashlib.sha256(content).digest())
     with Server() as server:
         server.content, server.most = archive, len(archive)
         served = replace(
