@@ -26,9 +26,9 @@ check: $(VENV)/installed-for-tests
 	$(BIN)/mypy
 	PYTHONPATH=. $(BIN)/lint-imports --no-logo
 
-# The same bits as digests.json has? `python -m tests.golden.record --help` says how to renew them.
+# The same bits as digests.json has, or as a commit gives: `make golden AGAINST=HEAD~1`? `--help` says how to renew them.
 golden: $(VENV)/installed-for-tests
-	$(BIN)/python -m tests.golden.record
+	$(BIN)/python -m tests.golden.record $(if $(AGAINST),--against $(AGAINST))
 
 # The results in the README and in the experiments' headers, measured again: `make figures ONLY=lenet_nll DATA=DIR`.
 figures: $(VENV)/installed

@@ -66,6 +66,7 @@ class ImageFolder(LightningDataModule):
         keep_decoded: Annotated[int, Ge(0)],
         index_dir: str | None,
         seed: int,
+        seed_split: int,
     ) -> None:
         super().__init__()
         self.root = Path(data_dir)
@@ -89,6 +90,7 @@ class ImageFolder(LightningDataModule):
         self.keep_decoded = keep_decoded
         self.index_dir = Path(index_dir) if index_dir else None
         self.seed = seed
+        self.seed_split = seed_split
         self.classes: list[str] = []
 
     def setup(self, stage: str) -> None:
@@ -96,7 +98,7 @@ class ImageFolder(LightningDataModule):
             return
         splits = self.find()
         if self.num_folds is not None:
-            splits = folded(splits, num_folds=self.num_folds, fold=self.fold, seed=self.seed)
+            splits = folded(splits, num_folds=self.num_folds, fold=self.fold, seed=self.seed_split)
         classes = sorted(splits["train"])
         if len(classes) != self.num_classes:
             raise DataError(
@@ -136,7 +138,7 @@ class ImageFolder(LightningDataModule):
             self.root,
             val_fraction=self.val_fraction,
             test_fraction=self.test_fraction,
-            seed=self.seed,
+            seed=self.seed_split,
             classes=self.wanted,
         )
 

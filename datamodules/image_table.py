@@ -54,7 +54,7 @@ class ImageTable(ImageFolder):
             self.table,
             val_fraction=self.val_fraction,
             test_fraction=self.test_fraction,
-            seed=self.seed,
+            seed=self.seed_split,
             classes=self.wanted,
         )
 

@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 import sys
 from datetime import datetime
 from pathlib import Path, PurePosixPath
@@ -13,9 +14,17 @@ ROOT = Path(__file__).parents[1]
 CONF = ROOT / "conf"
 
 
-def new_run_directory(parent: str) -> str:
+MAX_LABEL = 40  # characters
+
+
+def label(name: str) -> str:
+    """A run's name as a part of its directory's: letters, digits and + . _ - alone."""
+    return re.sub(r"[^\w.+-]+", "-", name).strip("-.")[:MAX_LABEL]
+
+
+def new_run_directory(parent: str, name: object = "") -> str:
     """`parent/<date_time>`, made here and now, so that no other run can have it too; of two in a second the other gets
-    microseconds.
+    microseconds. A name stands before it: `parent/<name>_<date_time>`.
 
     Where that cannot be, the process ends with one sentence: of an exception in a resolver Hydra prints the traceback.
     """
@@ -24,8 +33,9 @@ def new_run_directory(parent: str) -> str:
     try:
         Path(parent).mkdir(parents=True, exist_ok=True)
         form = "%Y-%m-%d_%H-%M-%S"
+        own = label(str(name)) if name else ""
         while True:
-            directory = Path(parent, datetime.now().strftime(form))
+            directory = Path(parent, f"{own}{'_' * bool(own)}{datetime.now().strftime(form)}")
             try:
                 directory.mkdir()
             except FileExistsError:
@@ -72,6 +82,24 @@ def is_place(text: str) -> bool:
     parts = PurePosixPath(text.replace("\\", "/")).parts
     starts = re.match(r"\s*([/~]|\\\\\w|[A-Za-z][\w+.-]*:[/\\])", text) or re.search(r"\$[A-Za-z_]|::|://", text)
     return ".." in parts or starts is not None
+
+
+def command(script: str) -> str:
+    """`python train.py` as one would type it here, whatever folder that is, and whether or not the environment is
+    active."""
+    return f"{_tool('python')} {typed(ROOT / script)}"
+
+
+def tensorboard(directory: Path) -> str:
+    """The command that shows the runs in a directory."""
+    return f"{_tool('tensorboard')} --logdir {typed(directory)}"
+
+
+def _tool(name: str) -> str:
+    """A program of the environment that this process runs in: by its name alone if a shell would find it by that."""
+    own, found = Path(sys.executable).parent, shutil.which(name)
+    is_found = found is not None and Path(found).parent == own
+    return name if is_found or not (own / name).exists() else typed(own / name)
 
 
 def typed(path: Path) -> str:

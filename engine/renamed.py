@@ -40,10 +40,21 @@ RENAMED = {
     "networks.initialization": "engine.training.initialization",
 }
 
+REMOVED = ("callbacks.charts.Charts",)
+"""Callbacks that no longer exist; a config's entries for them are left out."""
+
 PHOTO_FOLDER = {"_target_", "data_dir", "val_fraction", "eval_transform"}
 """Keys that only the config of an ImageFolder, or of a class derived from it, has."""
 
-ADDED = {"classes": None, "balance": "none", "test_fraction": 0, "num_folds": None, "fold": 0, "index_dir": None}
+ADDED = {
+    "classes": None,
+    "balance": "none",
+    "test_fraction": 0,
+    "num_folds": None,
+    "fold": 0,
+    "index_dir": None,
+    "seed_split": "${datamodule.seed}",
+}
 """Its settings that older runs lack, with the values that change nothing."""
 
 ADDED_TO: dict[str, dict[str, Any]] = {
@@ -99,7 +110,8 @@ def with_todays_names(node: Any) -> Any:
         return [with_todays_names(value) for value in node]
     if not isinstance(node, dict):
         return node
-    copied = {key: _renamed(value) if key == "_target_" else with_todays_names(value) for key, value in node.items()}
+    kept = {k: v for k, v in node.items() if not (isinstance(v, dict) and v.get("_target_") in REMOVED)}
+    copied = {key: _renamed(value) if key == "_target_" else with_todays_names(value) for key, value in kept.items()}
     added = ADDED if node.keys() >= PHOTO_FOLDER else {}
     for name in (node.get("_target_"), copied.get("_target_")):
         added = added | ADDED_TO.get(str(name), {})

@@ -148,6 +148,7 @@ def silence_idle_messages() -> None:
 
     The screen gets messages alone, without the time and the module that train.log has with them.
     """
+    logging.raiseExceptions = False  # where a pipe was closed, as by `| head`
     for handler in logging.getLogger().handlers:
         if type(handler) is logging.StreamHandler:
             handler.setFormatter(logging.Formatter("%(message)s"))

@@ -118,3 +118,15 @@ def nearest(name: str, names: Iterable[str]) -> str:
         return f"did you mean {near[0]}?"
     shown = ", ".join(known[:12]) + (", …" if len(known) > 12 else "")
     return f"there are {shown}" if known else "there are none"
+
+
+def warnings_about(source: str, network: str | None, wanted: str | None) -> list[str]:
+    """The notices for data from `source`, and for a `network` in the place of the one that was `wanted`."""
+    lines = []
+    if source == "stand-in":
+        lines.append(
+            "STAND-IN DATA: drawn by this project as the real data is unavailable; these figures say nothing about it."
+        )
+    if wanted:
+        lines.append(f"SUBSTITUTE WEIGHTS: {network} replaces {wanted}, whose weights are unavailable.")
+    return lines

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 
+# As if the environment were active: printed commands then say `python`.
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+
 # Weights do not matter to most runs, and 64 pixels are enough for any network.
 TINY = (
     "trainer=cpu",

@@ -128,7 +128,7 @@ def test_lightnings_own_demo_with_nothing_monitored(
     assert "a best checkpoint (monitor=null)" in printed
     assert "LIGHTNING_EXPERIMENTS_ALLOW=pytorch_lightning" in printed
     assert "trainer.max_epochs=4" in printed
-    assert not any(script in printed for script in ("python evaluate.py", "python predict.py", "python export.py"))
+    assert not any(script in printed for script in ("evaluate.py run=", "predict.py run=", "export.py run="))
 
 
 def test_streams_of_dictionaries_without_validation(tmp_path: Path, train_here: Train) -> None:

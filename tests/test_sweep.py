@@ -85,7 +85,7 @@ def test_the_terminal_has_a_line_a_job_and_the_report(sweep_with_accidents: tupl
     assert f"{group['mean']:.4g}" in done.stdout
     (repeat,) = (line.removeprefix("repeat the best").strip() for line in lines if line.startswith("repeat the best"))
     best = min((job for job in sweep["jobs"] if job["status"] == "completed"), key=lambda job: job["best"])
-    assert repeat == best["command"]
+    assert repeat == best["command"].replace("train.py", f"{ROOT}/train.py", 1)
     assert repeat.endswith(f"seed={best['number']}")
     assert (directory / "sweep.html").is_file()
     assert "Traceback" not in done.stdout + done.stderr
@@ -157,7 +157,7 @@ def test_a_sweep_that_was_stopped_goes_on_to_the_same_figures(
     _, sweep = sweep_of(tmp_path)
     if number != signal.SIGKILL:
         assert [job["status"] for job in sweep["jobs"]] == ["completed", "interrupted", "missing"]
-        assert f"resume           python train.py -m sweep.resume={directory.relative_to(tmp_path)}" in output
+        assert f"resume           python {ROOT}/train.py -m sweep.resume={directory.relative_to(tmp_path)}" in output
 
     done = run_train(f"sweep.resume={directory}", *held, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -203,7 +203,7 @@ def test_what_a_sweep_refuses(sweep_with_accidents: tuple[Path, Any], run_train:
     assert f"the sweep was started in {folder}" in elsewhere.stderr
     again = run_train("-m", *QUICK, "seed=7", f"hydra.sweep.dir={directory}", cwd=folder)
     assert again.returncode == 1
-    assert "There is a sweep already; to go on: python train.py -m sweep.resume=" in again.stderr
+    assert f"There is a sweep already; to go on: python {ROOT}/train.py -m sweep.resume=" in again.stderr
     other = run_train("-m", f"sweep.resume={directory}", *ACCIDENTS, "seed=5,6", cwd=folder)
     assert other.returncode == 1
     assert "Job 0 of " in other.stderr
@@ -252,6 +252,9 @@ def test_tensorboard_has_a_column_for_each_swept_key(sweep_with_accidents: tuple
     assert start.session_start_info.hparams["seed"].number_value == 4
     content = HParamsPluginData.FromString(contents["_hparams_/experiment"].plugin_data.content)
     assert [info.name for info in content.experiment.hparam_infos if info.differs] == ["seed"]
+    metrics = [info.name.tag for info in content.experiment.metric_infos]
+    assert len(metrics) == 4, "the best of the metric, the metric, and the losses"
+    assert set(metrics) <= contents.keys()
 
 
 def test_a_job_of_two_processes_is_one_job(run_train: RunTrain, tmp_path: Path) -> None:

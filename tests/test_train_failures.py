@@ -54,7 +54,7 @@ def test_killed_worker(tiny: tuple[str, ...], tmp_path: Path) -> None:
     assert sentence.startswith("A worker process that reads the data ")
     assert "datamodule.num_workers (now 1) or datamodule.batch_size (now 4)" in sentence
     directory = only_run(tmp_path)
-    assert f"go on with `python train.py resume={directory}`" in sentence
+    assert f"go on with `python {ROOT}/train.py resume={directory.relative_to(tmp_path)}`" in sentence
     assert metrics_of(directory)["error"].endswith(sentence)
 
 

@@ -6,16 +6,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+
 from engine.activity import activity, watched
 from engine.compare.document import Document, require_suffix, show, write_page
-from engine.compare.listing import caches, doomed, remove, table
+from engine.compare.listing import caches, doomed, remove, short_table, table
 from engine.compare.runs import Run, chosen, directories_of, read_leniently, read_run
 from engine.compare.sides import sides_of
 from engine.errors import UserError, printable
+from engine.paths import command
 from engine.run.find import LOGS
 from engine.startup import quick_imports
 
 CHOICES = {"checkpoint": ("best", "last"), "split": (None, "val", "test"), "delete": (None, "runs", "cache")}
+WIDE = 140  # columns that the whole table of runs needs
 PICTURES = (".png", ".jpg", ".jpeg")
 
 
@@ -32,8 +36,11 @@ def run_compare(names: Sequence[str], filters: Sequence[str], settings: Mapping[
     elif len(names) < 2:
         if sheet is not None:
             raise UserError("contact_sheet shows the photos on which two networks differ: name two runs.")
-        document = Document(f"Runs in {names[0] if names else f'{LOGS}/'}", sections=[table(_listed(names, values))])
-        _give(document, page, None)
+        runs = _listed(names, values)
+        _show_table(runs)
+        if page is not None:
+            document = Document(f"Runs in {names[0] if names else f'{LOGS}/'}", sections=[table(runs)])
+            _write(document, page)
     else:
         _give(_compare(names, values, settings), page, sheet)
 
@@ -41,8 +48,7 @@ def run_compare(names: Sequence[str], filters: Sequence[str], settings: Mapping[
 def _give(document: Document, page: Path | None, sheet: Path | None) -> None:
     show(document)
     if page is not None:
-        write_page(document, page)
-        _say([f"page: {page}"])
+        _write(document, page)
     if sheet is not None and document.sheet is None:
         _say(["No contact sheet: no predicted class differs, or the photos could not be compared."])
     elif sheet is not None and document.sheet is not None:
@@ -51,15 +57,27 @@ def _give(document: Document, page: Path | None, sheet: Path | None) -> None:
         _say([f"contact sheet: {sheet}"])
 
 
+def _write(document: Document, page: Path) -> None:
+    write_page(document, page)
+    _say([f"page: {page}"])
+
+
+def _show_table(runs: Sequence[Run]) -> None:
+    console = Console()
+    is_narrow = console.is_terminal and console.width < WIDE
+    show(Document("", sections=[short_table(runs) if is_narrow else table(runs)]))
+
+
 def _delete(names: Sequence[str], filters: Mapping[str, str], settings: Mapping[str, Any]) -> None:
-    again = shlex.join(["python", "compare.py", *(text for text in sys.argv[1:] if text != "yes=false"), "yes=true"])
+    given = shlex.join([*(text for text in sys.argv[1:] if text != "yes=false"), "yes=true"])
+    again = f"{command('compare.py')} {given}"
     if settings["delete"] == "cache":
         if names or filters:
             raise UserError("delete=cache removes all cached features: leave out the runs and other settings.")
         directories = caches()
     else:
         runs = _listed(names, filters)
-        show(Document("", sections=[table(runs)]))
+        _show_table(runs)
         directories = doomed(runs)
     _say(remove(directories, confirmed=settings["yes"], again=again))
 

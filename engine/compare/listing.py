@@ -19,16 +19,30 @@ KEY_FILE = "key.json"  # engine/features/feature_cache.py, which imports torch
 
 
 def table(runs: Sequence[Run]) -> Section:
-    """A row per run, the newest last."""
-    head = ["run", "when", "what", "best", "last", "data", "status", "seconds"]
+    """A row per run, the newest last; with a column for tags and one for notes if any run has some."""
+    head = ["run", "when", "what", "best", "last", "data", "status", "seconds", "tags", "notes"]
     rows = [_row(run) for run in sorted(runs, key=lambda run: run.when)]
+    kept = [number for number, name in enumerate(head) if name not in head[8:] or any(row[number] for row in rows)]
+    head, rows = [head[number] for number in kept], [[row[number] for number in kept] for row in rows]
     reasons = [run.unreadable for run in runs if run.unreadable]
     return Section("", head, rows, [f"{len(runs)} {'run' if len(runs) == 1 else 'runs'}", *reasons])
 
 
+def short_table(runs: Sequence[Run]) -> Section:
+    """The same for 80 columns: two lines per run, the second with all that is no figure."""
+    rows = []
+    for run in sorted(runs, key=lambda run: run.when):
+        name, _, what, best, _, data, status, seconds, _, notes = _row(run)
+        metric, _, value = best.rpartition(" ")
+        more = [data, metric, *what.split(" ")[1:], *run.tags, notes]
+        rows += [[name, value, status, seconds], ["  " + ", ".join(filter(None, more)), "", "", ""]]
+    reasons = table(runs).text
+    return Section("", ["run", "best", "status", "seconds"], rows, reasons)
+
+
 def _row(run: Run) -> list[str]:
     if run.unreadable:
-        return [run.name, run.when, "", "", "", "", run.status, ""]
+        return [run.name, run.when, "", "", "", "", run.status, "", "", ""]
     best, last = (run.result(f"{prefix}{run.metric}") for prefix in ("best/", ""))
     data = " ".join(str(text) for name in ("name", "source") if (text := fact(run, "data", name)))
     if wanted := run.fact("network", "substitute_for"):
@@ -43,6 +57,8 @@ def _row(run: Run) -> list[str]:
         data.replace(STAND_IN, STAND_IN.upper()),
         run.status,
         "" if seconds is None else f"{seconds:,.1f}",
+        ", ".join(run.tags),
+        run.notes,
     ]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from engine.config.sweep_job import finite, is_about_the_sweep, key_of, written
@@ -25,9 +25,9 @@ from engine.wording import nearest
 
 OVERRIDES = Path(".hydra", "overrides.yaml")
 MAX_BYTES = 1 << 20
-STAMP = re.compile(r"(\d{4}-\d\d-\d\d)_(\d\d)-(\d\d)")
+STAMP = re.compile(r"(?:.+_)?(\d{4}-\d\d-\d\d)_(\d\d)-(\d\d)")
 
-NOT_THE_EXPERIMENT = ("run_dir", "resume", "name", "tags", "notes", "sweep", "seed")
+NOT_THE_EXPERIMENT = ("run_dir", "resume", "experiment", "name", "tags", "notes", "sweep", "seed")
 """Root keys of a config that say where a run is, what it is called, or which seed it has."""
 
 NO_EFFECT = re.compile(r"logger\.|callback\.progress_bar\.|.*\.(num_workers|chunk|keep_decoded|cache_dir|index_dir)$")
@@ -66,12 +66,25 @@ class Run:
 
     @property
     def experiment(self) -> str:
-        return str(self.config.get("name") or self.directory.parent.name)
+        return str(self.config.get("experiment") or self.directory.parent.name)
+
+    @property
+    def tags(self) -> list[str]:
+        found = self.config.get("tags")
+        return [str(tag) for tag in found] if isinstance(found, ListConfig) else []
+
+    @property
+    def notes(self) -> str:
+        return str(self.config.get("notes") or "")
 
     @property
     def what(self) -> str:
         """The experiment and what was changed of it on the command line."""
-        own = (text for text in self.overrides if not is_about_the_sweep(text) and key_of(text) != "experiment")
+        own = (
+            text
+            for text in self.overrides
+            if not is_about_the_sweep(text) and key_of(text) not in ("experiment", "name", "tags", "notes")
+        )
         return " ".join([self.experiment, *own])
 
     @property
@@ -145,7 +158,9 @@ class Run:
 
 FACTS: dict[str, Any] = {
     "status": lambda run: run.status,
-    "name": lambda run: run.experiment,
+    "name": lambda run: str(run.config.get("name")),
+    "tags": lambda run: run.tags,
+    "notes": lambda run: run.notes,
     "experiment": lambda run: run.experiment,
     "data": lambda run: run.fact("data", "name"),
     "source": lambda run: run.fact("data", "source"),
@@ -224,9 +239,9 @@ def _value(run: Run, key: str) -> Any:
 
 
 def _matches(value: Any, text: str) -> bool:
-    """Whether a value is what a person typed: 0.01 is 1e-2, and a list is written as on the command line."""
+    """Whether a value is what a person typed: 0.01 is 1e-2. Of a list, as on the command line, or one of its texts."""
     if isinstance(value, list):
-        return str(value).replace(" ", "").replace("'", "") == text.replace(" ", "").replace("'", "")
+        return text in value or str(value).replace(" ", "").replace("'", "") == text.replace(" ", "").replace("'", "")
     if isinstance(value, int | float) and not isinstance(value, bool):
         try:
             return float(value) == float(text)

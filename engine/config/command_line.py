@@ -12,8 +12,9 @@ from engine.config.choices import with_choices
 from engine.config.options import config_dir, misread, options_first, readable
 from engine.config.sweep_job import MAX_LEDGER_BYTES, key_of
 from engine.errors import UserError
-from engine.paths import CONF, refuse_unwritable
+from engine.paths import CONF, refuse_unwritable, typed
 from engine.run.allowlist import read_run_config
+from engine.run.find import find_run
 from engine.run.gate import require_plain
 from engine.run.locations import check_arguments
 from engine.run.outcome import read_json
@@ -44,7 +45,7 @@ def compose_resumed_run_from_its_config(argv: list[str]) -> list[str]:
     given = [argument for argument in argv if argument.startswith("resume=") and argument != "resume=null"]
     if not given:
         return argv
-    directory = Path(_unquoted(given[-1].removeprefix("resume="))).absolute()
+    directory = _run_to_resume(_unquoted(given[-1].removeprefix("resume=")))
     config = read_run_config(directory, f"resume={directory}", replaced=[key_of(argument) for argument in argv])
     rest = with_choices(config, [argument for argument in argv if argument not in given], config_dir(argv))
     ConfigStore.instance().store(RESUMED_RUN, config)
@@ -110,6 +111,28 @@ def compose_resumed_sweep_from_its_arguments(argv: list[str]) -> list[str]:
     return ["-m", *kept, *added]
 
 
+def _run_to_resume(given: str) -> Path:
+    """The directory of the run that `resume=` names in any way that `run=` does."""
+    directory, checkpoint = find_run(given, "resume")
+    if checkpoint not in (None, "last"):
+        raise UserError(
+            f"resume={given}: a run goes on from its last.ckpt: give its directory, or start a new run from its best "
+            f"weights with init_from={typed(directory)}."
+        )
+    return directory.absolute()
+
+
+def with_paths(argv: list[str]) -> list[str]:
+    """The command line with the directory of the run that `init_from=` names."""
+    key = "init_from="
+    return [
+        f"{key}{quoted(find_run(_unquoted(text.removeprefix(key)), 'init_from')[0])}"
+        if text.startswith(key) and text != f"{key}null"
+        else text
+        for text in argv
+    ]
+
+
 def _unquoted(value: str) -> str:
     return value[1:-1].replace(r"\"", '"') if value.startswith('"') and value.endswith('"') else value
 
@@ -124,6 +147,7 @@ def rewrite_arguments() -> None:
             raise UserError(mistake)
         argv = [*argv[: len(argv) - len(overrides)], *map(readable, overrides)]
         argv = compose_resumed_run_from_its_config(compose_repeated_run_from_its_config(argv))
+        argv = with_paths(argv)
         sys.argv[1:] = options_first(compose_resumed_sweep_from_its_arguments(argv))
         refuse_unwritable(sys.argv[1:])
     except UserError as error:

@@ -66,6 +66,8 @@ def readable(override: str) -> str:
     bare = value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'" else value
     if bare == "~" or bare.startswith("~/"):
         return f"{key}={quoted(os.path.expanduser(bare))}"  # noqa: PTH111 (which raises where there is no home)
+    if key == "notes" and bare not in ("", *NONE[:3]):  # any text, with commas and all
+        return f"{key}={quoted(bare)}"
     is_name = key.rpartition(".")[2] in NAMES
     if not (ODD.search(value) or is_name) or re.search(r"[\[\]{},'\"$]", value):
         return override

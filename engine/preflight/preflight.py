@@ -95,8 +95,20 @@ def _check_root(findings: Findings) -> None:
     seed = findings.values.get("seed")
     if isinstance(seed, int) and not min_seed_value <= seed <= max_seed_value:
         findings.add("seed", f"must be a whole number from {min_seed_value} to {max_seed_value:,}")
+    _check_names(findings)
     if findings.raw.get("run_dir") != own["run_dir"]:
         findings.add("run_dir", "follows hydra.run.dir: give that instead")
+
+
+def _check_names(findings: Findings) -> None:
+    """What a run is called; keys whose default says nothing of their kind."""
+    name, tags, notes = (findings.values.get(key) for key in ("name", "tags", "notes"))
+    if not str(name or "").strip():
+        findings.add("name", "has no value: leave it out, or give the run a name")
+    if tags is not None and not (isinstance(tags, list) and all(isinstance(tag, str | int | float) for tag in tags)):
+        findings.add("tags", f"must be a list of names, as tags=[{tags if isinstance(tags, str) else 'baseline'}]")
+    if not isinstance(notes, str | int | float | None):
+        findings.add("notes", "must be text: put it in quotes, 'notes=…'")
 
 
 def _needed(values: Mapping[str, Any]) -> Iterator[str]:

@@ -10,8 +10,8 @@ from typing import Any
 
 from engine.errors import UserError
 from engine.files import read_plain
-from engine.report.curves import at_step_of, read_logged, steps_of_epochs
-from engine.report.markup import picture
+from engine.pages.curves import at_step_of, read_logged, steps_of_epochs
+from engine.pages.markup import picture
 from engine.report.settings import config_dirs_of, overrides_of
 from engine.results.outputs import Collector, class_names
 from engine.run.outcome import outcome, read_json
@@ -71,11 +71,23 @@ class Facts:
     def first_batch(self) -> str:
         """Its picture in HTML; empty where none was logged."""
         found = self._first_batch
-        return picture(found.jpeg, "The first batch", (found.width * 3 // 5, found.height * 3 // 5)) if found else ""
+        return picture(found.jpeg, "The first batch", (found.width * 4 // 5, found.height * 4 // 5)) if found else ""
 
     @property
     def name(self) -> str:
         return str(self.config.get("name") or self.directory.name)
+
+    @property
+    def experiment(self) -> str:
+        return str(self.config.get("experiment") or self.name)
+
+    @property
+    def remarks(self) -> list[str]:
+        """What its user said of it: experiment and tags of a run that has a name of its own, and notes."""
+        tags, notes = self.config.get("tags"), self.config.get("notes")
+        said = [self.experiment] if self.experiment != self.name else []
+        said += [f"tags: {', '.join(map(str, tags))}"] if isinstance(tags, list) and tags else []
+        return [*([", ".join(said)] if said else []), *([str(notes)] if notes else [])]
 
     @property
     def monitor(self) -> str | None:

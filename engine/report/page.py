@@ -11,16 +11,15 @@ import yaml
 from engine.config.help import question
 from engine.config.sweep_job import is_about_the_sweep, key_of
 from engine.files import replace_text, replacing
+from engine.pages.markup import Images, command_lines, document, escaped, paragraph, section, table
 from engine.paths import CONF, typed
 from engine.report.answer import answer, cross_validated
 from engine.report.classes import confusion_csv
 from engine.report.facts import Facts
-from engine.report.markup import Images, command_lines, document, escaped, paragraph, section, table
 from engine.report.results import curves_section, metrics_section, predictions_sections
 from engine.report.settings import changes
 from engine.results.cross_validation import can_be_cross_validated
-from engine.run.data_facts import warnings_about
-from engine.wording import cell, figure
+from engine.wording import cell, figure, warnings_about
 
 NAME = "report.html"
 MAX_CHANGES, MAX_FINDINGS = 200, 12
@@ -77,7 +76,7 @@ def _head(facts: Facts) -> str:
     results = [text for text in (result, cross_validated(facts.cross_validation)) if text]
     return (
         f"<h1>{escaped(facts.name)}</h1>\n"
-        + "".join(paragraph(text) for text in (_question(facts),) if text)
+        + "".join(paragraph(text) for text in (*facts.remarks, _question(facts)) if text)
         + f"<pre><code>{escaped(_started(facts))}</code></pre>\n"
         + (paragraph(ended + error, "notice") if ended else "")
         + "".join(paragraph(text, "answer") for text in results)
@@ -88,7 +87,7 @@ def _head(facts: Facts) -> str:
 
 def _question(facts: Facts) -> str:
     """The experiment's, if it is one of this checkout."""
-    file = CONF / "experiment" / f"{facts.name}.yaml"
+    file = CONF / "experiment" / f"{facts.experiment}.yaml"
     return question(file) if file.parent == CONF / "experiment" and file.is_file() else ""
 
 
@@ -147,7 +146,7 @@ def _environment(facts: Facts) -> str:
 
 def _started(facts: Facts) -> str:
     """The command that started the run, or one that repeats it from its config, as that of a run that was repeated."""
-    if facts.name != _default_experiment() and not {"experiment", "name"} & set(map(key_of, facts.overrides)):
+    if facts.experiment != _default_experiment() and "experiment" not in map(key_of, facts.overrides):
         return _again(facts)
     options = [word for folder in facts.config_dirs[:1] for word in ("--config-dir", folder)]
     given = [override for override in facts.overrides if not is_about_the_sweep(override)]

@@ -22,6 +22,9 @@ from engine.run.config_file import NO_RUNS, flat, is_linked
 MAX_BYTES = 1 << 20
 ABSENT = "–"
 
+NAMES = ("experiment", "name", "tags", "notes")
+"""What a run is called, which the page says elsewhere."""
+
 
 class Change(NamedTuple):
     """A key with its value in the defaults and in the run."""
@@ -59,7 +62,9 @@ def _noted(directory: Path, name: str) -> Any:
 
 def changes(config: Mapping[Any, Any], overrides: Sequence[str]) -> list[Change] | None:
     """Where the run's stored config differs from its experiment's; None if that is not in this checkout."""
-    chosen = [text for text in overrides if key_of(text) == "experiment"] or [f"experiment={config.get('name')}"]
+    chosen = [text for text in overrides if key_of(text) == "experiment"] or [
+        f"experiment={config.get('experiment', config.get('name'))}"
+    ]
     if not all(re.fullmatch(r"experiment=\w[\w-]*", text) for text in chosen):  # they may be a stranger's
         return None
     try:
@@ -71,7 +76,7 @@ def changes(config: Mapping[Any, Any], overrides: Sequence[str]) -> list[Change]
     found = []
     for key in dict.fromkeys([*default, *own]):
         before, after = default.get(key, ABSENT), own.get(key, ABSENT)
-        if key in NO_RUNS or before == after or _is_same_place(before, after):
+        if key in (*NO_RUNS, *NAMES) or before == after or _is_same_place(before, after):
             continue
         if key not in given and _agrees(before, after):
             continue

@@ -14,7 +14,7 @@ from engine.build import build_features, build_module
 from engine.errors import UserError
 from engine.features.folds import Folds
 from engine.paths import CONF
-from engine.results.evaluation import Evaluation, load_data, trainer_for_evaluation, written
+from engine.results.evaluation import Evaluation, evaluate, load_data, trainer_for_evaluation, written
 from engine.results.outputs import Collector, photo_rows
 from engine.run.config_file import has_features
 from engine.run.data_facts import counts_of
@@ -25,6 +25,13 @@ from engine.startup import silence_idle_messages
 SPLIT = "cross_validation"
 MIN_FOLDS = 3
 """One to judge by, one to choose the epoch by, one to train on."""
+
+
+def judge(directory: Path, *, split: str, checkpoint: str, overrides: Sequence[str]) -> Evaluation | None:
+    """What evaluate.py does: `evaluate` a split, or `cross_validate`."""
+    if split == SPLIT:
+        return cross_validate(directory, checkpoint=checkpoint, overrides=overrides)
+    return evaluate(directory, split=split, checkpoint=checkpoint, overrides=overrides)
 
 
 def cross_validate(directory: Path, *, checkpoint: str, overrides: Sequence[str]) -> Evaluation | None:

@@ -75,6 +75,8 @@ def read_run_config(
         raise UserError(f"{given}: {_no_run(directory)}; give the directory of a run, logs/<experiment>/<time>.")
     config = _parse(file)
     container = with_todays_names(OmegaConf.to_container(config, resolve=False))
+    if "name" in container:  # which the experiment's alone was
+        container = {"experiment": container["name"], "tags": [], "notes": None} | container
     named = [] if to_compare else list(targets(container))
     # All names, and all else that stands there, before any import.
     for path, target in named:

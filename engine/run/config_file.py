@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from engine.errors import UserError
 from engine.files import replace_text
+from engine.paths import command, typed
 from engine.run.outcome import outcome
 
 RANKS = ("LOCAL_RANK", "NODE_RANK", "RANK", "SLURM_PROCID")
@@ -129,8 +130,8 @@ def refuse_used_directory(directory: Path) -> None:
     """UserError where another run has been in `directory`."""
     if is_first_process() and holds_run(directory):
         raise UserError(
-            f"{directory} already holds a run: continue it with `python train.py resume={directory}`, or give another "
-            "hydra.run.dir."
+            f"{directory} already holds a run: continue it with `{command('train.py')} resume={typed(directory)}`, "
+            "or give another hydra.run.dir."
         )
 
 

@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from engine.checkpoints.architecture import other_architecture
 from engine.errors import UserError
+from engine.paths import command, typed
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 BROKEN = (errno.EIO, errno.ESTALE, errno.EREMOTEIO, errno.ENODEV, errno.ENXIO, errno.ETIMEDOUT)
@@ -157,4 +158,4 @@ def _how_to_go_on(cfg: DictConfig | None) -> str:
     """For the end of a sentence: the command that takes up a run that has saved something."""
     run = cfg.get("run_dir") if cfg else None
     saved = run is not None and (Path(run) / "checkpoints" / "last.ckpt").is_file()
-    return f", then go on with `python train.py resume={run}`" if saved else ""
+    return f", then go on with `{command('train.py')} resume={typed(Path(run))}`" if saved else ""

@@ -35,6 +35,8 @@ fills a width."""
 
 def refused_place(value: str, key: str, places: tuple[str, ...] = PLACES) -> str | None:
     """Why the value of `key`, its links followed but for `${run_dir}`, may not be, as the end of a sentence."""
+    if re.fullmatch(r"name|notes|tags\[\d+\]", key):  # any text, which becomes no path
+        return None
     if reason := _refused_format(value):
         return reason
     name = key.rpartition(".")[2]

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, open_dict, read_write
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from engine.build import network_name
 from engine.errors import UserError
@@ -19,6 +19,9 @@ from engine.run.failure import sentence
 from engine.run.outcome import outcome as outcome_of
 from engine.run.outcome import write_outcome
 from engine.run.resume import resume_of
+
+NAMES = ("experiment", "name", "tags", "notes")
+"""Root keys that say what a run is called."""
 
 
 class Record:
@@ -105,7 +108,9 @@ class Record:
 
         node = self.cfg.get("network") or {}
         network = {"name": network_name(node), "substitute_for": node.get("substitute_for")}
+        names = OmegaConf.masked_copy(self.cfg, [key for key in NAMES if key in self.cfg])
         return {
+            **OmegaConf.to_container(names, resolve=True),  # type: ignore[dict-item]
             "seconds": round(self.seconds, 3),
             "data": self.data,
             "network": network,

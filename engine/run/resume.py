@@ -14,7 +14,7 @@ from engine.checkpoints.content import require_shape
 from engine.checkpoints.continuation import Curves, open_behind, remove_cut_off_writes
 from engine.errors import UserError
 from engine.files import replace_text
-from engine.paths import typed
+from engine.paths import command, typed
 from engine.run.allowlist import read_run_config
 from engine.run.config_file import flat, is_first_process, resolved, stored
 from engine.run.outcome import outcome
@@ -22,7 +22,7 @@ from engine.training.lightning_internals import position
 from engine.training.reschedule import Done, reschedule
 from engine.wording import shown
 
-ABOUT_THE_PROCESS = ("resume", "run_dir", "sweep", "name")
+ABOUT_THE_PROCESS = ("resume", "run_dir", "sweep", "experiment", "name", "tags", "notes")
 """Root keys that say nothing about the training."""
 
 FIXED = {
@@ -122,10 +122,10 @@ class Resume(Callback):
         """Ends the process: there is nothing to train."""
         key = "max_steps" if "steps" in trained else "max_epochs"
         more = 2 * (self.steps if key == "max_steps" else self.epochs)
-        command = f"python train.py resume={typed(self.directory)} trainer.{key}={more}"
+        again = f"{command('train.py')} resume={typed(self.directory)} trainer.{key}={more}"
         if given := ", ".join(key for key in self.changes if not is_of_the_machine(key)):
-            raise UserError(f"{given}: the run has trained {trained}, so this changes nothing; train on: {command}")
-        print(f"The run is finished: it has trained {trained}. Train on: {command}")
+            raise UserError(f"{given}: the run has trained {trained}, so this changes nothing; train on: {again}")
+        print(f"The run is finished: it has trained {trained}. Train on: {again}")
         sys.exit(0)
 
     def _reason(self, key: str, old: Any, new: Any) -> str | None:

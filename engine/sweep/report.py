@@ -15,16 +15,15 @@ from yaml import YAMLError
 from engine.config.sweep_job import DONE, Setting, written
 from engine.errors import UserError, printable
 from engine.files import read_plain
-from engine.paths import typed
+from engine.paths import command, tensorboard, typed
 from engine.run.allowlist import MAX_BYTES, Loader
 from engine.run.config_file import has_features
 from engine.run.outcome import outcome
 from engine.statistics import wilson_interval
-from engine.sweep.groups import CONFIDENCE, Group, group_by_seed, too_few
+from engine.sweep.groups import CONFIDENCE, STATUSES, Group, group_by_seed, too_few
 from engine.sweep.table import Row, Sweep
 from engine.wording import markup, rounded
 
-STATUSES = (*DONE, "failed", "interrupted", "missing")
 FACTS: dict[str, Callable[[Group], list[str]]] = {
     "data": lambda group: [name for name in group.facts("source") if name == "stand-in"],
     "substitute for": lambda group: group.facts("substitute_for"),
@@ -45,9 +44,7 @@ def job_line(row: Row, ended: int, total: int) -> str:
 def print_sweep(sweep: Sweep) -> None:
     """Prints the groups of jobs, best first, then the failures, then commands to run next."""
     console, groups = Console(soft_wrap=True, highlight=False), group_by_seed(sweep.jobs.values())
-    counts: Counter[str] = Counter(row.status for row in sweep.jobs.values())
-    listed = ", ".join(f"{counts[s]} {s}" for s in STATUSES if counts[s])
-    console.print(f"{len(sweep.jobs)} {'job' if len(sweep.jobs) == 1 else 'jobs'}: {listed}")
+    console.print(counted(sweep))
     if groups:
         # In a log file, rows are not wrapped.
         Console(width=None if console.is_terminal else 240).print(_table(sweep, groups))
@@ -58,12 +55,14 @@ def print_sweep(sweep: Sweep) -> None:
         console.print(f"[red]{row.status}[/red]  #{row.number} {markup(f'{settings}: {row.error} ({log})')}")
     if len(begun) > MAX_ROWS:
         console.print(f"… and {len(begun) - MAX_ROWS} more, in sweep.csv")
-    lines = {"repeat the best": groups[0].best.command} if groups else {}
+    lines = {}
+    if groups:  # the ledger has it as one types it in the project
+        lines["repeat the best"] = groups[0].best.command.replace("python train.py", command("train.py"), 1)
     if groups and len(sweep.jobs) > 1:
         lines |= judged(sweep.directory, groups[0].best, len(sweep.jobs))
-    lines["look"] = f"tensorboard --logdir {typed(sweep.directory)}  and  {typed(sweep.directory / 'sweep.html')}"
+    lines["look"] = f"{tensorboard(sweep.directory)}  and  {typed(sweep.directory / 'sweep.html')}"
     if sweep.unfinished:
-        lines["resume"] = f"python train.py -m sweep.resume={typed(sweep.directory)}"
+        lines["resume"] = f"{command('train.py')} -m sweep.resume={typed(sweep.directory)}"
     for name, text in lines.items():
         console.print(f"[bold]{name:<15}[/bold]  {markup(text)}")
 
@@ -85,8 +84,15 @@ def judged(sweep: Path, best: Row, jobs: int) -> dict[str, str]:
     with suppress(OSError, UserError, YAMLError):
         config = yaml.load(read_plain(directory / "config.yaml", MAX_BYTES), Loader)
         if has_features(config) and "num_folds" not in config["features"]:
-            lines["judge the best"] = f"python evaluate.py run={typed(directory)} split=cross_validation"
+            lines["judge the best"] = f"{command('evaluate.py')} run={typed(directory)} split=cross_validation"
     return lines
+
+
+def counted(sweep: Sweep) -> str:
+    """`6 jobs: 5 completed, 1 failed`."""
+    counts: Counter[str] = Counter(row.status for row in sweep.jobs.values())
+    listed = ", ".join(f"{counts[s]} {s}" for s in STATUSES if counts[s])
+    return f"{len(sweep.jobs)} {'job' if len(sweep.jobs) == 1 else 'jobs'}: {listed}"
 
 
 def _table(sweep: Sweep, groups: list[Group]) -> Table:

@@ -7,7 +7,7 @@ from typing import Any
 from pytorch_lightning import Trainer
 
 from engine.errors import printable
-from engine.wording import figure, fitting
+from engine.wording import fitting
 
 LINES = 50
 """A longer training has about as many lines: those of every n-th epoch, of the last one, and of slow ones."""
@@ -68,8 +68,14 @@ class EpochLines:
         for name in ["train/loss", *monitored, *others]:
             if name in known and (validated or name.startswith("train")):
                 best = (" best" if is_best else "     ") if name == self.monitor else ""
-                yield f"{printable(name)} {figure(float(known[name])):<7}{best}"
+                yield f"{printable(name)} {_brief(float(known[name])):<7}{best}"
 
     def _best_score(self) -> float | None:
         score = getattr(self._best, "best_model_score", None)
         return None if score is None else float(score)
+
+
+def _brief(value: float) -> str:
+    """Four significant digits, two where these take more than seven characters."""
+    text = f"{value:.4g}"
+    return text if len(text) <= 7 else f"{value:.2g}"

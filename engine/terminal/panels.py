@@ -13,7 +13,7 @@ from rich.text import Text
 
 from engine.build import FOR_MODULE, given_to_module, network_name
 from engine.errors import printable
-from engine.paths import typed
+from engine.paths import command, tensorboard, typed
 from engine.protocols import Classes, InputShape, LooksAtItself, PredictsClasses
 from engine.results.cross_validation import can_be_cross_validated
 from engine.run.allowlist import ALLOW, targets, unlisted
@@ -39,12 +39,13 @@ def print_start(record: Record, datamodule: Any, module: Any, trainer: Any) -> N
     total, trained = (sum(p.numel() for p in ps) for ps in (parameters, [p for p in parameters if p.requires_grad]))
     frozen = f", {total - trained:,} frozen" if total > trained else ""
     rows = {
-        "experiment": f"{cfg.name}, seed {cfg.seed}",
+        "experiment": f"{cfg.get('experiment', cfg.name)}, seed {cfg.seed}",
         "network": f"{name or type(module).__name__}: {trained:,} parameters trained{frozen}",
         "data": _data(datamodule),
         "device": f"{trainer.num_devices} × {trainer.strategy.root_device}, {trainer.precision}",
         "directory": str(record.directory.absolute()),
     }
+    rows |= {key: text for key in ("tags", "notes") if (text := named(cfg.get(key)))}
     photos = getattr(datamodule, "photos", datamodule)
     if isinstance(photos, LooksAtItself) and (findings := photos.findings()):
         rows["look out"] = "\n".join(findings)
@@ -54,8 +55,15 @@ def print_start(record: Record, datamodule: Any, module: Any, trainer: Any) -> N
         rows["steps"] = f"one at a time, not {datamodule.chunk}: {reason}"
     if record.resume is not None:
         rows |= record.resume.rows()
-    commands = {"look": f"tensorboard --logdir {typed(record.directory)}"}
+    commands = {"look": tensorboard(record.directory)}
     _print_panel(cfg.name, [], rows | _noticed(cfg, data_name(datamodule)["source"]), commands)
+
+
+def named(value: Any) -> str:
+    """A run's tags or notes as text."""
+    return (
+        ", ".join(map(str, value)) if isinstance(value, Sequence) and not isinstance(value, str) else str(value or "")
+    )
 
 
 def _data(datamodule: Any) -> str:
@@ -110,7 +118,7 @@ def print_end(record: Record) -> None:
     rate = metrics["images_per_second"]
     epochs = f"{metrics['epochs']} epoch{'' if metrics['epochs'] == 1 else 's'}"
     rows = {"time": f"{epochs} in {timedelta(seconds=round(record.seconds))}"}
-    rows["time"] += f", {rate:,.{0 if rate >= 10 else 1}f} images per second" if rate else ""
+    rows["time"] += f", {rate:,.{0 if rate >= 10 else 1}f} examples per second" if rate else ""
     rows |= _noticed(record.cfg, record.data["source"])
     tables = [overall_table(columns, classes), class_table(columns, classes)]
     if not _has_best(record):
@@ -195,18 +203,18 @@ def next_commands(record: Record, has_classes: bool) -> dict[str, str]:
     else:
         key, done = "max_epochs", record.metrics["epochs"]
     commands = {
-        "look": f"tensorboard --logdir {directory}",
-        "evaluate": f"python evaluate.py run={directory}",
-        "predict": f"python predict.py run={directory} input=PHOTOS",
-        "export": f"python export.py run={directory} format=onnx",
-        "resume": f"python train.py resume={directory} trainer.{key}={2 * done}",
+        "look": tensorboard(record.directory),
+        "evaluate": f"{command('evaluate.py')} run={directory}",
+        "predict": f"{command('predict.py')} run={directory} input=PHOTOS",
+        "export": f"{command('export.py')} run={directory} format=onnx",
+        "resume": f"{command('train.py')} resume={directory} trainer.{key}={2 * done}",
     }
     if can_be_cross_validated(record.cfg) and _has_best(record):
-        commands["judge"] = f"python evaluate.py run={directory} split=cross_validation"
+        commands["judge"] = f"{command('evaluate.py')} run={directory} split=cross_validation"
     works = {"look", "judge", *(["evaluate", "export"] if _has_best(record) else [])}
     works |= {"predict"} if has_classes and _has_best(record) else set()
     works |= {"resume"} if record.trainer.checkpoint_callbacks else set()
-    return {name: command for name, command in commands.items() if name in works}
+    return {name: line for name, line in commands.items() if name in works}
 
 
 def _has_best(record: Record) -> bool:
@@ -264,5 +272,5 @@ def _print_panel(title: str, tables: Sequence[Table], rows: Mapping[str, str], c
     parts = [table for table in tables if table.row_count] + [_grid({**rows, **commands} if fits else rows)]
     spaced = [Padding(part, (0 if part is parts[0] else 1, 0, 0, 0)) for part in parts]
     console.print(Panel(Group(*spaced), title=Text(printable(title)), title_align="left"))
-    for command in () if fits else commands.values():
-        console.print(printable(command), soft_wrap=True, highlight=False, markup=False)
+    for line in () if fits else commands.values():
+        console.print(printable(line), soft_wrap=True, highlight=False, markup=False)

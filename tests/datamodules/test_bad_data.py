@@ -69,6 +69,7 @@ def folder(root: Path) -> ImageFolder:
         keep_decoded=0,
         index_dir=None,
         seed=0,
+        seed_split=0,
         **as_it_is,
         **sizes,
     )

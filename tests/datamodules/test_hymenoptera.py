@@ -43,6 +43,7 @@ def hymenoptera(data_dir: Path, *, stand_in: StandIn = False) -> Hymenoptera:
         "keep_decoded": 0,
         "index_dir": None,
         "seed": 0,
+        "seed_split": 0,
     }
     return Hymenoptera(data_dir=str(data_dir), stand_in=stand_in, **other)
 

@@ -46,7 +46,8 @@ def settings(root: Path, **changes: Any) -> dict[str, Any]:
 
 
 def folder(root: Path, **changes: Any) -> ImageFolder:
-    datamodule = ImageFolder(**settings(root, **changes))
+    given = settings(root, **changes)
+    datamodule = ImageFolder(**{"seed_split": given["seed"], **given})
     datamodule.setup("fit")
     return datamodule
 
@@ -91,6 +92,7 @@ def test_drawn_split_is_stratified_and_whole(flat: Path) -> None:
     assert all(file.parent.name == datamodule.classes[label] for file, label in zip(files, labels, strict=True))
     assert folder(flat).val.files == datamodule.val.files
     assert any(folder(flat, seed=seed).val.files != datamodule.val.files for seed in range(5))
+    assert all(folder(flat, seed=seed, seed_split=7).val.files == datamodule.val.files for seed in range(5))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,6 @@
 import re
+import shlex
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
@@ -7,7 +9,7 @@ import pytest
 
 from engine import paths as module
 from engine.errors import UserError
-from engine.paths import new_run_directory, refuse_unwritable
+from engine.paths import ROOT, command, new_run_directory, refuse_unwritable, tensorboard
 
 
 def test_fifty_runs_at_once_get_fifty_directories(tmp_path: Path) -> None:
@@ -78,3 +80,30 @@ def test_no_run_changes_folder() -> None:
     with pytest.raises(UserError, match=r"hydra\.job\.chdir=true: paths start where the command is given"):
         refuse_unwritable(["hydra.job.chdir=true"])
     refuse_unwritable(["hydra.job.chdir=false"])
+
+
+def test_commands_work_where_they_are_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    assert command("train.py") == "python train.py"
+    assert tensorboard(Path("logs/a run")) == "tensorboard --logdir 'logs/a run'"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")  # the environment is not active
+    parts = shlex.split(command("evaluate.py"))
+    assert Path(parts[0]).name == "python"
+    assert subprocess.run([*parts, "--help"], stdout=subprocess.PIPE, check=True).stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "begins"),
+    [
+        ("first try", "first-try_2"),
+        ("../../etc", "etc_2"),
+        ("蜜蜂", "蜜蜂_2"),
+        ("x" * 300, "x" * 40 + "_2"),
+        ("/", "2"),
+    ],
+)
+def test_a_name_stands_before_the_time(name: str, begins: str, tmp_path: Path) -> None:
+    made = Path(new_run_directory(str(tmp_path / "logs"), name))
+    assert made.parent == tmp_path / "logs"
+    assert made.name.startswith(begins)

@@ -27,6 +27,8 @@ def test_its_config_names_todays_modules(old_run: Path) -> None:
     config = read_run_config(old_run, "run=old_run")
     assert config.callback.last_checkpoint._target_ == "engine.checkpoints.last_checkpoint.LastCheckpoint"
     assert config.scheduler.scheduler._target_ == "functional.schedules.triangular"
+    assert "charts" in written
+    assert "charts" not in config.callback, "a callback that no longer exists"
 
 
 @pytest.mark.parametrize("module", RENAMED.values())

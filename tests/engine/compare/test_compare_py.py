@@ -64,7 +64,7 @@ def test_delete_asks_first(here: Path) -> None:
     done = run_script("compare.py", *arguments, cwd=here)
     assert done.returncode == 0, done.stderr
     assert "would remove logs/c/1" in done.stdout
-    assert done.stdout.splitlines()[-1].endswith("python compare.py logs/c delete=runs yes=true")
+    assert done.stdout.splitlines()[-1].endswith("compare.py logs/c delete=runs yes=true")
     assert (here / "logs" / "c" / "1").is_dir()
     done = run_script("compare.py", *arguments, "yes=true", cwd=here)
     assert done.returncode == 0, done.stderr

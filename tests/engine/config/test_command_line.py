@@ -11,6 +11,7 @@ from engine.config.command_line import (
     compose_resumed_run_from_its_config,
     compose_resumed_sweep_from_its_arguments,
     rewrite_arguments,
+    with_paths,
 )
 from engine.errors import UserError
 
@@ -118,3 +119,18 @@ def test_a_sweep_goes_on_where_it_was_started(
 def test_directory_without_a_sweep(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=rf"^sweep.resume={tmp_path}: there is no sweep.json"):
         compose_resumed_sweep_from_its_arguments([f"sweep.resume={tmp_path}"])
+
+
+@pytest.mark.parametrize(
+    "name", ["last", "digits/2026", "logs/digits/2026_a/report.html", "logs/digits/2026_a/checkpoints/last.ckpt"]
+)
+def test_a_run_is_resumed_by_any_name(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    directory = tmp_path / "logs" / "digits" / "2026_a"
+    (directory / "checkpoints").mkdir(parents=True)
+    for file in ("config.yaml", "report.html", "checkpoints/last.ckpt", "checkpoints/best.ckpt"):
+        (directory / file).write_text("seed: 0\n" if file == "config.yaml" else "")
+    assert f'resume="{directory}"' in compose_resumed_run_from_its_config([f"resume={name}"])
+    assert with_paths([f"init_from={name}", "seed=1"]) == ['init_from="logs/digits/2026_a"', "seed=1"]
+    with pytest.raises(UserError, match=r"goes on from its last.ckpt.* init_from=logs/digits/2026_a"):
+        compose_resumed_run_from_its_config(["resume=logs/digits/2026_a/checkpoints/best.ckpt"])

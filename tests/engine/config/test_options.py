@@ -46,6 +46,8 @@ def test_an_unknown_option_is_a_key(given: str, advice: str) -> None:
         ("datamodule.data_dir=2024", 'datamodule.data_dir="2024"'),
         ("datamodule.data_dir=null", 'datamodule.data_dir="null"'),
         ("name=1e5", 'name="1e5"'),
+        ('notes=first, with [a] "b"', r'notes="first, with [a] \"b\""'),
+        ("notes=null", "notes=null"),
         ("logger=null", "logger=[]"),
         ("callback=false", "callback=[]"),
         *((same, same) for same in ("~logger", "seed=range(0,3)", "x=choice(a,b)", "x={a: 1, b: [2]}", "x=a~b", "x=")),

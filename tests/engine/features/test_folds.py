@@ -36,7 +36,8 @@ def photos(root: Path, **changes: Any) -> ImageFolder:
         "index_dir": None,
         "seed": 3,
     }
-    datamodule = ImageFolder(**(settings | changes))
+    settings |= changes
+    datamodule = ImageFolder(**{"seed_split": settings["seed"], **settings})
     datamodule.setup("fit")
     return datamodule
 

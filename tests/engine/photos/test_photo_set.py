@@ -29,6 +29,7 @@ SETTINGS: dict[str, Any] = {
     "max_pixels": 1_000_000,
     "index_dir": None,
     "seed": 7,
+    "seed_split": 7,
 }
 
 

@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from datamodules.regression import Regression
 from engine.errors import DataError, DivergenceError, UserError, WeightsError
+from engine.paths import command
 from engine.run.failure import for_the_user, sentence
 
 HUGE = 10**15  # bytes: more than an address has room for, so no machine gives them, however it overcommits
@@ -257,7 +258,7 @@ def test_a_full_disk_is_called_that_with_the_file_and_how_to_go_on(cfg: DictConf
     (tmp_path / "checkpoints" / "last.ckpt").write_bytes(b"")
     told = str(sentence(error, cfg))
     assert told.startswith("last.ckpt cannot be written (No space left on device)")
-    assert told.endswith(f", then go on with `python train.py resume={tmp_path}`.")
+    assert told.endswith(f", then go on with `{command('train.py')} resume={tmp_path}`.")
 
 
 def test_a_place_that_cannot_be_used_is_named(cfg: DictConfig, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from omegaconf import DictConfig, OmegaConf
 
+from engine.paths import command
 from engine.terminal.panels import MAX_CLASSES, notices, print_end, print_start
 
 
@@ -109,7 +110,7 @@ def test_end_has_a_table_of_the_last_and_the_best_epoch(ended: Any) -> None:
     assert header == "train, epoch 5 val, epoch 5 val, best: epoch 3"
     assert cells(shown, "loss") == ["0.125", "0.2", "0.25"]
     assert cells(shown, "acc") == ["0.9123", "0.95"], "the training had none"
-    assert "5 epochs in 0:01:15, 9,876 images per second" in shown
+    assert "5 epochs in 0:01:15, 9,876 examples per second" in shown
 
 
 def test_each_class_has_a_row_of_the_best_epoch(ended: Any) -> None:
@@ -160,14 +161,14 @@ def test_a_run_without_classes_or_a_best_epoch(ended: Any) -> None:
 
 def test_end_names_the_next_commands_each_in_one_line(ended: Any) -> None:
     shown = ended()
-    for command in (
+    for line in (
         "tensorboard --logdir logs/run",
-        "python evaluate.py run=logs/run",
-        "python predict.py run=logs/run input=PHOTOS",
-        "python export.py run=logs/run format=onnx",
-        "python train.py resume=logs/run trainer.max_epochs=10",
+        f"{command('evaluate.py')} run=logs/run",
+        f"{command('predict.py')} run=logs/run input=PHOTOS",
+        f"{command('export.py')} run=logs/run format=onnx",
+        f"{command('train.py')} resume=logs/run trainer.max_epochs=10",
     ):
-        assert f"{command} " in shown
+        assert f"{line} " in shown
 
 
 @pytest.mark.parametrize("is_terminal", [True, False])
@@ -179,9 +180,9 @@ def test_a_long_command_stays_in_one_line(
     monkeypatch.setenv("FORCE_COLOR", "1" if is_terminal else "")
     directory = tmp_path / "logs" / ("run" * 20)
     lines = [line.strip("│ ") for line in ended(directory=directory).splitlines()]
-    command = f"python predict.py run=logs/{'run' * 20} input=PHOTOS"
-    assert (command in lines) == is_terminal
-    assert any(line.endswith(command) for line in lines)
+    long = f"{command('predict.py')} run=logs/{'run' * 20} input=PHOTOS"
+    assert (long in lines) == is_terminal
+    assert any(line.endswith(long) for line in lines)
 
 
 def test_end_repeats_the_notices(ended: Any) -> None:
