@@ -1,6 +1,6 @@
 """Photos in class folders."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -17,9 +17,9 @@ from engine.data.keyed_sampler import KeyedSampler
 from engine.data.normalization import normalize
 from engine.data_check.duplicates import identical
 from engine.errors import DataError
-from engine.features.feature_cache import files_digest
 from engine.photos.class_folders import Classes
 from engine.photos.images import check_images, read_thumbnail
+from engine.photos.photo_index import PhotoIndex
 from engine.photos.photo_loader import PhotoLoader
 from engine.photos.photo_set import Photos, Transform
 from engine.photos.splits import folded, photos_of, splits_of
@@ -64,6 +64,7 @@ class ImageFolder(LightningDataModule):
         num_workers: Annotated[int, Ge(0)],
         max_pixels: Annotated[int, Ge(1)],
         keep_decoded: Annotated[int, Ge(0)],
+        index_dir: str | None,
         seed: int,
         seed_split: int,
     ) -> None:
@@ -87,6 +88,7 @@ class ImageFolder(LightningDataModule):
         self.num_workers = num_workers
         self.max_pixels = max_pixels
         self.keep_decoded = keep_decoded
+        self.index_dir = Path(index_dir) if index_dir else None
         self.seed = seed
         self.seed_split = seed_split
         self.classes: list[str] = []
@@ -104,11 +106,12 @@ class ImageFolder(LightningDataModule):
                 f"{self.num_classes}: give datamodule.num_classes={len(classes)}."
             )
         self.use(splits)
-        check_images(self._files(), self.max_pixels)
+        check_images(self.index.files, self.max_pixels, self.index)
 
     def use(self, splits: Mapping[str, Mapping[str, Sequence[Path]]]) -> None:
         """The files of each class for these splits and no others, in place of `setup`'s."""
         self.classes = sorted({name for found in splits.values() for name in found})
+        vars(self).pop("index", None)
         for split, found in splits.items():
             transform = self.train_transform if split == "train" else self.eval_transform
             setattr(self, split, self._photos(found, transform))
@@ -126,7 +129,7 @@ class ImageFolder(LightningDataModule):
                 f"leave out {', '.join(strange)}."
             )
         self.use({split: {name: files.get(name, ()) for name in classes}})
-        check_images(self._files(), self.max_pixels)
+        check_images(self.index.files, self.max_pixels, self.index)
         return part
 
     def find(self) -> dict[str, Classes]:
@@ -141,9 +144,6 @@ class ImageFolder(LightningDataModule):
 
     def _find_alone(self, split: str, classes: Sequence[str]) -> tuple[str, Classes]:
         return photos_of(self.root, split, classes, self.wanted)
-
-    def _files(self) -> list[Path]:
-        return [file for split in self.counts() for file in getattr(self, split).files]
 
     def _photos(self, found: Mapping[str, Sequence[Path]], transform: Transform) -> Photos:
         files = [file for name in self.classes for file in found.get(name, ())]
@@ -204,9 +204,15 @@ class ImageFolder(LightningDataModule):
         return (3, self.image_size, self.image_size)
 
     @cached_property
+    def index(self) -> PhotoIndex:
+        """What is known of all photos without reading them."""
+        files = [file for split in self.counts() for file in getattr(self, split).files]
+        return PhotoIndex(files, self.root, self.index_dir)
+
+    @cached_property
     def digest(self) -> str:
         """One hash of all photos' names and bytes, whichever split they are in."""
-        return files_digest(sorted({*self._files()}), self.root)
+        return self.index.digest()
 
     def class_weights(self) -> list[float] | None:
         """Of the loss, by class, with `balance=weights`."""
@@ -220,25 +226,22 @@ class ImageFolder(LightningDataModule):
 
     def findings(self) -> list[str]:
         """What is wrong with the photos, as far as that is seen without decoding them; check_data.py sees more."""
-        rows = [(file, label, split) for split in self.counts() for file, label in self._labelled(split)]
-        groups = [[rows[position] for position in group] for group in identical([file for file, _, _ in rows])]
+        files, groups = self.index.files, identical(self.index)
+        labels = [label for split in self.counts() for label in getattr(self, split).labels]
+        splits = [split for split, count in self.counts().items() for _ in range(count)]
         found = []
-        for kind, column in (("with two labels", 1), ("in two splits", 2)):
-            if several := [group for group in groups if len({row[column] for row in group}) > 1]:
+        for kind, column in (("with two labels", labels), ("in two splits", splits)):
+            if several := [group for group in groups if len({column[i] for i in group}) > 1]:
                 first, *others = several[0]
-                second = next(row for row in others if row[column] != first[column])
+                second = next(i for i in others if column[i] != column[first])
                 found.append(
-                    f"{len(several)} × identical photos {kind}, such as {first[0]} and {second[0]}: remove one"
+                    f"{len(several)} × identical photos {kind}, such as {files[first]} and {files[second]}: remove one"
                 )
         counts = torch.bincount(torch.tensor(self.train.labels), minlength=len(self.classes)).tolist()
         if max(counts) >= UNBALANCED * min(counts):
             most, least = (self.classes[counts.index(pick(counts))] for pick in (max, min))
             found.append(f"unbalanced: {max(counts):,} of {most}, {min(counts):,} of {least} in training")
         return found
-
-    def _labelled(self, split: str) -> Iterator[tuple[Path, int]]:
-        photos: Photos = getattr(self, split)
-        return zip(photos.files, photos.labels, strict=True)
 
     def first_training_batch(self, limit: int) -> tuple[Tensor, Tensor]:
         """At most `limit` photos of the first training batch as the network sees them, in [0, 1], and their labels."""

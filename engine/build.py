@@ -188,13 +188,43 @@ def in_trainer(cfg: DictConfig, key: str) -> list[Any]:
     return made
 
 
+def choose_engine(cfg: DictConfig, network: Any) -> Any:
+    """Replaces `features.engine=auto` by what will compute the features of `network`, so that the run's config says it.
+
+    Returns the network.
+    """
+    features = cfg.get("features") or {}
+    if features.get("engine") != "auto":
+        return network
+    from engine.features.frozen import FrozenBackbone, uses_gpu
+    from engine.features.openvino_engine import is_installed
+
+    features.engine = "torch"
+    if is_installed() and not uses_gpu(str(cfg.trainer.get("accelerator", "auto"))):
+        side = cfg.datamodule.image_size
+        try:  # which converts it
+            FrozenBackbone(network, "32", engine="openvino", cache_dir=Path(features.cache_dir))(
+                torch.zeros(1, 3, side, side)
+            )
+            features.engine = "openvino"
+        except UserError as error:
+            logger.warning("%s They are computed by torch.", error)
+    return network
+
+
 def build_features(cfg: DictConfig, datamodule: Any, network: Any) -> Any:
     """Builds `cfg.features`, the cached features that replace the datamodule's photos."""
     from engine.features.frozen import FrozenBackbone
 
     settings = dict(cfg.features)
     precision = str(settings.pop("precision"))  # a command line's 32 is a number
-    backbone = FrozenBackbone(network, precision, str(cfg.trainer.get("accelerator", "auto")))
+    backbone = FrozenBackbone(
+        network,
+        precision,
+        str(cfg.trainer.get("accelerator", "auto")),
+        engine=settings.pop("engine", "torch"),  # which earlier runs do not name
+        cache_dir=Path(settings["cache_dir"]),
+    )
     key = {**backbone.key, "transforms": transforms_key(cfg.datamodule)}
     return instantiate(settings, photos=datamodule, backbone=backbone, num_features=network.head.in_features, key=key)
 

@@ -52,6 +52,7 @@ ADDED = {
     "test_fraction": 0,
     "num_folds": None,
     "fold": 0,
+    "index_dir": None,
     "seed_split": "${datamodule.seed}",
 }
 """Its settings that older runs lack, with the values that change nothing."""

@@ -17,7 +17,7 @@ from engine.run.find import find_run
 from engine.startup import keep_out_current_folder
 from engine.wording import nearest
 
-PATHS = ("data_dir", "table", "cache_dir", "run", "input", "output", "contact_sheet", "page", "model")
+PATHS = ("data_dir", "table", "cache_dir", "index_dir", "run", "input", "output", "contact_sheet", "page", "model")
 NEEDED = {"run": "the directory of a run, logs/<experiment>/<time>", "input": "a photo, a folder of photos or a glob"}
 
 

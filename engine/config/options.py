@@ -17,7 +17,7 @@ LISTS = ("logger", "callback")
 
 NONE = ("null", "none", "None", "false", "False")
 
-NAMES = ("data_dir", "table", "cache_dir", "name")
+NAMES = ("data_dir", "table", "cache_dir", "index_dir", "name")
 """Keys whose values are names: a folder may be called 2024, yes or null."""
 
 ODD = re.compile(r"[^\w./:+\-$%\\*@?|\[\]{},'\"~]", re.ASCII)

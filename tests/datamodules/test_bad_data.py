@@ -67,6 +67,7 @@ def folder(root: Path) -> ImageFolder:
         num_classes=2,
         max_pixels=MAX_PIXELS,
         keep_decoded=0,
+        index_dir=None,
         seed=0,
         seed_split=0,
         **as_it_is,

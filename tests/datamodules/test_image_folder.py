@@ -12,8 +12,8 @@ from torchvision.transforms import v2
 
 from datamodules.image_folder import ImageFolder
 from engine.errors import DataError
-from engine.features.feature_cache import files_digest
 from engine.photos.images import read_image
+from engine.photos.photo_index import PhotoIndex
 
 SIZE = 32
 
@@ -39,6 +39,7 @@ def settings(root: Path, **changes: Any) -> dict[str, Any]:
         "num_workers": 0,
         "max_pixels": 1_000_000,
         "keep_decoded": 0,
+        "index_dir": None,
         "seed": 7,
         **changes,
     }
@@ -147,7 +148,7 @@ def test_digest_is_of_all_photos_whichever_split_they_are_in(flat: Path) -> None
     first, second = (folder(flat, seed=seed, val_fraction=0.5) for seed in (0, 1))
     assert first.val.files != second.val.files
     assert first.digest == second.digest
-    assert folder(flat, val_fraction=0.5).digest == files_digest(sorted(flat.glob("*/*.jpg")), flat)
+    assert folder(flat, val_fraction=0.5).digest == PhotoIndex([*flat.glob("*/*.jpg")], flat).digest()
 
 
 def test_validation_batches_hold_each_photo_once_in_order(photos: Path) -> None:

@@ -33,6 +33,7 @@ def photos(root: Path, **changes: Any) -> ImageFolder:
         "num_workers": 0,
         "max_pixels": 10**6,
         "keep_decoded": 0,
+        "index_dir": None,
         "seed": 3,
     }
     settings |= changes

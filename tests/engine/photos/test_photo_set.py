@@ -27,6 +27,7 @@ SETTINGS: dict[str, Any] = {
     "batch_size": 3,
     "eval_batch_size": 5,
     "max_pixels": 1_000_000,
+    "index_dir": None,
     "seed": 7,
     "seed_split": 7,
 }
