@@ -42,10 +42,6 @@ class Unfreezing(Callback):
                 )
         self._waiting = {name for name in names if self._stage(name) > 0}
         self._current: int | None = None
-        if trainer.world_size > 1 and "find_unused" not in str(trainer.strategy.strategy_name):
-            raise UserError(
-                "callback.unfreezing: several processes need trainer.strategy=ddp_find_unused_parameters_true."
-            )
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         # Not at the start of an epoch: training may resume inside one, and the module then sets all layers' modes anew.

@@ -76,9 +76,9 @@ def judged(sweep: Path, best: Row, jobs: int) -> dict[str, str]:
     name = f"test/{str(best.metric).partition('/')[2]}"
     value, count = known.get(name), (known.get("counts") or {}).get("test")
     if isinstance(value, float):
-        right = value * count if name == "test/acc" and type(count) is int and count else -1.0
-        is_share = 0 <= right <= (count or 0) and abs(right - round(right)) < 0.01
-        interval = f" {span(wilson_interval(round(right), count, CONFIDENCE))}" if is_share else ""
+        interval = ""
+        if name == "test/acc" and type(count) is int and abs(value * count - round(value * count)) < 0.01:
+            interval = f" {span(wilson_interval(round(value * count), count, CONFIDENCE))}"
         return {"not selected": f"{name} {number(value)}{interval} of the best, on data that chose nothing"}
     lines = {"selected": f"the best of {jobs} jobs, by the same validation examples that its {best.metric} is of"}
     with suppress(OSError, UserError, YAMLError):
