@@ -43,8 +43,6 @@ class OpenVino:
     """
 
     def __init__(self, network: Any, key: Mapping[str, Any], precision: str, image: Tensor, cache_dir: Path) -> None:
-        if not is_installed():
-            raise UserError(f"features.engine=openvino needs the extra openvino: {INSTALL}, or give engine=torch.")
         import openvino
 
         self._ov = openvino
@@ -133,6 +131,9 @@ def engine_at_hand(features: Mapping[str, Any]) -> str:
 
 
 def engine_key() -> str:
+    """UserError if the extra is not installed."""
+    if not is_installed():
+        raise UserError(f"features.engine=openvino needs the extra openvino: {INSTALL}, or give features.engine=torch.")
     return f"openvino {version('openvino')}"
 
 
