@@ -24,8 +24,6 @@ LEFT_OUT = (
     "eval_transform",
 )
 
-LOSSES = ("val/loss", "train/loss")
-
 
 class HyperParameters(Callback):
     """Logs a run's settings and the best value of `metric` so far, as the scalar `best/<metric>`.
@@ -54,9 +52,10 @@ class HyperParameters(Callback):
         settings = flatten({group: pl_module.hparams[group] for group in GROUPS if group in pl_module.hparams})
         settings |= {f"trainer.{key}": pl_module.hparams["trainer"][key] for key in ("precision", "max_epochs")}
         settings |= {key: "null" if value is None else value for key, value in self.swept.items()}
+        losses = ["val/loss"] * trainer.enable_validation + ["train/loss"]  # no empty column
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
-                for summary in summaries(self.swept, [self.tag, self.metric, *LOSSES]) if self.swept else ():
+                for summary in summaries(self.swept, [self.tag, self.metric, *losses]) if self.swept else ():
                     logger.experiment._get_file_writer().add_summary(summary)
             else:
                 logger.log_hyperparams(settings)

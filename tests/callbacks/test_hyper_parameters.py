@@ -36,7 +36,14 @@ class Logger:
 
 def trainer(**changes: Any) -> Any:
     return SimpleNamespace(
-        **{"callback_metrics": {}, "sanity_checking": False, "global_step": 0, "loggers": [Logger()]} | changes
+        **{
+            "callback_metrics": {},
+            "sanity_checking": False,
+            "global_step": 0,
+            "enable_validation": True,
+            "loggers": [Logger()],
+        }
+        | changes
     )
 
 

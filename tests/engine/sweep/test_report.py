@@ -80,7 +80,8 @@ def test_the_best_is_judged_by_what_chose_nothing(
 
     (known.parent / "config.yaml").write_text("cache: true\nfeatures: {chunk: 1}\n")
     print_sweep(sweep_of(tmp_path / "sweep", *rows))
-    assert re.search(r"judge the best +\S.*evaluate\.py run=sweep/001 split=cross_validation\n", capsys.readouterr().out)
+    text = capsys.readouterr().out
+    assert re.search(r"judge the best +\S.*evaluate\.py run=sweep/001 split=cross_validation\n", text)
 
     known.write_text('{"test/acc": 0.75, "counts": {"test": 40}}')
     print_sweep(sweep_of(tmp_path / "sweep", *rows))
