@@ -1,4 +1,4 @@
-"""A frozen backbone run by OpenVINO, which is about twice as fast as torch on a CPU (extra `openvino`)."""
+"""A frozen backbone run by OpenVINO, which is 1.7 times as fast as torch in bf16 (n = 1; extra `openvino`)."""
 
 import hashlib
 import json
@@ -43,8 +43,6 @@ class OpenVino:
     """
 
     def __init__(self, network: Any, key: Mapping[str, Any], precision: str, image: Tensor, cache_dir: Path) -> None:
-        if not is_installed():
-            raise UserError(f"features.engine=openvino needs the extra openvino: {INSTALL}, or give engine=torch.")
         import openvino
 
         self._ov = openvino
@@ -133,6 +131,9 @@ def engine_at_hand(features: Mapping[str, Any]) -> str:
 
 
 def engine_key() -> str:
+    """UserError if the extra is not installed."""
+    if not is_installed():
+        raise UserError(f"features.engine=openvino needs the extra openvino: {INSTALL}, or give features.engine=torch.")
     return f"openvino {version('openvino')}"
 
 
