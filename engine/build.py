@@ -193,8 +193,8 @@ def choose_engine(cfg: DictConfig, network: Any) -> Any:
 
     Returns the network.
     """
-    features = cfg.get("features") or {}
-    if features.get("engine") != "auto":
+    features: Any = cfg.get("features")
+    if not features or features.get("engine") != "auto":
         return network
     from engine.features.frozen import FrozenBackbone, uses_gpu
     from engine.features.openvino_engine import is_installed

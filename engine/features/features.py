@@ -134,7 +134,7 @@ class Features(LightningDataModule):
         # Of its own generator, as which parts are left depends on other processes.
         loader = DataLoader(
             views,
-            batch_sampler=batches(),
+            batch_sampler=batches(),  # type: ignore[arg-type]  # an iterator is enough for one pass
             num_workers=self.photos.num_workers,
             generator=torch.Generator(),
         )

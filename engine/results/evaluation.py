@@ -122,7 +122,8 @@ class _Progress(Callback):
         assert self.shown is not None
         self.shown.advance()
 
-    on_test_batch_end = on_validation_batch_end
+    def on_test_batch_end(self, *args: Any) -> None:
+        self.on_validation_batch_end()
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.shown is not None:

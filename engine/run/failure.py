@@ -156,6 +156,6 @@ def _lower(cfg: DictConfig | None, *keys: str) -> str:
 
 def _how_to_go_on(cfg: DictConfig | None) -> str:
     """For the end of a sentence: the command that takes up a run that has saved something."""
-    run = cfg.get("run_dir") if cfg else None
-    saved = run is not None and (Path(run) / "checkpoints" / "last.ckpt").is_file()
-    return f", then go on with `{command('train.py')} resume={typed(Path(run))}`" if saved else ""
+    run = Path(cfg.get("run_dir") or "") if cfg else Path()
+    saved = bool(cfg) and (run / "checkpoints" / "last.ckpt").is_file()
+    return f", then go on with `{command('train.py')} resume={typed(run)}`" if saved else ""
