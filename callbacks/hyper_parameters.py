@@ -16,6 +16,7 @@ LEFT_OUT = (
     "data_dir",
     "cache_dir",
     "num_workers",
+    "worker_timeout",
     "max_pixels",
     "keep_decoded",
     "train_transform",

@@ -42,7 +42,7 @@ RENAMED = {
 PHOTO_FOLDER = {"_target_", "data_dir", "val_fraction", "eval_transform"}
 """Keys that only the config of an ImageFolder, or of a class derived from it, has."""
 
-ADDED = {"classes": None, "balance": "none", "test_fraction": 0}
+ADDED = {"classes": None, "balance": "none", "test_fraction": 0, "worker_timeout": 600}
 """Its settings that older runs lack, with the values that change nothing."""
 
 LIGHTNING = {"lightning.pytorch": "pytorch_lightning", "lightning.fabric": "lightning_fabric"}

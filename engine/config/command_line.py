@@ -7,7 +7,7 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.config_store import ConfigStore
 from typing_extensions import TypedDict
 
-from engine.config.arguments import quoted
+from engine.config.arguments import quoted, unquoted
 from engine.config.choices import with_choices
 from engine.config.options import config_dir, misread, options_first, readable
 from engine.config.sweep_job import MAX_LEDGER_BYTES, key_of
@@ -44,7 +44,7 @@ def compose_resumed_run_from_its_config(argv: list[str]) -> list[str]:
     given = [argument for argument in argv if argument.startswith("resume=") and argument != "resume=null"]
     if not given:
         return argv
-    directory = Path(_unquoted(given[-1].removeprefix("resume="))).absolute()
+    directory = Path(unquoted(given[-1].removeprefix("resume="))).absolute()
     config = read_run_config(directory, f"resume={directory}", replaced=[key_of(argument) for argument in argv])
     rest = with_choices(config, [argument for argument in argv if argument not in given], config_dir(argv))
     ConfigStore.instance().store(RESUMED_RUN, config)
@@ -108,10 +108,6 @@ def compose_resumed_sweep_from_its_arguments(argv: list[str]) -> list[str]:
     kept = [argument for argument in before.overrides if key_of(argument) not in replaced]
     check_arguments(kept, directory / "sweep.json")
     return ["-m", *kept, *added]
-
-
-def _unquoted(value: str) -> str:
-    return value[1:-1].replace(r"\"", '"') if value.startswith('"') and value.endswith('"') else value
 
 
 def rewrite_arguments() -> None:

@@ -10,11 +10,12 @@ import torch
 from annotated_types import Ge
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import Dataset, Subset
 
 from engine.data.chunk import takes_chunks
 from engine.data.keyed import keyed_generator
 from engine.data.normalization import normalize
+from engine.data.patient_loader import PatientLoader
 from engine.data.tensor_loader import TensorDataLoader
 from engine.features.feature_cache import cached_arrays, names_digest
 from engine.features.feature_shares import arrays_in_shares
@@ -121,7 +122,8 @@ class Features(LightningDataModule):
         logger.info("Features of %d images: %.1f s, %.0f per second.", pictures, seconds, pictures / seconds)
 
     def _compute_rows(self, views: Dataset[Tensor], array: Tensor) -> None:
-        loader = DataLoader(views, batch_size=READ_AT_ONCE, num_workers=self.photos.num_workers)
+        workers = {"num_workers": self.photos.num_workers, "worker_timeout": getattr(self.photos, "worker_timeout", 0)}
+        loader = PatientLoader(views, batch_size=READ_AT_ONCE, **workers)
         position = 0
         for pictures in loader:
             flat = normalize(pictures.flatten(0, 1), self.photos.mean, self.photos.std)

@@ -59,6 +59,7 @@ def folder(root: Path) -> ImageFolder:
         "batch_size": 2,
         "eval_batch_size": 3,
         "num_workers": 0,
+        "worker_timeout": 0,
     }
     datamodule = ImageFolder(
         data_dir=str(root), num_classes=2, max_pixels=MAX_PIXELS, keep_decoded=0, seed=0, **as_it_is, **sizes

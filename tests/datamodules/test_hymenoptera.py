@@ -32,6 +32,7 @@ def hymenoptera(data_dir: Path, *, stand_in: StandIn = False) -> Hymenoptera:
         "batch_size": 4,
         "eval_batch_size": 4,
         "num_workers": 0,
+        "worker_timeout": 0,
     }
     other: dict[str, Any] = {**unused, **numbers, "num_classes": 2, "max_pixels": 10**6, "keep_decoded": 0, "seed": 0}
     return Hymenoptera(data_dir=str(data_dir), stand_in=stand_in, **other)

@@ -37,6 +37,7 @@ def settings(root: Path, **changes: Any) -> dict[str, Any]:
         "num_workers": 0,
         "max_pixels": 1_000_000,
         "keep_decoded": 0,
+        "worker_timeout": 60,
         "seed": 7,
         **changes,
     }

@@ -31,6 +31,7 @@ def photos(root: Path, **changes: Any) -> ImageFolder:
         "num_workers": 0,
         "max_pixels": 10**6,
         "keep_decoded": 0,
+        "worker_timeout": 60,
         "seed": 3,
     }
     datamodule = ImageFolder(**(settings | changes))
