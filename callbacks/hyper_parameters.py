@@ -18,6 +18,7 @@ LEFT_OUT = (
     "data_dir",
     "cache_dir",
     "num_workers",
+    "worker_timeout",
     "max_pixels",
     "keep_decoded",
     "train_transform",

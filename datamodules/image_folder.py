@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Subset
 from engine.data.balance import balanced_weights
 from engine.data.keyed_sampler import KeyedSampler
 from engine.data.normalization import normalize
+from engine.data.patient_loader import PatientLoader
 from engine.data_check.duplicates import identical
 from engine.errors import DataError
 from engine.photos.class_folders import Classes
@@ -62,6 +63,7 @@ class ImageFolder(LightningDataModule):
         batch_size: Annotated[int, Ge(1)],
         eval_batch_size: Annotated[int, Ge(1)],
         num_workers: Annotated[int, Ge(0)],
+        worker_timeout: Annotated[float, Ge(0)],
         max_pixels: Annotated[int, Ge(1)],
         keep_decoded: Annotated[int, Ge(0)],
         index_dir: str | None,
@@ -86,6 +88,7 @@ class ImageFolder(LightningDataModule):
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
         self.num_workers = num_workers
+        self.worker_timeout = worker_timeout
         self.max_pixels = max_pixels
         self.keep_decoded = keep_decoded
         self.index_dir = Path(index_dir) if index_dir else None
@@ -166,12 +169,13 @@ class ImageFolder(LightningDataModule):
         settings: dict[str, Any] = {
             "batch_size": batch_size,
             "num_workers": self.num_workers,
+            "worker_timeout": self.worker_timeout,
             "persistent_workers": self.num_workers > 0,
             "pin_memory": torch.cuda.is_available(),
         }
         if self.trainer and self.trainer.overfit_batches:  # type: ignore[attr-defined]
             # The same few batches over and over: the Trainer wants to go through them in order, so it is drawn here.
-            return DataLoader(Subset(photos, [index for _, index in sampler]), **settings)
+            return PatientLoader(Subset(photos, [index for _, index in sampler]), **settings)
         return PhotoLoader(photos, sampler=sampler, **settings)
 
     def _sampler(self, photos: Photos, *, shuffle: bool) -> KeyedSampler:

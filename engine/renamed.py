@@ -53,6 +53,7 @@ ADDED = {
     "num_folds": None,
     "fold": 0,
     "index_dir": None,
+    "worker_timeout": 600,
     "seed_split": "${datamodule.seed}",
 }
 """Its settings that older runs lack, with the values that change nothing."""

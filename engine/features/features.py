@@ -12,12 +12,13 @@ import torch
 from annotated_types import Ge
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from engine.activity import Activity, activity
 from engine.data.chunk import takes_chunks
 from engine.data.keyed import keyed_generator
 from engine.data.normalization import normalize
+from engine.data.patient_loader import PatientLoader
 from engine.data.tensor_loader import TensorDataLoader
 from engine.features.feature_cache import cached_arrays, names_digest
 from engine.features.feature_shards import arrays_in_shards
@@ -132,10 +133,12 @@ class Features(LightningDataModule):
                 yield from (rows[start : start + READ_AT_ONCE] for start in range(0, len(rows), READ_AT_ONCE))
 
         # Of its own generator, as which parts are left depends on other processes.
-        loader = DataLoader(
+        loader = PatientLoader(
             views,
-            batch_sampler=batches(),  # type: ignore[arg-type]  # an iterator is enough for one pass
+            1,
+            batch_sampler=batches(),  # an iterator is enough for one pass
             num_workers=self.photos.num_workers,
+            worker_timeout=getattr(self.photos, "worker_timeout", 0),
             generator=torch.Generator(),
         )
         done: list[Tensor] = []

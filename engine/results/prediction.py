@@ -147,6 +147,7 @@ def predict(
     loader = dataset.loader(
         batch_size=batch_size or node.get("eval_batch_size") or node.get("batch_size") or 1,
         num_workers=usable_cores() if num_workers is None else num_workers,
+        worker_timeout=node.get("worker_timeout") or 0,
     )
 
     with activity("loading the network"):

@@ -33,7 +33,9 @@ FIXED = {
 }
 """Settings that a resumed run keeps, with the reason."""
 
-MAY_CHANGE_IN_AN_EPOCH = ("data_dir", "num_workers", "eval_batch_size", "max_pixels", "keep_decoded", "index_dir")
+MAY_CHANGE_IN_AN_EPOCH = (
+    *("data_dir", "num_workers", "worker_timeout", "eval_batch_size", "max_pixels", "keep_decoded", "index_dir"),
+)
 """Settings of a datamodule that leave an epoch's batches as they are."""
 
 SHARES = ("devices", "num_nodes", "limit_train_batches", "overfit_batches", "accumulate_grad_batches")

@@ -61,6 +61,7 @@ def folder(root: Path) -> ImageFolder:
         "batch_size": 2,
         "eval_batch_size": 3,
         "num_workers": 0,
+        "worker_timeout": 0,
     }
     datamodule = ImageFolder(
         data_dir=str(root),

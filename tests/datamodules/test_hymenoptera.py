@@ -34,6 +34,7 @@ def hymenoptera(data_dir: Path, *, stand_in: StandIn = False) -> Hymenoptera:
         "batch_size": 4,
         "eval_batch_size": 4,
         "num_workers": 0,
+        "worker_timeout": 0,
     }
     other: dict[str, Any] = {
         **unused,

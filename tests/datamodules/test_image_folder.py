@@ -40,6 +40,7 @@ def settings(root: Path, **changes: Any) -> dict[str, Any]:
         "max_pixels": 1_000_000,
         "keep_decoded": 0,
         "index_dir": None,
+        "worker_timeout": 60,
         "seed": 7,
         **changes,
     }

@@ -34,6 +34,7 @@ def photos(root: Path, **changes: Any) -> ImageFolder:
         "max_pixels": 10**6,
         "keep_decoded": 0,
         "index_dir": None,
+        "worker_timeout": 60,
         "seed": 3,
     }
     settings |= changes

@@ -24,6 +24,7 @@ SETTINGS: dict[str, Any] = {
     "image_size": 16,
     "mean": None,
     "std": None,
+    "worker_timeout": 60,
     "batch_size": 3,
     "eval_batch_size": 5,
     "max_pixels": 1_000_000,
