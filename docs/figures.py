@@ -142,8 +142,9 @@ def told(template: str, name: str | None, rows: Mapping[str, Row]) -> str:
     return PLACE.sub(figure, " ".join(template.split()))
 
 
-def with_result(header: str, result: str) -> str:
-    """The text of an experiment's YAML, its result replaced."""
+def with_result(header: str, command: str, result: str) -> str:
+    """The text of an experiment's YAML, its command and result replaced."""
+    header = re.sub(r"# Command: .*", lambda _: f"# Command:  {command}", header, count=1)
     lines = textwrap.wrap(result, 120 - 12, break_on_hyphens=False)
     block = "".join(f"# {'Result:  ' if line is lines[0] else ' ' * 9} {line}\n" for line in lines)
     return re.sub(r"# Result: .*\n(?:#  +.*\n)*", lambda _: block, header, count=1)
@@ -165,7 +166,7 @@ def texts() -> dict[Path, str]:
     rows: dict[str, Row] = content["figures"]
     found = {
         HEADERS / f"{name}.yaml": with_result(
-            (HEADERS / f"{name}.yaml").read_text(encoding="utf-8"), told(row["header"], name, rows)
+            (HEADERS / f"{name}.yaml").read_text(encoding="utf-8"), row["command"], told(row["header"], name, rows)
         )
         for name, row in rows.items()
         if "header" in row

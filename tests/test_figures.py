@@ -70,8 +70,8 @@ def test_how_numbers_are_told() -> None:
 
 
 def test_a_header_keeps_all_but_its_result() -> None:
-    header = "# Question: why?\n# Result:   old\n#           and older\n# Differs: no\na: 1\n"
-    assert with_result(header, "new") == "# Question: why?\n# Result:   new\n# Differs: no\na: 1\n"
+    header = "# Command:  this\n# Result:   old\n#           and older\n# Differs: no\na: 1\n"
+    assert with_result(header, "that", "new") == "# Command:  that\n# Result:   new\n# Differs: no\na: 1\n"
 
 
 @pytest.mark.parametrize(

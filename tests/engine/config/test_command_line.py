@@ -61,8 +61,8 @@ def test_rewriting_twice_changes_nothing(run_dir: Path) -> None:
 
 @pytest.mark.parametrize("name", ["nothing", ""])
 def test_directory_without_a_run(name: str, tmp_path: Path) -> None:
-    lacking = "such folder" if name else "config.yaml"
-    with pytest.raises(UserError, match=rf"^resume={tmp_path / name}: there is no {lacking}; give the directory of a"):
+    lacking = "no such run" if name else "no config.yaml"
+    with pytest.raises(UserError, match=rf"^resume={tmp_path / name}: there is {lacking};"):
         compose_resumed_run_from_its_config([f"resume={tmp_path / name}"])
 
 
@@ -71,7 +71,7 @@ def test_rewrite_arguments(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> No
     rewrite_arguments()
     assert sys.argv == ["train.py", *compose_resumed_run_from_its_config([f"resume={run_dir}"])]
     monkeypatch.setattr(sys, "argv", ["train.py", f"resume={run_dir}/none"])
-    with pytest.raises(SystemExit, match="there is no such folder"):
+    with pytest.raises(SystemExit, match="there is no such run"):
         rewrite_arguments()
 
 
