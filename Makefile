@@ -8,7 +8,7 @@ TEST_ENV := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1
 # Of the names that it goes by, those that are there.
 CHROMIUM := $(foreach name,chromium chromium-browser google-chrome chrome,$(shell command -v $(name)))
 
-.PHONY: train test test-browser check golden soak clean
+.PHONY: train test test-browser check golden figures soak clean
 
 train: $(VENV)/installed
 	$(BIN)/python train.py experiment=transfer_feature_extractor
@@ -26,9 +26,13 @@ check: $(VENV)/installed-for-tests
 	$(BIN)/mypy
 	PYTHONPATH=. $(BIN)/lint-imports --no-logo
 
-# The same bits as digests.json has? `python -m tests.golden.record --help` says how to renew them.
+# The same bits as digests.json has, or as a commit gives: `make golden AGAINST=HEAD~1`? `--help` says how to renew them.
 golden: $(VENV)/installed-for-tests
-	$(BIN)/python -m tests.golden.record
+	$(BIN)/python -m tests.golden.record $(if $(AGAINST),--against $(AGAINST))
+
+# The results in the README and in the experiments' headers, measured again: `make figures ONLY=lenet_nll DATA=DIR`.
+figures: $(VENV)/installed
+	$(BIN)/python -m docs.figures --data-dir $(or $(DATA),data) $(if $(ONLY),--only $(ONLY))
 
 soak: $(VENV)/installed-for-tests
 	$(TEST_ENV) $(BIN)/python -m pytest -n 2 -m slow

@@ -16,14 +16,14 @@ from engine.startup import quick_imports
 def main() -> None:
     settings = read_arguments("evaluate", sys.argv[1:], overrides=True)
     with quick_imports():  # only here: --help and mistakes need none of it
-        from engine.results.evaluation import evaluate
+        from engine.results.cross_validation import judge
         from engine.results.evaluation_report import report, report_calibration
         from engine.run.failure import for_the_user
 
     with for_the_user():
         wants_calibration = settings.pop("calibrate")
         with activity("evaluating"):
-            evaluation = evaluate(settings.pop("run"), **settings)
+            evaluation = judge(settings.pop("run"), **settings)
         if evaluation is not None:
             report(evaluation)
             if wants_calibration:

@@ -36,7 +36,15 @@ def train(cfg: DictConfig) -> float | None:
         from hydra.utils import instantiate
         from pytorch_lightning import seed_everything
 
-        from engine.build import build_callbacks, build_features, build_module, build_network, in_trainer, weigh_classes
+        from engine.build import (
+            build_callbacks,
+            build_features,
+            build_module,
+            build_network,
+            choose_engine,
+            in_trainer,
+            weigh_classes,
+        )
         from engine.checkpoints.checkpoint_io import AtomicCheckpointIO
         from engine.checkpoints.random_state import RandomState
         from engine.checkpoints.warm_start import start_from, weights_of
@@ -60,7 +68,7 @@ def train(cfg: DictConfig) -> float | None:
 
         seed_everything(cfg.seed, verbose=False)
         weigh_classes(cfg, datamodule)
-        network = build_network(cfg, weights_of(cfg, record.checkpoint))
+        network = choose_engine(cfg, build_network(cfg, weights_of(cfg, record.checkpoint)))
         config = resolved(cfg) if record.resume else save_config(cfg)
         module = build_module(cfg, network)
         if cfg.get("init_from") and record.checkpoint is None:

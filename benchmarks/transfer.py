@@ -56,7 +56,7 @@ def plain(kind: str, data_dir: Path, epochs: int, seed: int) -> None:
     from torchvision import datasets, transforms
 
     sys.path.insert(0, str(ROOT))
-    from networks.efficientnet_lite0 import EfficientNetLite0
+    from networks.efficientnet_lite import EfficientNetLite
 
     torch.manual_seed(seed)
     normalize = transforms.Normalize([0.5, 0.5, 0.5], [0.5, 0.5, 0.5])
@@ -71,7 +71,7 @@ def plain(kind: str, data_dir: Path, epochs: int, seed: int) -> None:
         for split, look in looks.items()
     }
     loaders = {s: torch.utils.data.DataLoader(sets[s], batch_size=4, shuffle=True, num_workers=4) for s in sets}
-    network = EfficientNetLite0(num_classes=2, pretrained=True)
+    network = EfficientNetLite(name="efficientnet_lite0", num_classes=2, pretrained=True)
     body, head = network.backbone, network.head
     if kind == "frozen":
         body.requires_grad_(False)

@@ -10,12 +10,13 @@ from torch import Tensor
 
 from callbacks.evaluation import EvaluationCallback, one_label_each
 from callbacks.loggers import add_image, picture_loggers
-from engine.results.lettering import fitted
+from engine.pages.lettering import Font, fitted
 
 CELL, SHEET = 64, 280  # minimum side of a cell and of the matrix, in pixels
 MAX_NAMED = 32  # with more classes there is no room for text
 MAX_SIDE = 2048  # pixels, without text
-LETTERS, MAX_MARGIN = 16, 320  # points of the letters, and pixels that a class's name may take
+LETTERS, MAX_MARGIN = 22, 220  # points of the letters, and pixels that a class's name may take
+TITLE = 32  # pixels for the names of the axes
 SHADE = (24, 70, 140)  # the colour for 100 % of a row
 
 
@@ -66,28 +67,38 @@ def draw_confusion(counts: Tensor, classes: Sequence[str]) -> Image.Image:
     if len(classes) > MAX_NAMED:
         side = max(len(classes), MAX_SIDE)
         return shaded.resize((side, side), Image.Resampling.NEAREST)
-    rows = [fitted(f"is {name}", LETTERS, MAX_MARGIN) for name in classes]
-    columns = [fitted(name, LETTERS, MAX_MARGIN) for name in classes]
+    names = [fitted(name, LETTERS, MAX_MARGIN) for name in classes]
     cell = max(CELL, SHEET // len(classes))
-    left = round(max(font.getlength(text) for text, font in rows)) + 12
-    widest = round(max(font.getlength(text) for text, font in columns))
-    is_upright = widest > cell - 8
-    top = widest + 12 if is_upright else 28
+    widest = round(max(font.getlength(text) for text, font in names)) + 8
+    is_upright = widest > cell
+    left, top = TITLE + widest, TITLE + (widest if is_upright else LETTERS + 8)
     side = len(classes) * cell
     sheet = Image.new("RGB", (left + side, top + side), "white")
     sheet.paste(shaded.resize((side, side), Image.Resampling.NEAREST), (left, top))
-    draw = ImageDraw.Draw(sheet)
-    _, digits = fitted("0", LETTERS, cell)
-    for i, ((row, row_font), (column, column_font)) in enumerate(zip(rows, columns, strict=True)):
+    _write(sheet, fitted("predicted", LETTERS, side), (left + side // 2, TITLE // 2), False)
+    _write(sheet, fitted("true", LETTERS, side), (TITLE // 2, top + side // 2), True)
+    for i, name in enumerate(names):
         middle = i * cell + cell // 2
-        draw.text((left - 6, top + middle), row, fill="black", font=row_font, anchor="rm")
-        if is_upright:
-            name = Image.new("L", (widest + 4, 28), 0)
-            ImageDraw.Draw(name).text((2, 14), column, fill=255, font=column_font, anchor="lm")
-            sheet.paste("black", (left + middle - 14, 4), name.rotate(90, expand=True))
-        else:
-            draw.text((left + middle, top // 2), column, fill="black", font=column_font, anchor="mm")
+        _write(sheet, name, (left + middle, (TITLE + top) // 2), is_upright)
+        _write(sheet, name, ((TITLE + left) // 2, top + middle), False)
         for j, count in enumerate(counts[i].tolist()):
-            place = (left + j * cell + cell // 2, top + middle)
-            draw.text(place, str(count), fill="white" if shares[i, j] > 0.5 else "black", font=digits, anchor="mm")
+            if count:
+                ink = "white" if shares[i, j] > 0.5 else "black"
+                for text, shift in ((f"{count}", -0.2), (f"{shares[i, j]:.0%}", 0.2)):
+                    place = (left + j * cell + cell // 2, top + middle + round(shift * min(cell, 100)))
+                    _write(sheet, fitted(text, LETTERS, cell), place, False, ink)
     return sheet
+
+
+def _write(
+    sheet: Image.Image, lettered: tuple[str, Font], middle: tuple[int, int], is_upright: bool, ink: str = "black"
+) -> None:
+    """Writes a text around a point; upright, it is read from the bottom to the top."""
+    text, font = lettered
+    if not is_upright:
+        ImageDraw.Draw(sheet).text(middle, text, fill=ink, font=font, anchor="mm")
+        return
+    width, height = round(font.getlength(text)) + 4, 2 * LETTERS
+    mask = Image.new("L", (width, height), 0)
+    ImageDraw.Draw(mask).text((width // 2, LETTERS), text, fill=255, font=font, anchor="mm")
+    sheet.paste(ink, (middle[0] - LETTERS, middle[1] - width // 2), mask.rotate(90, expand=True))

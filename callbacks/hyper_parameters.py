@@ -1,6 +1,6 @@
 """TensorBoard's HPARAMS tab."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from pytorch_lightning import Callback, LightningModule, Trainer
@@ -9,6 +9,8 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch.utils.tensorboard.summary import hparams
 
+from engine.loggers.curve_files import name_of, tag_of
+
 GROUPS = ("seed", "datamodule", "network", "loss", "lightning_module", "optimizer", "scheduler", "features")
 # How data is loaded and transformed: too long for a table, and in config.yaml anyway.
 LEFT_OUT = (
@@ -16,21 +18,19 @@ LEFT_OUT = (
     "data_dir",
     "cache_dir",
     "num_workers",
+    "worker_timeout",
     "max_pixels",
     "keep_decoded",
     "train_transform",
     "eval_transform",
 )
 
-# Shown if nothing is swept.
-SHOWN = ("network", "datamodule", "optimizer", "optimizer.lr", "seed")
-
 
 class HyperParameters(Callback):
     """Logs a run's settings and the best value of `metric` so far, as the scalar `best/<metric>`.
 
-    Settings are logged when training starts and the metric after each validation, so interrupted runs appear, too. The
-    visible columns are the keys that a sweep varies (`swept`), or SHOWN without a sweep.
+    Settings are logged when training starts and the metric after each validation, so interrupted runs appear, too.
+    HPARAMS has the settings that a sweep varies (`swept`), next to the metric and the losses; nothing of a run alone.
     """
 
     follows_chunks = True
@@ -53,11 +53,10 @@ class HyperParameters(Callback):
         settings = flatten({group: pl_module.hparams[group] for group in GROUPS if group in pl_module.hparams})
         settings |= {f"trainer.{key}": pl_module.hparams["trainer"][key] for key in ("precision", "max_epochs")}
         settings |= {key: "null" if value is None else value for key, value in self.swept.items()}
+        losses = ["val/loss"] * trainer.enable_validation + ["train/loss"]  # no empty column
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
-                # The third summary, the metric's value, is left out: it would be the first point of the curve.
-                experiment, *session = hparams(settings, {self.tag: 0.0})
-                for summary in (put_first(experiment, self.swept or SHOWN), *session):
+                for summary in summaries(self.swept, [self.tag, self.metric, *losses]) if self.swept else ():
                     logger.experiment._get_file_writer().add_summary(summary)
             else:
                 logger.log_hyperparams(settings)
@@ -77,14 +76,21 @@ class HyperParameters(Callback):
         self.best = state_dict["best"]
 
 
-def put_first(experiment: Summary, keys: Collection[str]) -> Summary:
-    """Marks only these settings as differing between runs, so TensorBoard shows them by default."""
+def summaries(swept: Mapping[str, Any], metrics: Iterable[str]) -> list[Summary]:
+    """What HPARAMS reads of a job: the columns of its sweep, and the job's own values."""
+    settings = {key: "null" if value is None else value for key, value in swept.items()}
+    # The third summary, the metrics' values, is left out: they would be the first points of the curves.
+    experiment, session, _ = hparams(
+        settings, {tag_of(name, (), apart=False)[1]: 0.0 for name in dict.fromkeys(metrics)}
+    )
     metadata = experiment.value[0].metadata.plugin_data
     content = HParamsPluginData.FromString(metadata.content)
     for info in content.experiment.hparam_infos:
-        info.differs = info.name in keys
+        info.differs = True  # else TensorBoard would hide it
+    for info in content.experiment.metric_infos:
+        info.display_name = name_of("", info.name.tag)
     metadata.content = content.SerializeToString()
-    return experiment
+    return [experiment, session]
 
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, bool | int | float | str]:

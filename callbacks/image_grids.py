@@ -12,8 +12,8 @@ from callbacks.evaluation import PredictionCallback, indices_in_split
 from callbacks.loggers import add_image, picture_loggers
 from engine.results.contact_sheet import WHITE, Colour, Tile, draw_tiles, scaled
 
-COLUMNS = 4  # as many as stay legible in TensorBoard
-SIZE = 18  # font size; TensorBoard shows images at about half size
+COLUMNS = 3  # as many as stay legible in TensorBoard, which shows images about 350 pixels wide
+SIZE = 22  # font size
 RIGHT, WRONG, PLAIN = (24, 120, 60), (176, 36, 36), (70, 70, 70)
 
 
@@ -80,4 +80,4 @@ def draw_grid(photos: Sequence[Image.Image], captions: Sequence[tuple[str, Colou
     tiles = [
         Tile(photo, text.split("\n"), colour, WHITE) for photo, (text, colour) in zip(photos, captions, strict=True)
     ]
-    return draw_tiles(tiles, columns=COLUMNS, size=SIZE)
+    return draw_tiles(tiles, columns=2 if len(tiles) == 4 else COLUMNS, size=SIZE)

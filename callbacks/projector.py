@@ -1,6 +1,7 @@
 """TensorBoard's PROJECTOR tab."""
 
 import math
+from colorsys import hsv_to_rgb
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +14,7 @@ from torch.utils.hooks import RemovableHandle
 
 from callbacks.evaluation import PredictionCallback, indices_in_split
 from callbacks.loggers import tensorboard_loggers
+from engine.errors import printable
 from engine.files import replace_text, replacing
 
 CONFIG = """embeddings {{
@@ -30,9 +32,17 @@ CONFIG = """embeddings {{
 """
 
 
+PALETTE = (
+    *((31, 95, 174), (240, 150, 20), (26, 127, 55), (130, 70, 180), (20, 170, 190)),
+    *((140, 90, 50), (230, 120, 190), (110, 110, 110), (170, 180, 30), (20, 20, 20)),
+)
+CROSS = (225, 20, 20)
+
+
 class Projector(PredictionCallback):
     """Shows the features of photos in the last validation as points with thumbnails.
 
+    A thumbnail's frame has the colour of its class, and a red cross lies over the photos that were predicted wrong.
     Features are the input of `network.head`, averaged if the network evaluates several views of a photo. The photos are
     spread evenly over the split. Evaluation steps must return outputs (N, num_classes). Not available for compiled
     networks, which run no hooks. With several processes, the first shows its own photos.
@@ -88,31 +98,52 @@ class Projector(PredictionCallback):
         shown = torch.arange(0, len(predicted), math.ceil(len(predicted) / self.max_photos))
         indices = indices_in_split(trainer, shown.tolist())
         names = datamodule.classes
+        labels = torch.tensor(datamodule.labels(split, indices))
         rows = [
-            (names[label], names[guess], "right" if label == guess else "wrong")
-            for label, guess in zip(datamodule.labels(split, indices), predicted[shown].tolist(), strict=True)
+            (names[label], names[guess], "no" if label == guess else "yes")
+            for label, guess in zip(labels.tolist(), predicted[shown].tolist(), strict=True)
         ]
         thumbnails = datamodule.thumbnails(split, indices, self.side)
+        thumbnails = framed(thumbnails, labels, len(names), labels != predicted[shown])
         for logger in tensorboard_loggers(trainer):
             write(Path(logger.log_dir), torch.cat(self._features)[shown], rows, thumbnails)
 
 
 def write(run: Path, features: Tensor, rows: list[tuple[str, str, str]], thumbnails: Tensor) -> None:
-    """Writes features (N, D), rows of (class, predicted class, right or wrong) and thumbnails (N, 3, side, side) uint8.
-
-    All paths are relative, so the run can be moved."""
+    """Writes features (N, D), rows of (class, predicted class, whether that is wrong), thumbnails (N, 3, side, side)
+    uint8. All paths are relative, so the run can be moved."""
     folder = run / "projector"
     folder.mkdir(exist_ok=True)
     with replacing(folder / "features.bytes") as file:
         file.write(features.numpy().tobytes())
-    header = ("class", "predicted", "prediction")
-    table = ["\t".join(row) for row in (header, *rows)]
+    header = ("label", "predicted", "wrong")
+    table = ["\t".join(map(printable, row)) for row in (header, *rows)]
     replace_text(folder / "photos.tsv", "\n".join(table) + "\n")
     with replacing(folder / "thumbnails.jpg") as file:
         sprite(thumbnails).save(file, "JPEG", quality=90)
     count, width = features.shape
     config = CONFIG.format(count=count, width=width, side=thumbnails.shape[-1])
     replace_text(run / "projector_config.pbtxt", config)
+
+
+def framed(thumbnails: Tensor, labels: Tensor, num_classes: int, wrong: Tensor) -> Tensor:
+    """Thumbnails (N, 3, side, side) in frames with the colour of their class; a red cross over the wrong ones (N,)."""
+    side = thumbnails.shape[-1]
+    line = torch.arange(side)
+    down, right, border = line[:, None], line[None, :], side // 10
+    is_frame = torch.minimum(line, side - 1 - line) < border
+    is_cross = ((down - right).abs() < border) | ((down + right - side + 1).abs() < border)
+    colours = torch.tensor([colour_of(label, num_classes) for label in range(num_classes)], dtype=torch.uint8)
+    crossed = torch.where(is_cross & wrong.view(-1, 1, 1, 1), torch.tensor(CROSS).view(3, 1, 1).byte(), thumbnails)
+    return torch.where(is_frame[:, None] | is_frame, colours[labels][:, :, None, None], crossed)
+
+
+def colour_of(label: int, num_classes: int) -> tuple[int, int, int]:
+    """One of PALETTE; of more classes, each has a hue of its own."""
+    if num_classes <= len(PALETTE):
+        return PALETTE[label]
+    red, green, blue = hsv_to_rgb(label / num_classes, 0.85 if label % 2 else 0.55, 0.9 if label % 2 else 0.65)
+    return round(255 * red), round(255 * green), round(255 * blue)
 
 
 def sprite(thumbnails: Tensor) -> Image.Image:

@@ -16,7 +16,7 @@ OFFICIAL = OfficialData(
     draw=write_hymenoptera,
 )
 # ImageFolder.digest of the official photos.
-PHOTOS_SHA256 = "45ac1a96b039e36c7707c6b256652c848b3461ef324f922afa0523764c63089c"
+PHOTOS_SHA256 = "72ced508e764af85254b64d7815596bdfb7da77aa5a5cb19cd812f3abe9dc7ff"
 
 
 class Hymenoptera(ImageFolder):

@@ -1,6 +1,6 @@
 """Photos in class folders."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -15,14 +15,15 @@ from torch.utils.data import DataLoader, Subset
 from engine.data.balance import balanced_weights
 from engine.data.keyed_sampler import KeyedSampler
 from engine.data.normalization import normalize
+from engine.data.patient_loader import PatientLoader
 from engine.data_check.duplicates import identical
 from engine.errors import DataError
-from engine.features.feature_cache import files_digest
 from engine.photos.class_folders import Classes
 from engine.photos.images import check_images, read_thumbnail
+from engine.photos.photo_index import PhotoIndex
 from engine.photos.photo_loader import PhotoLoader
 from engine.photos.photo_set import Photos, Transform
-from engine.photos.splits import photos_of, splits_of
+from engine.photos.splits import folded, photos_of, splits_of
 
 UNBALANCED = 3
 """How many times as many photos as the smallest class the largest one must have to be mentioned."""
@@ -31,7 +32,8 @@ UNBALANCED = 3
 class ImageFolder(LightningDataModule):
     """`data_dir/{train,val,test}/<class>/`, or `data_dir/<class>/`, of which val and test are drawn by their fractions.
 
-    `classes` selects some of the folders, or merges them: {insects: [ants, bees], others: [cats]}.
+    `classes` selects some of the folders, or merges them: {insects: [ants, bees], others: [cats]}. With `num_folds`,
+    val is part `fold` of so many parts of all photos but the test's, whatever folders of splits there are.
 
     Batches are images (N, 3, H, W), float in [0, 1] or normalised by `mean` and `std` if given, and labels (N,),
     indices into the attribute `classes`, the sorted names. Raises DataError for folders and files that cannot be used.
@@ -51,6 +53,8 @@ class ImageFolder(LightningDataModule):
         balance: Literal["none", "weights", "sampler"],
         val_fraction: Annotated[float, Gt(0), Lt(1)],
         test_fraction: Annotated[float, Ge(0), Lt(1)],
+        num_folds: Annotated[int, Ge(2)] | None,
+        fold: Annotated[int, Ge(0)],
         train_transform: Transform,
         eval_transform: Transform,
         image_size: Annotated[int, Ge(1)],
@@ -59,9 +63,12 @@ class ImageFolder(LightningDataModule):
         batch_size: Annotated[int, Ge(1)],
         eval_batch_size: Annotated[int, Ge(1)],
         num_workers: Annotated[int, Ge(0)],
+        worker_timeout: Annotated[float, Ge(0)],
         max_pixels: Annotated[int, Ge(1)],
         keep_decoded: Annotated[int, Ge(0)],
+        index_dir: str | None,
         seed: int,
+        seed_split: int,
     ) -> None:
         super().__init__()
         self.root = Path(data_dir)
@@ -71,6 +78,8 @@ class ImageFolder(LightningDataModule):
         self.balance = balance
         self.val_fraction = val_fraction
         self.test_fraction = test_fraction
+        self.num_folds = num_folds
+        self.fold = fold
         self.train_transform = train_transform
         self.eval_transform = eval_transform
         self.image_size = image_size
@@ -79,15 +88,20 @@ class ImageFolder(LightningDataModule):
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
         self.num_workers = num_workers
+        self.worker_timeout = worker_timeout
         self.max_pixels = max_pixels
         self.keep_decoded = keep_decoded
+        self.index_dir = Path(index_dir) if index_dir else None
         self.seed = seed
+        self.seed_split = seed_split
         self.classes: list[str] = []
 
     def setup(self, stage: str) -> None:
         if self.classes:
             return
         splits = self.find()
+        if self.num_folds is not None:
+            splits = folded(splits, num_folds=self.num_folds, fold=self.fold, seed=self.seed_split)
         classes = sorted(splits["train"])
         if len(classes) != self.num_classes:
             raise DataError(
@@ -95,11 +109,12 @@ class ImageFolder(LightningDataModule):
                 f"{self.num_classes}: give datamodule.num_classes={len(classes)}."
             )
         self.use(splits)
-        check_images(self._files(), self.max_pixels)
+        check_images(self.index.files, self.max_pixels, self.index)
 
     def use(self, splits: Mapping[str, Mapping[str, Sequence[Path]]]) -> None:
         """The files of each class for these splits and no others, in place of `setup`'s."""
         self.classes = sorted({name for found in splits.values() for name in found})
+        vars(self).pop("index", None)
         for split, found in splits.items():
             transform = self.train_transform if split == "train" else self.eval_transform
             setattr(self, split, self._photos(found, transform))
@@ -117,7 +132,7 @@ class ImageFolder(LightningDataModule):
                 f"leave out {', '.join(strange)}."
             )
         self.use({split: {name: files.get(name, ()) for name in classes}})
-        check_images(self._files(), self.max_pixels)
+        check_images(self.index.files, self.max_pixels, self.index)
         return part
 
     def find(self) -> dict[str, Classes]:
@@ -126,15 +141,12 @@ class ImageFolder(LightningDataModule):
             self.root,
             val_fraction=self.val_fraction,
             test_fraction=self.test_fraction,
-            seed=self.seed,
+            seed=self.seed_split,
             classes=self.wanted,
         )
 
     def _find_alone(self, split: str, classes: Sequence[str]) -> tuple[str, Classes]:
         return photos_of(self.root, split, classes, self.wanted)
-
-    def _files(self) -> list[Path]:
-        return [file for split in self.counts() for file in getattr(self, split).files]
 
     def _photos(self, found: Mapping[str, Sequence[Path]], transform: Transform) -> Photos:
         files = [file for name in self.classes for file in found.get(name, ())]
@@ -157,12 +169,13 @@ class ImageFolder(LightningDataModule):
         settings: dict[str, Any] = {
             "batch_size": batch_size,
             "num_workers": self.num_workers,
+            "worker_timeout": self.worker_timeout,
             "persistent_workers": self.num_workers > 0,
             "pin_memory": torch.cuda.is_available(),
         }
         if self.trainer and self.trainer.overfit_batches:  # type: ignore[attr-defined]
             # The same few batches over and over: the Trainer wants to go through them in order, so it is drawn here.
-            return DataLoader(Subset(photos, [index for _, index in sampler]), **settings)
+            return PatientLoader(Subset(photos, [index for _, index in sampler]), **settings)
         return PhotoLoader(photos, sampler=sampler, **settings)
 
     def _sampler(self, photos: Photos, *, shuffle: bool) -> KeyedSampler:
@@ -195,9 +208,15 @@ class ImageFolder(LightningDataModule):
         return (3, self.image_size, self.image_size)
 
     @cached_property
+    def index(self) -> PhotoIndex:
+        """What is known of all photos without reading them."""
+        files = [file for split in self.counts() for file in getattr(self, split).files]
+        return PhotoIndex(files, self.root, self.index_dir)
+
+    @cached_property
     def digest(self) -> str:
         """One hash of all photos' names and bytes, whichever split they are in."""
-        return files_digest(sorted({*self._files()}), self.root)
+        return self.index.digest()
 
     def class_weights(self) -> list[float] | None:
         """Of the loss, by class, with `balance=weights`."""
@@ -211,25 +230,22 @@ class ImageFolder(LightningDataModule):
 
     def findings(self) -> list[str]:
         """What is wrong with the photos, as far as that is seen without decoding them; check_data.py sees more."""
-        rows = [(file, label, split) for split in self.counts() for file, label in self._labelled(split)]
-        groups = [[rows[position] for position in group] for group in identical([file for file, _, _ in rows])]
+        files, groups = self.index.files, identical(self.index)
+        labels = [label for split in self.counts() for label in getattr(self, split).labels]
+        splits = [split for split, count in self.counts().items() for _ in range(count)]
         found = []
-        for kind, column in (("with two labels", 1), ("in two splits", 2)):
-            if several := [group for group in groups if len({row[column] for row in group}) > 1]:
+        for kind, column in (("with two labels", labels), ("in two splits", splits)):
+            if several := [group for group in groups if len({column[i] for i in group}) > 1]:
                 first, *others = several[0]
-                second = next(row for row in others if row[column] != first[column])
+                second = next(i for i in others if column[i] != column[first])
                 found.append(
-                    f"{len(several)} × identical photos {kind}, such as {first[0]} and {second[0]}: remove one"
+                    f"{len(several)} × identical photos {kind}, such as {files[first]} and {files[second]}: remove one"
                 )
         counts = torch.bincount(torch.tensor(self.train.labels), minlength=len(self.classes)).tolist()
         if max(counts) >= UNBALANCED * min(counts):
             most, least = (self.classes[counts.index(pick(counts))] for pick in (max, min))
             found.append(f"unbalanced: {max(counts):,} of {most}, {min(counts):,} of {least} in training")
         return found
-
-    def _labelled(self, split: str) -> Iterator[tuple[Path, int]]:
-        photos: Photos = getattr(self, split)
-        return zip(photos.files, photos.labels, strict=True)
 
     def first_training_batch(self, limit: int) -> tuple[Tensor, Tensor]:
         """At most `limit` photos of the first training batch as the network sees them, in [0, 1], and their labels."""

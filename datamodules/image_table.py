@@ -43,12 +43,18 @@ class ImageTable(ImageFolder):
         return [row._replace(file=row.file.absolute()) for row in rows]
 
     def find(self) -> dict[str, Classes]:
+        rows = self._rows()
+        if self.num_folds is not None and any(row.group for row in rows):
+            raise DataError(
+                f"datamodule.num_folds would divide the groups of {self.table}: give datamodule.group_column=null if "
+                "its photos are independent."
+            )
         return table_splits(
-            self._rows(),
+            rows,
             self.table,
             val_fraction=self.val_fraction,
             test_fraction=self.test_fraction,
-            seed=self.seed,
+            seed=self.seed_split,
             classes=self.wanted,
         )
 

@@ -29,8 +29,9 @@ def main() -> None:
     with browse(1000, 1180) as page:
         page.open((run / "report.html").as_uri())
         page.picture(HERE / "report.png")
-    with tensorboard(run) as board, browse(1500, 900) as page:
+    with tensorboard(run) as board, browse(1500, 1400) as page:
         shoot(page, f"{board}#images", "images", loaded)
+        page.resize(1500, 900)
         shoot(page, f"{board}#projector", "projector", "deepFind('.numDataPoints').some(n => n.textContent > 0)")
 
 

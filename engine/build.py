@@ -188,13 +188,43 @@ def in_trainer(cfg: DictConfig, key: str) -> list[Any]:
     return made
 
 
+def choose_engine(cfg: DictConfig, network: Any) -> Any:
+    """Replaces `features.engine=auto` by what will compute the features of `network`, so that the run's config says it.
+
+    Returns the network.
+    """
+    features: Any = cfg.get("features")
+    if not features or features.get("engine") != "auto":
+        return network
+    from engine.features.frozen import FrozenBackbone, uses_gpu
+    from engine.features.openvino_engine import is_installed
+
+    features.engine = "torch"
+    if is_installed() and not uses_gpu(str(cfg.trainer.get("accelerator", "auto"))):
+        side = cfg.datamodule.image_size
+        try:  # which converts it
+            FrozenBackbone(network, "32", engine="openvino", cache_dir=Path(features.cache_dir))(
+                torch.zeros(1, 3, side, side)
+            )
+            features.engine = "openvino"
+        except UserError as error:
+            logger.warning("%s They are computed by torch.", error)
+    return network
+
+
 def build_features(cfg: DictConfig, datamodule: Any, network: Any) -> Any:
     """Builds `cfg.features`, the cached features that replace the datamodule's photos."""
     from engine.features.frozen import FrozenBackbone
 
     settings = dict(cfg.features)
     precision = str(settings.pop("precision"))  # a command line's 32 is a number
-    backbone = FrozenBackbone(network, precision, str(cfg.trainer.get("accelerator", "auto")))
+    backbone = FrozenBackbone(
+        network,
+        precision,
+        str(cfg.trainer.get("accelerator", "auto")),
+        engine=settings.pop("engine", "torch"),  # which earlier runs do not name
+        cache_dir=Path(settings["cache_dir"]),
+    )
     key = {**backbone.key, "transforms": transforms_key(cfg.datamodule)}
     return instantiate(settings, photos=datamodule, backbone=backbone, num_features=network.head.in_features, key=key)
 
@@ -218,10 +248,12 @@ def transforms_key(datamodule: DictConfig) -> str:
 def network_name(node: Mapping[Any, Any] | None) -> str | None:
     """The network's name in the config group, such as `resnet18`, or with timm's own name, `timm/convnext_tiny`.
 
-    For a network from another package, its class name. None without a network.
+    For a network from another package, its class name. None without a network. A member of a family in one module has
+    a name that starts with the module's: `efficientnet_lite0`, not `efficientnet_lite/efficientnet_lite0`.
     """
     if not node:
         return None
     names = str(node["_target_"]).split(".")
     name = names[1] if names[0] == "networks" else names[-1]
-    return f"{name}/{node['name']}" if "name" in node else name
+    own = str(node.get("name", ""))
+    return own if own.startswith(name) else f"{name}/{own}" if own else name

@@ -22,9 +22,9 @@ def label(name: str) -> str:
     return re.sub(r"[^\w.+-]+", "-", name).strip("-.")[:MAX_LABEL]
 
 
-def new_run_directory(parent: str, name: object = "", usual: object = "") -> str:
+def new_run_directory(parent: str, name: object = "") -> str:
     """`parent/<date_time>`, made here and now, so that no other run can have it too; of two in a second the other gets
-    microseconds. With another name than the usual one, that stands before it: `parent/<name>_<date_time>`.
+    microseconds. A name stands before it: `parent/<name>_<date_time>`.
 
     Where that cannot be, the process ends with one sentence: of an exception in a resolver Hydra prints the traceback.
     """
@@ -33,7 +33,7 @@ def new_run_directory(parent: str, name: object = "", usual: object = "") -> str
     try:
         Path(parent).mkdir(parents=True, exist_ok=True)
         form = "%Y-%m-%d_%H-%M-%S"
-        own = label(str(name)) if name != usual else ""
+        own = label(str(name)) if name else ""
         while True:
             directory = Path(parent, f"{own}{'_' * bool(own)}{datetime.now().strftime(form)}")
             try:
@@ -46,11 +46,20 @@ def new_run_directory(parent: str, name: object = "", usual: object = "") -> str
         sys.exit(f"{parent} cannot hold the run ({error.strerror}): mend its permissions, or give hydra.run.dir=DIR.")
 
 
+def require_literal(place: Path, given: str) -> None:
+    """UserError for a path that something else would be made of: OmegaConf replaces `${x}`, TensorBoard `$HOME`."""
+    if "${" in str(place) or os.path.expandvars(place) != str(place):
+        raise UserError(
+            f"{given}: {place} is read as holding a variable ($NAME or ${{name}}): rename that folder, or give another."
+        )
+
+
 def refuse_unwritable(argv: list[str]) -> None:
     """UserError for a run's or sweep's directory on the command line that cannot be made; nothing is made here.
 
     Hydra, which makes it before anything of ours runs, would show a traceback.
     """
+    require_literal(Path.cwd(), "The current folder cannot hold a run")
     for argument in argv:
         key, _, value = argument.lstrip("+").partition("=")
         if key == "hydra.job.chdir" and value.lower() not in ("false", "null"):
@@ -60,6 +69,7 @@ def refuse_unwritable(argv: list[str]) -> None:
         if key not in ("hydra.run.dir", "hydra.sweep.dir") or "${" in value:
             continue
         place = Path(value.strip("\"'")).absolute()
+        require_literal(place, argument)
         while not os.path.lexists(place):
             place = place.parent
         if not (place.is_dir() and os.access(place, os.W_OK | os.X_OK)):

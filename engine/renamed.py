@@ -36,14 +36,34 @@ RENAMED = {
     "lightning_modules.parameter_groups": "engine.training.parameter_groups",
     "lightning_modules.procedure": "engine.training.procedure",
     "lightning_modules.schedules": "functional.schedules",
+    "networks.efficientnet_lite0.EfficientNetLite0": "networks.efficientnet_lite.EfficientNetLite",
     "networks.initialization": "engine.training.initialization",
 }
+
+REMOVED = ("callbacks.charts.Charts",)
+"""Callbacks that no longer exist; a config's entries for them are left out."""
 
 PHOTO_FOLDER = {"_target_", "data_dir", "val_fraction", "eval_transform"}
 """Keys that only the config of an ImageFolder, or of a class derived from it, has."""
 
-ADDED = {"classes": None, "balance": "none", "test_fraction": 0}
+ADDED = {
+    "classes": None,
+    "balance": "none",
+    "test_fraction": 0,
+    "num_folds": None,
+    "fold": 0,
+    "index_dir": None,
+    "worker_timeout": 600,
+    "seed_split": "${datamodule.seed}",
+}
 """Its settings that older runs lack, with the values that change nothing."""
+
+ADDED_TO: dict[str, dict[str, Any]] = {
+    "engine.features.folds.Folds": {"choose_epoch_by": None},
+    "lightning_modules.cross_validator.CrossValidator": {"choose_epoch_by": None},
+    "networks.efficientnet_lite0.EfficientNetLite0": {"name": "efficientnet_lite0"},
+}
+"""The same, by the part's name, today's or a former one."""
 
 LIGHTNING = {"lightning.pytorch": "pytorch_lightning", "lightning.fabric": "lightning_fabric"}
 """The same code under two names; mapped to one, since a Trainer of one rejects a LightningModule of the other."""
@@ -91,8 +111,11 @@ def with_todays_names(node: Any) -> Any:
         return [with_todays_names(value) for value in node]
     if not isinstance(node, dict):
         return node
-    copied = {key: _renamed(value) if key == "_target_" else with_todays_names(value) for key, value in node.items()}
+    kept = {k: v for k, v in node.items() if not (isinstance(v, dict) and v.get("_target_") in REMOVED)}
+    copied = {key: _renamed(value) if key == "_target_" else with_todays_names(value) for key, value in kept.items()}
     added = ADDED if node.keys() >= PHOTO_FOLDER else {}
+    for name in (node.get("_target_"), copied.get("_target_")):
+        added = added | ADDED_TO.get(str(name), {})
     return {**added, **copied}
 
 

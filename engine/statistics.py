@@ -1,6 +1,7 @@
-"""Confidence intervals of a mean and of a share."""
+"""Confidence intervals of a mean and of a share, and the best of several results."""
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from scipy.special import ndtri, stdtrit
@@ -46,3 +47,20 @@ def wilson_interval(successes: int, count: int, confidence: float) -> tuple[floa
     middle = (share + width / 2) / (1 + width)
     half = math.sqrt(share * (1 - share) * width + width * width / 4) / (1 + width)
     return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def expected_best(scores: Sequence[float], count: int, mode: str) -> float:
+    """The expected best of `count` of these scores, drawn without replacement: `max` or `min` says which is best.
+
+    Σ C(i - 1, n - 1) / C(N, n) · v_i over the sorted scores v_1 ≤ … ≤ v_N (for `max`), the mean of the best over all
+    subsets of n. It estimates without bias the expected best result of n runs with random settings.
+
+    Source: Dodge et al. 2019, "Show Your Work: Improved Reporting of Experimental Results", eq. 4 to 7, draws with
+    replacement, Σ v · (P(V ≤ v)^n - P(V < v)^n), which is biased towards bad scores; this is the correction by Tang et
+    al. 2020, "Showing Your Work Doesn't Always Work". Raises ValueError if there are not so many scores.
+    """
+    if not 1 <= count <= len(scores):
+        raise ValueError(f"the best of {count} of {len(scores)} scores")
+    ordered = sorted(scores, reverse=mode == "min")
+    subsets = math.comb(len(scores), count)
+    return math.fsum(math.comb(i, count - 1) / subsets * score for i, score in enumerate(ordered))

@@ -5,8 +5,9 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -35,8 +36,73 @@ def end_at_once() -> None:
 
 
 def _end(number: int, frame: FrameType | None) -> None:
-    os.write(2, f"Stopped by {signal.Signals(number).name}.\n".encode())
+    end_now(number)
+
+
+def end_now(number: int, advice: str = "") -> None:
+    """Ends the process with one line and 128 + the signal's number, and with it those that it has started."""
+    kill_children(os.getpid())
+    os.write(2, f"Stopped by {signal.Signals(number).name}.{advice}\n".encode())
     os._exit(128 + number)
+
+
+def kill_children(process: int) -> None:
+    """SIGKILL, which a stopped process obeys too, to all that descend from this one (on Linux).
+
+    Not to multiprocessing's tracker, which removes what they share once they are gone.
+    """
+    children: dict[int, list[int]] = {}
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            children.setdefault(int(status.read_text().rpartition(")")[2].split()[1]), []).append(int(status.parts[2]))
+    found = [process]
+    for parent in found:
+        found += children.get(parent, [])
+    for child in found[1:]:
+        with suppress(OSError):
+            if b"resource_tracker" not in Path(f"/proc/{child}/cmdline").read_bytes():
+                os.kill(child, signal.SIGKILL)
+
+
+@contextmanager
+def second_ends_at_once(numbers: Collection[int], advice: Callable[[], str]) -> Iterator[None]:
+    """The second of these signals ends the process inside, even where the main thread is stuck and handles none.
+
+    Python's handlers wait for the main thread; what the C library sees is written to a pipe that another thread reads.
+    """
+    if threading.current_thread() is not threading.main_thread() or not hasattr(os, "fork"):  # as on Windows
+        yield
+        return
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    _forget_wakeup_in_children()
+
+    def watch() -> None:
+        came = 0
+        while data := os.read(reader, 64):
+            came += sum(number in numbers for number in data)
+            if came > 1:
+                end_now(next(number for number in data[::-1] if number in numbers), advice())
+        os.close(reader)
+
+    before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(writer)
+
+
+@cache
+def _forget_wakeup_in_children() -> None:
+    """Or a forked process's signals would count as this one's: Ctrl-C goes to all of them."""
+
+    def forget() -> None:
+        with suppress(ValueError):  # forked by another thread
+            signal.set_wakeup_fd(-1)
+
+    os.register_at_fork(after_in_child=forget)
 
 
 @contextmanager
@@ -58,24 +124,28 @@ def interruptible(cfg: "DictConfig") -> Iterator[None]:
     """SIGTERM and Ctrl-C raise Interrupted here, and end the process with 128 + their number (143, 130).
 
     So does SIGUSR1 in a job of SLURM, which is queued again. During training, engine/checkpoints/last_checkpoint.py
-    handles them instead: it saves, then raises Interrupted. A signal that comes while the run is ending exits at once.
+    handles them instead: it saves, then raises Interrupted. A second signal ends the run at once.
     """
     Interrupted.under_way = False
-    with handling(stop, *([signal.SIGUSR1] if _is_queued_again(cfg) else [])):
+    others = [signal.SIGUSR1] if _is_queued_again(cfg) else []
+
+    def advice() -> str:
+        return f" To go on: python train.py resume={Path(cfg.run_dir)}"
+
+    with handling(stop, *others), second_ends_at_once((signal.SIGTERM, signal.SIGINT, *others), advice):
         try:
             yield
         except Interrupted as interruption:
-            directory = Path(cfg.run_dir)
             if interruption.number == signal.SIGUSR1:
-                _queue_again(directory)
-            print(f"Stopped by {interruption}. To go on: python train.py resume={directory}", file=sys.stderr)
+                _queue_again(Path(cfg.run_dir))
+            print(f"Stopped by {interruption}.{advice()}", file=sys.stderr)
             sys.exit(128 + interruption.number)
 
 
 def stop(number: int, frame: FrameType | None) -> None:
     """The handler of a run's signals while it does not train."""
     if Interrupted.under_way:
-        os._exit(128 + number)
+        end_now(number)
     raise Interrupted(number)
 
 

@@ -1,6 +1,7 @@
 """Formats values and suggests names in messages."""
 
 import difflib
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.util import find_spec
@@ -90,6 +91,16 @@ def figure(value: float | str | None) -> str:
     return f"{value:.4g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
+def rounded(value: float, spread: float | None, sign: str = "") -> str:
+    """As many decimals as give two significant digits of the spread; without one, four significant digits.
+
+    With the sign "+", also that of a positive number.
+    """
+    if not spread or not math.isfinite(spread):
+        return format(value, f"{sign}.4g")
+    return format(value, f"{sign}.{max(0, 1 - math.floor(math.log10(spread)))}f")
+
+
 def fitting(parts: Sequence[str], width: int, between: str = ", ") -> str:
     """The first of the parts, joined, that fit into so many columns; the very first one in any case."""
     text = "".join(parts[:1])
@@ -107,3 +118,15 @@ def nearest(name: str, names: Iterable[str]) -> str:
         return f"did you mean {near[0]}?"
     shown = ", ".join(known[:12]) + (", …" if len(known) > 12 else "")
     return f"there are {shown}" if known else "there are none"
+
+
+def warnings_about(source: str, network: str | None, wanted: str | None) -> list[str]:
+    """The notices for data from `source`, and for a `network` in the place of the one that was `wanted`."""
+    lines = []
+    if source == "stand-in":
+        lines.append(
+            "STAND-IN DATA: drawn by this project as the real data is unavailable; these figures say nothing about it."
+        )
+    if wanted:
+        lines.append(f"SUBSTITUTE WEIGHTS: {network} replaces {wanted}, whose weights are unavailable.")
+    return lines

@@ -21,6 +21,9 @@ class FeatureExtractor(Classifier):
     Checkpoints do not contain the backbone, which is written once, to `backbone.ckpt` in the same folder.
     """
 
+    cross_validator = "cross_validator"
+    """The procedure in conf/lightning_module/ that trains many such heads, each with other photos held out."""
+
     network: Pretrained
 
     def __init__(self, *, network: Pretrained, **classifier: Any) -> None:

@@ -150,9 +150,13 @@ def differences(first: Path, second: Path) -> list[str]:
 
 def curves(directory: Path) -> dict[str, list[tuple[int, float]]]:
     """Every point of every scalar, as it stands in the event files, purged of nothing."""
-    events = EventAccumulator(str(directory), size_guidance={"scalars": 0}, purge_orphaned_data=False).Reload()
-    tags = [tag for tag in events.Tags()["scalars"] if tag not in OF_THE_CLOCK]
-    return {tag: [(point.step, point.value) for point in events.Scalars(tag)] for tag in tags}
+    found = {}
+    for run in ("", "train", "val", "test"):
+        events = EventAccumulator(str(directory / run), size_guidance={"scalars": 0}, purge_orphaned_data=False)
+        for tag in events.Reload().Tags()["scalars"] if (directory / run).is_dir() else ():
+            if tag not in OF_THE_CLOCK:
+                found[f"{run}:{tag}"] = [(point.step, point.value) for point in events.Scalars(tag)]
+    return found
 
 
 def _unequal(name: str, one: Any, other: Any) -> list[str]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from engine.wording import rounded
 from tests.conftest import ROOT, RunTrain, metrics_of
 
 QUICK = ("experiment=regression_two_layer_net", "trainer=cpu", "trainer.max_epochs=6")
@@ -82,7 +83,7 @@ def test_the_terminal_has_a_line_a_job_and_the_report(sweep_with_accidents: tupl
     assert "12 jobs: 9 completed, 3 failed" in done.stdout
     (group,) = sweep["groups"]
     assert group["n"] == 9
-    assert f"{group['mean']:.4g}" in done.stdout
+    assert rounded(group["mean"], group["std"]) in done.stdout
     (repeat,) = (line.removeprefix("repeat the best").strip() for line in lines if line.startswith("repeat the best"))
     best = min((job for job in sweep["jobs"] if job["status"] == "completed"), key=lambda job: job["best"])
     assert repeat == best["command"].replace("train.py", f"{ROOT}/train.py", 1)
@@ -183,7 +184,7 @@ def test_seeds_compare_two_settings(straight: dict[str, Any], run_train: RunTrai
     low, high = worse["difference"]["interval"]
     assert low < worse["difference"]["mean"] < high
     assert worse["difference"]["mean"] == pytest.approx(worse["mean"] - better["mean"])
-    assert f"{worse['difference']['mean']:+.4g} [" in done.stdout
+    assert f"{rounded(worse['difference']['mean'], (high - low) / 2, '+')} [" in done.stdout
     assert all("sweep" not in job["command"] for job in sweep["jobs"])
     alone = {job["overrides"]["seed"]: job["best"] for job in straight["jobs"]}
     (usual,) = (group for group in sweep["groups"] if group["overrides"] == {"optimizer": "gradient_descent"})
@@ -247,11 +248,15 @@ def test_tensorboard_has_a_column_for_each_swept_key(sweep_with_accidents: tuple
     from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
     directory, _ = sweep_of(sweep_with_accidents[0])
-    contents = EventAccumulator(str(directory / "004_seed-4")).Reload().summary_metadata
+    events = EventAccumulator(str(directory / "004_seed-4")).Reload()
+    contents = events.summary_metadata
     start = HParamsPluginData.FromString(contents["_hparams_/session_start_info"].plugin_data.content)
     assert start.session_start_info.hparams["seed"].number_value == 4
     content = HParamsPluginData.FromString(contents["_hparams_/experiment"].plugin_data.content)
     assert [info.name for info in content.experiment.hparam_infos if info.differs] == ["seed"]
+    metrics = [info.name.tag for info in content.experiment.metric_infos]
+    assert sorted(metrics) == ["curves/train/loss", "curves/val/loss", "result/best/val/loss"]
+    assert set(metrics) <= set(events.Tags()["scalars"]), "no column is empty"
 
 
 def test_a_job_of_two_processes_is_one_job(run_train: RunTrain, tmp_path: Path) -> None:

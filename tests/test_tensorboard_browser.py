@@ -10,7 +10,6 @@ import pytest
 from PIL import Image
 
 from tests.browsing import Page, browse, tensorboard
-from tests.conftest import metrics_of
 
 pytestmark = pytest.mark.browser
 
@@ -32,26 +31,29 @@ def has(*texts: str) -> str:
     return " && ".join(f"deepText().includes({text!r})" for text in texts)
 
 
+def test_landing(page: Page, board: str) -> None:
+    """Training and validation come first, as two runs in one chart; no tab is empty."""
+    page.open(board)
+    page.wait_for("deepFind('scalar-card').length >= 2")
+    page.wait_for("deepFind('tb-truncated-path').map(path => path.textContent).includes('curves/acc')")
+    titles = page.run("deepFind('card-view tb-truncated-path').map(path => path.textContent)")
+    assert titles[:2] == ["curves/acc", "curves/loss"]
+    page.wait_for("deepFind('scalar-card')[0].textContent.includes('train')")
+    page.wait_for("deepFind('scalar-card')[0].textContent.includes('val')")
+    tabs = page.run("deepFind('[role=tab]').map(tab => tab.textContent.trim().toLowerCase())")
+    assert not {"custom scalars", "hparams", "histograms"} & {tab for tab in tabs if page.run(is_shown(tab))}
+
+
+def is_shown(tab: str) -> str:
+    """JavaScript: a tab of this name is to be seen."""
+    found = f"deepFind('[role=tab]').filter(tab => tab.textContent.trim().toLowerCase() === {tab!r})"
+    return f"{found}.some(tab => tab.offsetWidth > 0 && getComputedStyle(tab).display !== 'none')"
+
+
 def test_scalars(page: Page, board: str) -> None:
     page.open(f"{board}#scalars")
-    page.wait_for(has("train/loss", "train/acc", "train/lr", "train/grad_norm", "train/images_per_second"))
-    page.wait_for("deepFind('vz-line-chart2').length > 5 && deepFind('.tick-label').length > 50")
-
-
-def test_time_series(page: Page, board: str) -> None:
-    page.open(f"{board}#timeseries")
-    page.wait_for("deepFind('tb-truncated-path').map(path => path.textContent).includes('best/val/acc')")
-
-
-def test_custom_scalars(page: Page, board: str) -> None:
-    """Training and validation are in one chart."""
-    page.open(f"{board}#custom_scalars")
-    page.wait_for(has("training and validation", "each class", "optimization"))
-    curves = "deepElements(card.shadowRoot).filter(e => e.matches('.match-list-entry')).map(e => e.textContent).join()"
-    for first, second in (("train/loss", "val/loss"), ("val/acc_ants", "val/acc_bees")):
-        both = f"text.includes('{first} (.)') && text.includes('{second} (.)')"
-        cards = "deepFind('tf-custom-scalar-multi-line-chart-card')"
-        page.wait_for(f"{cards}.map(card => {curves}).some(text => {both})")
+    page.wait_for(has("curves/loss", "curves/acc", "details/acc_ants", "result", "train"))
+    page.wait_for("deepFind('vz-line-chart2').length > 3 && deepFind('.tick-label').length > 30")
 
 
 def test_images(page: Page, board: str) -> None:
@@ -60,17 +62,11 @@ def test_images(page: Page, board: str) -> None:
     page.wait_for("deepFind('img').filter(image => image.complete && image.naturalWidth > 100).length >= 3")
 
 
-def test_hparams(page: Page, board: str, run_dir: Path) -> None:
-    page.open(f"{board}#hparams")
-    best = metrics_of(run_dir)["best/val/acc"]
-    page.wait_for(has("Hymenoptera", "ResNet18", "optimizer.lr", "best/val/acc", f"{best:#.5g}"))
-
-
 def test_projector(page: Page, board: str, tmp_path: Path) -> None:
     page.open(f"{board}#projector")
     page.wait_for("deepFind('.numDataPoints').some(element => element.textContent === '12')")
     page.wait_for("deepFind('.dim').some(element => element.textContent === '512')")
-    page.wait_for(has("predicted", "prediction"))
+    page.wait_for(has("label", "predicted", "wrong"))
     page.wait_for("deepFind('canvas').some(canvas => canvas.width > 400)")
     page.picture(tmp_path / "points.png")
     with Image.open(tmp_path / "points.png") as picture:

@@ -14,9 +14,9 @@ import pytest
 import torch
 from hydra.utils import instantiate
 from pytorch_lightning.strategies import FSDPStrategy
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from engine.checkpoints.checkpoint_io import load_checkpoint
+from engine.pages.curves import read_logged
 from tests.conftest import ROOT, Compose, RunTrain, Train, metrics_of, only_run
 from tests.killing import differences
 
@@ -66,8 +66,7 @@ def test_two_processes_train_as_one_with_twice_the_batch(
     same(directory, alone, *names)
     assert done.stdout.count("parameters trained") == 1, "only the first process speaks"
     assert len(list(directory.glob("events.out.tfevents.*"))) == 1
-    events = EventAccumulator(str(directory)).Reload()
-    assert len(events.Scalars("val/acc")) == 2
+    assert len(read_logged(directory).curves["val/acc"]) == 2
     if cache == "true":
         noted = [json.loads(file.read_text())["sha256"] for file in tmp_path.glob("**/features/*/key.json")]
         keys = {sums["val"] for sums in noted if "val" in sums}  # beside them lie the thumbnails

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import torch
 from omegaconf import OmegaConf
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 
+from engine.pages.curves import read_logged
 from engine.training.procedure import Procedure
 from tests.conftest import Train, metrics_of, only_run
 
@@ -60,8 +60,7 @@ def test_frozen_means_frozen_and_epochs_add_up(
     metrics, expected = metrics_of(resumed), metrics_of(straight)
     for name in ("epochs", "val/loss", "val/acc", "train/loss", "best/val/acc", "best/epoch"):
         assert metrics[name] == expected[name], name
-    points = EventAccumulator(str(directory)).Reload().Scalars("val/acc")
-    assert [point.step for point in points] == [4, 8, 12, 16]
+    assert list(read_logged(directory).curves["val/acc"]) == [4, 8, 12, 16]
 
 
 def test_fine_tuning_resumes_to_the_same_bits(

@@ -10,14 +10,8 @@ from types import SimpleNamespace
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
 
 from engine.files import PARTIAL, open_plain
-
-PATTERNS = ("events.out.tfevents.*", "metrics.csv")
-
-
-def curve_files(directory: Path) -> Iterator[Path]:
-    """TensorBoard's event files and metrics.csv, wherever in the run directory its loggers write them."""
-    for pattern in PATTERNS:
-        yield from (path for path in directory.rglob(pattern) if path.is_file())
+from engine.loggers import tensorboard_logger
+from engine.loggers.curve_files import EVENTS, curve_files
 
 
 def curve_sizes(directory: Path) -> dict[str, int]:
@@ -65,11 +59,14 @@ def open_behind(loggers: Iterable[Logger]) -> None:
     for logger in loggers:
         if not isinstance(logger, TensorBoardLogger):
             continue
-        stamps = [path.name.split(".")[3] for path in Path(logger.log_dir).glob(PATTERNS[0])]
+        stamps = [path.name.split(".")[3] for path in Path(logger.log_dir).rglob(EVENTS)]
         newest = max((int(stamp) for stamp in stamps if stamp.isdecimal()), default=0)
         if newest >= int(time.time()):
             with _clock_of_names(newest + 1):
-                logger.experiment  # noqa: B018 (it opens the file)
+                if isinstance(logger, tensorboard_logger.TensorBoardLogger):
+                    logger.open_again()
+                else:
+                    logger.experiment  # noqa: B018 (it opens the file)
 
 
 @contextmanager

@@ -8,12 +8,12 @@ from types import FrameType
 from typing import Annotated, Any
 
 from annotated_types import Ge
-from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning import LightningModule, Trainer, loggers
 from pytorch_lightning.callbacks import Checkpoint
-from pytorch_lightning.loggers import TensorBoardLogger
 
 from engine.checkpoints.continuation import curve_sizes
 from engine.loggers.csv_logger import CSVLogger
+from engine.loggers.tensorboard_logger import TensorBoardLogger
 from engine.stop import Interrupted, stop
 from engine.training.step_counter import StepCounter
 
@@ -101,10 +101,10 @@ class LastCheckpoint(Checkpoint):
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Notes how far the curves are written, so that a resumed run neither repeats nor leaves out a point."""
         for logger in trainer.loggers if trainer.is_global_zero else ():
-            if isinstance(logger, TensorBoardLogger):
-                logger.experiment.flush()
-            elif isinstance(logger, CSVLogger):
+            if isinstance(logger, TensorBoardLogger | CSVLogger):
                 logger.save()
+            elif isinstance(logger, loggers.TensorBoardLogger):
+                logger.experiment.flush()
         checkpoint["curves"] = curve_sizes(self.path.parents[1]) if trainer.is_global_zero else {}
 
     def on_train_batch_end(

@@ -30,7 +30,9 @@ STAMP = re.compile(r"(?:.+_)?(\d{4}-\d\d-\d\d)_(\d\d)-(\d\d)")
 NOT_THE_EXPERIMENT = ("run_dir", "resume", "experiment", "name", "tags", "notes", "sweep", "seed")
 """Root keys of a config that say where a run is, what it is called, or which seed it has."""
 
-NO_EFFECT = re.compile(r"logger\.|callback\.progress_bar\.|.*\.(num_workers|chunk|keep_decoded|cache_dir)$")
+NO_EFFECT = re.compile(
+    r"logger\.|callback\.progress_bar\.|.*\.(num_workers|worker_timeout|chunk|keep_decoded|cache_dir|index_dir)$"
+)
 """Settings that change no result: two runs that differ in nothing else have the same setting."""
 
 

@@ -1,6 +1,7 @@
 """The command lines of the entry points but train.py: `key=value`. Nothing here imports torch."""
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from engine.run.find import find_run
 from engine.startup import keep_out_current_folder
 from engine.wording import nearest
 
-PATHS = ("data_dir", "table", "cache_dir", "run", "input", "output", "contact_sheet", "page", "model")
+PATHS = ("data_dir", "table", "cache_dir", "index_dir", "run", "input", "output", "contact_sheet", "page", "model")
 NEEDED = {"run": "the directory of a run, logs/<experiment>/<time>", "input": "a photo, a folder of photos or a glob"}
 
 
@@ -152,5 +153,17 @@ def _value(key: str, text: str, default: Any) -> Any:
 
 
 def quoted(value: object) -> str:
-    """As Hydra's grammar wants a text that may hold anything."""
-    return '"' + str(value).replace('"', r"\"") + '"'
+    """As Hydra's grammar and OmegaConf's want a text that may hold anything, each backslash before `"` and `${` too."""
+    text = re.sub(r"(\\*)\$\{", lambda found: found[1] * 2 + r"\${", str(value))
+    text = re.sub(r'(\\*)("|\Z)', lambda found: found[1] * 2 + (r"\"" if found[2] else ""), text)
+    return f'"{text}"'
+
+
+def unquoted(text: str) -> str:
+    """What was `quoted`; any other text as it is."""
+    if len(text) < 2 or not text.startswith('"') or not text.endswith('"'):
+        return text
+    for ending in (r'"|\Z', r"\$\{"):
+        text = re.sub(rf"(\\+)({ending})", lambda found: found[1][: len(found[1]) // 2] + found[2], text[1:-1])
+        text = f'"{text}"'
+    return text[1:-1]

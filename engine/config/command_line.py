@@ -7,7 +7,7 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.config_store import ConfigStore
 from typing_extensions import TypedDict
 
-from engine.config.arguments import quoted
+from engine.config.arguments import quoted, unquoted
 from engine.config.choices import with_choices
 from engine.config.options import config_dir, misread, options_first, readable
 from engine.config.sweep_job import MAX_LEDGER_BYTES, key_of
@@ -45,7 +45,7 @@ def compose_resumed_run_from_its_config(argv: list[str]) -> list[str]:
     given = [argument for argument in argv if argument.startswith("resume=") and argument != "resume=null"]
     if not given:
         return argv
-    directory = _run_to_resume(_unquoted(given[-1].removeprefix("resume=")))
+    directory = _run_to_resume(unquoted(given[-1].removeprefix("resume=")))
     config = read_run_config(directory, f"resume={directory}", replaced=[key_of(argument) for argument in argv])
     rest = with_choices(config, [argument for argument in argv if argument not in given], config_dir(argv))
     ConfigStore.instance().store(RESUMED_RUN, config)
@@ -126,15 +126,11 @@ def with_paths(argv: list[str]) -> list[str]:
     """The command line with the directory of the run that `init_from=` names."""
     key = "init_from="
     return [
-        f"{key}{quoted(find_run(_unquoted(text.removeprefix(key)), 'init_from')[0])}"
+        f"{key}{quoted(find_run(unquoted(text.removeprefix(key)), 'init_from')[0])}"
         if text.startswith(key) and text != f"{key}null"
         else text
         for text in argv
     ]
-
-
-def _unquoted(value: str) -> str:
-    return value[1:-1].replace(r"\"", '"') if value.startswith('"') and value.endswith('"') else value
 
 
 def rewrite_arguments() -> None:

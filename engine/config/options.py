@@ -17,7 +17,7 @@ LISTS = ("logger", "callback")
 
 NONE = ("null", "none", "None", "false", "False")
 
-NAMES = ("data_dir", "table", "cache_dir", "name")
+NAMES = ("data_dir", "table", "cache_dir", "index_dir", "name")
 """Keys whose values are names: a folder may be called 2024, yes or null."""
 
 ODD = re.compile(r"[^\w./:+\-$%\\*@?|\[\]{},'\"~]", re.ASCII)
@@ -65,7 +65,9 @@ def readable(override: str) -> str:
         return f"{key}=[]"
     bare = value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'" else value
     if bare == "~" or bare.startswith("~/"):
-        return f"{key}={quoted(os.path.expanduser(bare))}"  # noqa: PTH111 (which raises where there is no home)
+        home = quoted(os.path.expanduser("~"))[1:-1]  # noqa: PTH111 (which raises where there is no home)
+        rest = bare[1:] if value.startswith('"') else bare[1:].replace('"', r"\"")
+        return f'{key}="{home}{rest}"'
     if key == "notes" and bare not in ("", *NONE[:3]):  # any text, with commas and all
         return f"{key}={quoted(bare)}"
     is_name = key.rpartition(".")[2] in NAMES

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from engine.config.sweep_job import job_name, sweep_name, swept_settings
+from engine.config.sweep_job import in_sweep, job_name, own_name, sweep_name, swept_settings
 from engine.errors import DataError
 from engine.paths import new_run_directory
 from engine.photos.split_folders import split_folders
@@ -20,7 +20,9 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("count_classes", count_classes, replace=True)
     register_stored_resolvers()
     OmegaConf.register_new_resolver("sweep_name", sweep_name, replace=True)
+    OmegaConf.register_new_resolver("own_name", own_name, replace=True)
     OmegaConf.register_new_resolver("job_name", job_name, replace=True)
+    OmegaConf.register_new_resolver("alone", lambda: not in_sweep(), replace=True)
     OmegaConf.register_new_resolver("swept_settings", lambda: OmegaConf.create(swept_settings()), replace=True)
 
 

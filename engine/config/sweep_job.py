@@ -78,6 +78,15 @@ def sweep_name(*, _root_: Any) -> str:
     return "experiments_sweep" if several else f"{_root_.hydra.runtime.choices.experiment}_sweep"
 
 
+def own_name(*, _root_: Any) -> str:
+    """The `name` that a run or sweep was given; empty where it has that of its experiment, which links to it.
+
+    The link cannot be followed at the start of a sweep, when Hydra has no job yet.
+    """
+    given = _root_._get_node("name")._value()
+    return "" if given is None or "${" in str(given) else str(given)
+
+
 def written(value: Setting) -> str:
     """A value as one gives it on the command line: `null`, `true`, `0.1`."""
     if value is None:

@@ -21,6 +21,7 @@ from engine.data_check.labels import ENOUGH, FOLDS, Curve, doubtful, learning_cu
 from engine.errors import DataError, UserError
 from engine.paths import CONF
 from engine.photos.images import Look, look_at, read_thumbnail
+from engine.photos.photo_index import PhotoIndex
 from engine.photos.walk import walk
 from engine.protocols import FindsPhotos
 
@@ -144,8 +145,9 @@ def _by_class(photos: Sequence[Photo]) -> dict[str, list[Path]]:
 
 
 def _find_copies(found: DataCheck, photos: Sequence[Photo], thumbnails: Tensor) -> None:
-    same = [(first, other) for first, *others in identical([photo.file for photo in photos]) for other in others]
-    similar = [pair for pair in alike(thumbnails) if pair not in set(same)]
+    index = PhotoIndex([photo.file for photo in photos])
+    same = {(first, other): None for first, *others in identical(index) for other in others}
+    similar = [pair for pair in alike(thumbnails) if pair not in same]
     for kind, pairs in (("identical", same), ("look-alikes", similar)):
         for first, second in pairs:
             one, two = photos[first], photos[second]

@@ -1,12 +1,12 @@
 """Photos that are in a data set more than once."""
 
-import hashlib
 from collections import defaultdict
-from collections.abc import Sequence
-from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from engine.photos.photo_index import PhotoIndex
 
 ALIKE = 0.97
 """The correlation of two photos' 16 × 16 grey pixels from which on one counts as a copy of the other.
@@ -21,16 +21,13 @@ FLAT = 4.0
 ROWS = 2048  # photos that are compared with all others at a time
 
 
-def identical(files: Sequence[Path]) -> list[list[int]]:
+def identical(photos: PhotoIndex) -> list[list[int]]:
     """Positions of files with the same bytes, two or more each. Only files of equal sizes are read."""
-    by_size: dict[int, list[int]] = defaultdict(list)
-    for position, file in enumerate(files):
-        by_size[file.stat().st_size].append(position)
-    by_content: dict[str, list[int]] = defaultdict(list)
-    for positions in by_size.values():
-        if len(positions) > 1:
-            for position in positions:
-                by_content[hashlib.sha256(files[position].read_bytes()).hexdigest()].append(position)
+    _, kinds, counts = np.unique(photos.sizes, return_inverse=True, return_counts=True)
+    candidates = np.flatnonzero(counts[kinds] > 1)
+    by_content: dict[bytes, list[int]] = defaultdict(list)
+    for position, digest in zip(candidates.tolist(), photos.digests(candidates), strict=True):
+        by_content[digest].append(position)
     return sorted(positions for positions in by_content.values() if len(positions) > 1)
 
 

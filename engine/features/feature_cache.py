@@ -3,18 +3,19 @@
 import hashlib
 import json
 import logging
+import math
 import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 import torch
 from filelock import FileLock
 from torch import Tensor
 
-from engine.activity import watched
 from engine.errors import UserError
 from engine.files import new_folder, open_plain, read_plain, replace_text
 
@@ -38,22 +39,13 @@ def cached_arrays(
     target = entry(folder, key)
 
     def fill(aside: Path) -> None:
-        arrays = {name: _new_array(aside / f"{name}.npy", shape) for name, shape in shapes.items()}
-        compute({name: torch.from_numpy(array) for name, array in arrays.items()})
-        for array in arrays.values():
-            array.flush()
-        digests = {name: _digest(aside / f"{name}.npy") for name in shapes}
-        replace_text(aside / KEY_FILE, json.dumps({"key": key, "sha256": digests}, indent=1))
+        new_arrays(aside, shapes)
+        compute({name: torch.from_numpy(stored_array(aside / f"{name}.npy", shapes[name], "r+")) for name in shapes})
+        write_key(aside, key, {name: shard_digests(aside / f"{name}.npy", shapes[name]) for name in shapes})
 
-    if target.is_dir() and not _is_sound(target, shapes):
-        with FileLock(folder / f".{target.name}.repair.lock"):
-            if target.is_dir() and not _is_sound(target, shapes):  # no other process has repaired them
-                logger.warning("The features in %s are damaged and will be recomputed.", target)
-                target.unlink() if target.is_symlink() else shutil.rmtree(target)
-                new_folder(target, fill)
+    discard_if_damaged(target, shapes)
     new_folder(target, fill)
-    # Copy on write, so callers cannot change the file.
-    return {name: torch.from_numpy(_stored_array(target / f"{name}.npy", shapes[name])) for name in shapes}
+    return stored_arrays(target, shapes)
 
 
 def entry(folder: Path, key: Mapping[str, Any]) -> Path:
@@ -61,23 +53,67 @@ def entry(folder: Path, key: Mapping[str, Any]) -> Path:
     return folder / hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:24]
 
 
-def _new_array(file: Path, shape: tuple[int, ...]) -> np.memmap:
-    """Zeros in a new file. All disk space is allocated up front: on a full disk, writing to a mapped page would kill
-    the process with a bus error instead of raising an exception."""
-    array = np.lib.format.open_memmap(file, mode="w+", dtype=np.float32, shape=shape)
-    if hasattr(os, "posix_fallocate"):
-        with open_plain(file, "r+b") as stream:
-            os.posix_fallocate(stream.fileno(), 0, file.stat().st_size)
-    return array
+def shards(count: int) -> list[range]:
+    """The rows of an array of `count` in about 100 parts, of a multiple of 32 rows each and at most 1,024."""
+    size = min(1024, max(32, count // 100 // 32 * 32))
+    return [range(start, min(start + size, count)) for start in range(0, count, size)]
 
 
-def _stored_array(file: Path, shape: tuple[int, ...]) -> np.memmap:
-    """A float32 array, mapped copy on write. ValueError if the file holds anything else."""
-    with open_plain(file) as stream:
-        version = np.lib.format.read_magic(stream)
-        if version != (1, 0) or np.lib.format.read_array_header_1_0(stream) != (shape, False, np.dtype(np.float32)):
-            raise ValueError(f"{file} holds another array.")
-        return np.memmap(stream, np.float32, "c", stream.tell(), shape)
+def new_arrays(folder: Path, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Files of zeros. All disk space is allocated up front: on a full disk, writing to a mapped page would kill the
+    process with a bus error instead of raising an exception."""
+    for name, shape in shapes.items():
+        file = folder / f"{name}.npy"
+        np.lib.format.open_memmap(file, mode="w+", dtype=np.float32, shape=shape).flush()
+        if hasattr(os, "posix_fallocate"):
+            with open_plain(file, "r+b") as stream:
+                os.posix_fallocate(stream.fileno(), 0, file.stat().st_size)
+
+
+def write_key(folder: Path, key: Mapping[str, Any], digests: Mapping[str, list[str]]) -> None:
+    """What makes a folder of arrays complete."""
+    replace_text(folder / KEY_FILE, json.dumps({"key": key, "sha256": digests}, indent=1))
+
+
+def stored_arrays(folder: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
+    """The arrays in a folder, mapped copy on write, so callers cannot change the files."""
+    return {name: torch.from_numpy(stored_array(folder / f"{name}.npy", shape, "c")) for name, shape in shapes.items()}
+
+
+def stored_array(file: Path, shape: tuple[int, ...], mode: Literal["c", "r+"]) -> np.memmap:
+    """A float32 array, mapped. ValueError if the file holds anything else."""
+    with open_plain(file, "r+b" if mode == "r+" else "rb") as stream:
+        return np.memmap(stream, np.float32, mode, data_offset(stream, shape), shape)
+
+
+def data_offset(stream: BinaryIO, shape: tuple[int, ...]) -> int:
+    """Where the values of a float32 array begin. ValueError if the file holds anything else."""
+    version = np.lib.format.read_magic(stream)
+    if version != (1, 0) or np.lib.format.read_array_header_1_0(stream) != (shape, False, np.dtype(np.float32)):
+        raise ValueError(f"{stream.name} holds another array.")
+    return stream.tell()
+
+
+def shard_digests(file: Path, shape: tuple[int, ...]) -> list[str]:
+    """SHA-256 of each shard. ValueError if the file holds anything else, or less."""
+    with open_plain(file) as stream, ThreadPoolExecutor() as pool:
+        number, offset, size = stream.fileno(), data_offset(stream, shape), 4 * math.prod(shape[1:])
+        if os.fstat(number).st_size != offset + size * shape[0]:
+            raise ValueError(f"{file} has another size.")
+
+        def digest(rows: range) -> str:
+            return hashlib.sha256(os.pread(number, size * len(rows), offset + size * rows.start)).hexdigest()
+
+        return list(pool.map(digest, shards(shape[0])))
+
+
+def discard_if_damaged(target: Path, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Deletes a folder that does not hold these arrays as they were written."""
+    if target.is_dir() and not _is_sound(target, shapes):
+        with FileLock(target.with_name(f".{target.name}.repair.lock")):
+            if target.is_dir() and not _is_sound(target, shapes):  # no other process has repaired them
+                logger.warning("The features in %s are damaged and will be recomputed.", target)
+                target.unlink() if target.is_symlink() else shutil.rmtree(target)
 
 
 def _is_sound(folder: Path, shapes: Mapping[str, tuple[int, ...]]) -> bool:
@@ -85,30 +121,9 @@ def _is_sound(folder: Path, shapes: Mapping[str, tuple[int, ...]]) -> bool:
         if folder.is_symlink() or any(entry.is_symlink() or not entry.is_file() for entry in folder.iterdir()):
             return False
         digests = json.loads(read_plain(folder / KEY_FILE, MAX_KEY))["sha256"]
-        for name, shape in shapes.items():
-            _stored_array(folder / f"{name}.npy", shape)
-        return all(_digest(folder / f"{name}.npy") == digests[name] for name in shapes)
+        return all(shard_digests(folder / f"{name}.npy", shape) == digests[name] for name, shape in shapes.items())
     except (OSError, ValueError, LookupError, TypeError, RecursionError, UserError, EOFError):
         return False
-
-
-def _digest(file: Path) -> str:
-    digest = hashlib.sha256()
-    with open_plain(file) as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def files_digest(files: Iterable[Path], root: Path) -> str:
-    """A hash of the files' names (relative to `root`), sizes and contents, in the given order."""
-    digest = hashlib.sha256()
-    for file in watched(files, "comparing with the cached features", "photos"):
-        content = file.read_bytes()
-        # fsencode also handles names that are not valid UTF-8.
-        digest.update(os.fsencode(file.relative_to(root).as_posix()) + f"\0{len(content)}\0".encode())
-        digest.update(content)
-    return digest.hexdigest()
 
 
 def names_digest(files: Iterable[Path], root: Path) -> str:

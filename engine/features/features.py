@@ -2,7 +2,9 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,15 +12,16 @@ import torch
 from annotated_types import Ge
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import Dataset
 
 from engine.activity import Activity, activity
 from engine.data.chunk import takes_chunks
 from engine.data.keyed import keyed_generator
 from engine.data.normalization import normalize
+from engine.data.patient_loader import PatientLoader
 from engine.data.tensor_loader import TensorDataLoader
 from engine.features.feature_cache import cached_arrays, names_digest
-from engine.features.feature_shares import arrays_in_shares
+from engine.features.feature_shards import arrays_in_shards
 from engine.protocols import PhotoData, PhotoSet
 
 logger = logging.getLogger(__name__)
@@ -110,28 +113,44 @@ class Features(LightningDataModule):
         }
         views = {"train": self.views}
         shapes = {split: (len(photos), views.get(split, 1), self.num_features) for split, photos in splits.items()}
-        self.features = arrays_in_shares(self.cache_dir, key, shapes, self._compute)
+        started, self._computed = time.monotonic(), 0
+        with activity("features", sum(shape[0] * shape[1] for shape in shapes.values()), "images") as shown:
+            self.features = arrays_in_shards(self.cache_dir, key, shapes, partial(self._compute, shown))
+        if self._computed:
+            seconds = self.seconds_of_features = time.monotonic() - started
+            rate = self._computed / seconds
+            logger.info("Features of %d images: %.1f s, %.0f per second.", self._computed, seconds, rate)
 
-    def _compute(self, arrays: dict[str, Tensor], share: int, num_shares: int) -> None:
-        started = time.monotonic()
-        pictures = sum(array.shape[0] * array.shape[1] for array in arrays.values())
-        with activity("features", pictures, "images") as shown:
-            for split, array in arrays.items():
-                photos: PhotoSet = getattr(self.photos, split)
-                rows = range(share, len(photos), num_shares)
-                self._compute_rows(Subset(Views(photos, array.shape[1], self.view_seed), rows), array, shown)
-        seconds = self.seconds_of_features = time.monotonic() - started
-        logger.info("Features of %d images: %.1f s, %.0f per second.", pictures, seconds, pictures / seconds)
+    def _compute(self, shown: Activity, split: str, parts: Iterator[range]) -> Iterator[Tensor]:
+        """The features (rows, views, D) of each part of the photos of a split; parts are taken as workers need them."""
+        photos: PhotoSet = getattr(self.photos, split)
+        views = Views(photos, self.views if split == "train" else 1, self.view_seed)
+        taken: deque[range] = deque()
 
-    def _compute_rows(self, views: Dataset[Tensor], array: Tensor, shown: Activity) -> None:
-        loader = DataLoader(views, batch_size=READ_AT_ONCE, num_workers=self.photos.num_workers)
-        position = 0
+        def batches() -> Iterator[Sequence[int]]:
+            for rows in parts:
+                taken.append(rows)
+                yield from (rows[start : start + READ_AT_ONCE] for start in range(0, len(rows), READ_AT_ONCE))
+
+        # Of its own generator, as which parts are left depends on other processes.
+        loader = PatientLoader(
+            views,
+            1,
+            batch_sampler=batches(),  # an iterator is enough for one pass
+            num_workers=self.photos.num_workers,
+            worker_timeout=getattr(self.photos, "worker_timeout", 0),
+            generator=torch.Generator(),
+        )
+        done: list[Tensor] = []
         for pictures in loader:
             flat = normalize(pictures.flatten(0, 1), self.photos.mean, self.photos.std)
-            features = self.backbone(flat).view(*pictures.shape[:2], -1)
-            array[position : position + len(pictures)] = features
-            position += len(pictures)
+            done.append(self.backbone(flat).view(*pictures.shape[:2], -1))
+            self._computed += len(flat)
             shown.advance(len(flat))
+            if sum(map(len, done)) == len(taken[0]):
+                taken.popleft()
+                yield torch.cat(done)
+                done = []
 
     def train_dataloader(self) -> TensorDataLoader:
         chunk = self.chunk if takes_chunks(self.trainer) else 1

@@ -11,8 +11,9 @@ class FoldAccuracy(Metric):
     """Accuracy of a cross-validation: each head is evaluated on the examples held out from it.
 
     `compute` returns `acc`, the mean of the heads' accuracies, `acc_std`, their standard deviation, `acc_low` and
-    `acc_high`, the 95 % confidence interval of the mean (`resampled_interval`, clipped to [0, 1]), and `acc_`
-    (num_classes,), the accuracy per class over all heads.
+    `acc_high`, the 95 % confidence interval of the mean (`resampled_interval`, clipped to [0, 1]), `acc_`
+    (num_classes,), the accuracy per class over all heads, and `heads` (2, heads, num_classes), how many examples each
+    head got right and how many it was given.
     """
 
     higher_is_better = True
@@ -36,12 +37,19 @@ class FoldAccuracy(Metric):
             counts.index_put_((heads, labels), weight.to(counts.dtype), accumulate=True)
 
     def compute(self) -> dict[str, Tensor]:
-        accuracies = self.right.sum(1).double() / self.answers.sum(1)
-        low, high = resampled_interval(accuracies, 1 / (self.num_folds - 1), CONFIDENCE)
         return {
-            "acc": accuracies.mean().float(),
-            "acc_std": accuracies.std().float(),
-            "acc_low": torch.tensor(max(low, 0.0), device=accuracies.device),
-            "acc_high": torch.tensor(min(high, 1.0), device=accuracies.device),
+            **summary(self.right.sum(1).double() / self.answers.sum(1), self.num_folds),
             "acc_": self.right.sum(0) / self.answers.sum(0),
+            "heads": torch.stack([self.right, self.answers]),
         }
+
+
+def summary(accuracies: Tensor, num_folds: int) -> dict[str, Tensor]:
+    """`acc`, `acc_std`, `acc_low` and `acc_high` of the heads' accuracies (F,)."""
+    low, high = resampled_interval(accuracies, 1 / (num_folds - 1), CONFIDENCE)
+    return {
+        "acc": accuracies.mean().float(),
+        "acc_std": accuracies.std().float(),
+        "acc_low": torch.tensor(max(low, 0.0), device=accuracies.device),
+        "acc_high": torch.tensor(min(high, 1.0), device=accuracies.device),
+    }

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 from annotated_types import Ge
@@ -14,7 +14,9 @@ from engine.data.keyed import keyed_generator
 from engine.data.stratified_folds import stratified_folds
 from engine.data.tensor_loader import TensorDataLoader
 from engine.features.features import EVAL_BATCH_SIZE, Features, view_of_epoch
-from engine.protocols import PhotoData
+from engine.protocols import LooksAtItself, PhotoData
+
+ChoosesBy = Literal["acc", "loss"]
 
 
 class Folds(Features):
@@ -24,6 +26,9 @@ class Folds(Features):
     repeat · num_folds + fold trains on all folds but its own. Training batches serve all heads at once (`FoldLoader`).
     Validation batches are features (N, D) under the evaluation transform, labels (N,), and the heads (N, num_repeats)
     that each photo is held out from.
+
+    With `choose_epoch_by`, a head does not train on the fold after its own either: its best epoch is chosen there.
+    Validation batches then end with the heads (N, num_repeats) whose epoch each photo helps to choose.
     """
 
     def __init__(
@@ -32,9 +37,13 @@ class Folds(Features):
         photos: PhotoData,
         num_folds: Annotated[int, Ge(2)],
         num_repeats: Annotated[int, Ge(1)],
+        choose_epoch_by: ChoosesBy | None,
         **features: Any,
     ) -> None:
+        if choose_epoch_by is not None and num_folds < 3:
+            raise ValueError("choose_epoch_by needs num_folds of at least 3: to train on, to choose by, to judge by")
         super().__init__(photos=pooled(photos), **features)
+        self.choose_epoch_by = choose_epoch_by
         self.num_folds = num_folds
         self.num_repeats = num_repeats
         self.counts = lambda: {"photos": len(self.photos.val), "folds": num_folds, "repeats": num_repeats}
@@ -46,6 +55,7 @@ class Folds(Features):
             for repeat in range(self.num_repeats)
         ]
         self.held_out = torch.stack(repeats, dim=1)
+        self.choosing = heads_before(self.held_out, self.num_folds)
         super().setup(stage)
 
     def train_dataloader(self) -> TensorDataLoader:
@@ -53,7 +63,7 @@ class Folds(Features):
         return FoldLoader(
             self.features["train"],
             torch.tensor(photos.train.labels),
-            self.held_out,
+            self.held_out if self.choose_epoch_by is None else torch.cat([self.held_out, self.choosing], dim=1),
             batch_size=photos.batch_size,
             # With `overfit_batches`, every epoch repeats the same batches.
             shuffle=self.trainer is None or not self.trainer.overfit_batches,  # type: ignore[attr-defined]
@@ -67,6 +77,7 @@ class Folds(Features):
             self.features["val"],
             torch.tensor(self.photos.val.labels),
             self.held_out,
+            *([] if self.choose_epoch_by is None else [self.choosing]),
             batch_size=EVAL_BATCH_SIZE,
             shuffle=False,
             seed=self.photos.seed,
@@ -85,7 +96,7 @@ class FoldLoader(TensorDataLoader):
     Args:
         features: (N, views, D) of all photos.
         labels: (N,).
-        held_out: (N, repeats), the heads that each photo is held out from.
+        held_out: (N, K), the heads that each photo is held out from.
         shuffle: draw new orders each epoch; False: repeat those of the first epoch.
         is_balanced: about as many examples of each class in each head's epoch.
     """
@@ -137,6 +148,12 @@ class FoldLoader(TensorDataLoader):
             yield looks.view(*indices.shape, -1), labels[indices]
 
 
+def heads_before(heads: Tensor, num_folds: int) -> Tensor:
+    """For heads repeat · num_folds + fold, those of the fold before, in the same repeat and after fold 0 the last."""
+    fold = heads % num_folds
+    return heads - fold + (fold - 1) % num_folds
+
+
 def pooled(photos: PhotoData) -> PhotoData:
     """A copy of a set-up PhotoData whose two splits both contain all photos, each under its own transform."""
     both = copy.copy(photos)
@@ -144,4 +161,6 @@ def pooled(photos: PhotoData) -> PhotoData:
     labels = [*photos.train.labels, *photos.val.labels]
     both.train, both.val = (split.with_files(files, labels) for split in (photos.train, photos.val))
     vars(both).pop("test", None)  # which stays apart
+    if isinstance(photos, LooksAtItself):
+        both.findings = photos.findings  # type: ignore[attr-defined]  # each photo would be found in both splits
     return both

@@ -3,11 +3,13 @@
 import copy
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from engine.features.openvino_engine import ENGINES, OpenVino, engine_key
 from engine.protocols import HasBackbone
 from engine.speed.folded_batchnorm import fold_batchnorm
 from engine.speed.threads import one_thread_an_operation
@@ -25,13 +27,25 @@ class FrozenBackbone:
     operation do.
 
     `precision` is "32", "bf16" or "auto" (bf16 if the hardware supports it, else 32). `accelerator` is the Trainer's:
-    an available GPU is used unless it names the CPU.
+    an available GPU is used unless it names the CPU. `engine` is torch or openvino, which computes on the CPU and keeps
+    the converted network in `cache_dir`.
     """
 
-    def __init__(self, network: HasBackbone, precision: str, accelerator: str = "auto") -> None:
+    def __init__(
+        self,
+        network: HasBackbone,
+        precision: str,
+        accelerator: str = "auto",
+        *,
+        engine: str = "torch",
+        cache_dir: Path = Path("cache", "features"),
+    ) -> None:
         if precision not in PRECISIONS:
             raise ValueError(f"precision {precision!r} of the features: choose from {', '.join(PRECISIONS)}.")
-        on_gpu = torch.cuda.is_available() and "cpu" not in accelerator.lower()  # or a CPUAccelerator's node
+        if engine not in ENGINES[1:]:
+            raise ValueError(f"engine {engine!r} of the features: choose from {', '.join(ENGINES)}.")
+        on_gpu = engine == "torch" and uses_gpu(accelerator)
+        self.engine, self.cache_dir = engine, cache_dir
         self.device = torch.device("cuda" if on_gpu else "cpu")
         self.precision = ("bf16" if _computes_in_bf16(self.device) else "32") if precision == "auto" else precision
         self._network = network
@@ -53,11 +67,14 @@ class FrozenBackbone:
             "precision": self.precision,
             "device": self.device.type,
             "torch": torch.__version__,
+            **({"engine": engine_key()} if self.engine == "openvino" else {}),
         }
 
     def __call__(self, images: Tensor) -> Tensor:
         if self._prepared is None:
             self._prepared = self._prepare(images[:1])
+        if self.engine == "openvino":
+            return self._prepared(images)
         batches = images.split(BATCH_SIZE if self.device.type == "cpu" else len(images))
         if self.device.type != "cpu" or len(batches) == 1:
             return torch.cat([self._forward(batch) for batch in batches])
@@ -74,10 +91,17 @@ class FrozenBackbone:
     def _prepare(self, image: Tensor) -> Any:
         network: Any = copy.deepcopy(self._network)
         network = network.cpu().eval().requires_grad_(False)
+        if self.engine == "openvino":
+            key = {name: value for name, value in self.key.items() if name != "precision"}
+            return OpenVino(network, key, self.precision, image, self.cache_dir)
         folded = fold_batchnorm(network.backbone, image.cpu())
         network.backbone = folded
         network.to(self.device, memory_format=torch.channels_last)
         return network.bfloat16() if self.precision == "bf16" else network
+
+
+def uses_gpu(accelerator: str) -> bool:
+    return torch.cuda.is_available() and "cpu" not in accelerator.lower()  # or a CPUAccelerator's node
 
 
 def _computes_in_bf16(device: torch.device) -> bool:

@@ -16,6 +16,7 @@ from engine.activity import watched
 from engine.errors import DataError
 from engine.photos.decoding import decode, orientation, refuse_what_pillow_misreads, upright
 from engine.photos.formats import OtherKindError, open_image
+from engine.photos.photo_index import PhotoIndex
 
 CHECKED = 10_000
 """How many images are looked at before training: some 0.2 ms each if the disk has them at hand."""
@@ -102,21 +103,29 @@ def look_at(path: Path, max_pixels: int) -> Look:
         return Look(image.format or "", image.mode, *image.size, "icc_profile" in image.info)
 
 
-def check_images(files: Sequence[Path], max_pixels: int) -> None:
+def check_images(files: Sequence[Path], max_pixels: int, index: PhotoIndex | None = None) -> None:
     """Finds before training what would end it later: looks at image files without decoding them.
 
-    Of more than CHECKED files it looks at about as many, evenly spread. What only decoding shows is left to read_image.
+    Of more than CHECKED files it looks at about as many, evenly spread, but not at those that `index`, of the same
+    files, knows to be sound. What only decoding shows is left to read_image.
 
     Raises:
         DataError: a file cannot be read, is empty, no image or above `max_pixels`, or is a JPEG or PNG that is cut
             short; it names the first such files.
     """
     bad: list[tuple[Path, DataError]] = []
-    for path in watched(files[:: max(1, len(files) // CHECKED)], "checking", "photos"):
+    positions = range(0, len(files), max(1, len(files) // CHECKED))
+    unknown = [position for position in positions if index is None or not index.is_sound(position, max_pixels)]
+    for position in watched(unknown, "checking", "photos"):
         try:
-            look_at(path, max_pixels)
+            look = look_at(files[position], max_pixels)
         except DataError as error:
-            bad.append((path, error))
+            bad.append((files[position], error))
+            continue
+        if index is not None:
+            index.found_sound(position, look.width * look.height)
+    if index is not None:
+        index.save()
     if len(bad) == 1:
         raise bad[0][1]
     if bad:

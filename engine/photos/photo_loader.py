@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 from typing import Any
 
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from engine.data.keyed_sampler import KeyedSampler
+from engine.data.patient_loader import PatientLoader
 from engine.data.tensor_loader import samples_done
 
 
-class PhotoLoader(DataLoader[Any]):
+class PhotoLoader(PatientLoader):
     """A DataLoader over a KeyedSampler that knows its position, so that a resumed training goes on amid an epoch.
 
     The position counts the samples that were handed out, not those that workers fetched ahead: it depends neither on
@@ -22,7 +23,7 @@ class PhotoLoader(DataLoader[Any]):
         self._position = {"epoch": 0, "samples": 0}
         self._resuming = False
 
-    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[Any]:
         # A generator, so nothing is fetched before the first `next`: Lightning calls iter() first, set_epoch() after.
         epoch = self.keyed_sampler.epoch
         start = self._position["samples"] if self._resuming and self._position["epoch"] == epoch else 0

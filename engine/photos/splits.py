@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from engine.data.stratified_folds import stratified_folds
 from engine.data.stratified_split import stratified_split
 from engine.errors import DataError
 from engine.photos.class_folders import Classes, class_files, same_classes, selected
@@ -52,6 +53,24 @@ def splits_of(
         logger.info("%s has no folder val: %.3g of train is drawn for it.", root, val_fraction)
     if "val" not in found:
         found["train"], found["val"] = drawn(found["train"], "val", val_fraction, seed)
+    return found
+
+
+def folded(splits: Mapping[str, Classes], *, num_folds: int, fold: int, seed: int) -> dict[str, Classes]:
+    """The splits, but `val` is part `fold`, from 0, of the training and validation photos, and `train` the rest.
+
+    The `num_folds` parts are drawn by `seed`, alike in each class (stratified_folds). DataError for no such part.
+    """
+    if not 0 <= fold < num_folds:
+        raise DataError(
+            f"datamodule.fold={fold}: choose from 0 to {num_folds - 1}, as datamodule.num_folds={num_folds}."
+        )
+    pairs = [(name, file) for name in splits["train"] for split in ("train", "val") for file in splits[split][name]]
+    names = list(splits["train"])
+    parts = stratified_folds(torch.tensor([names.index(name) for name, _ in pairs]), num_folds, seed=seed, repeat=0)
+    found: dict[str, Classes] = {**splits, "train": {n: [] for n in names}, "val": {n: [] for n in names}}
+    for (name, file), part in zip(pairs, parts.tolist(), strict=True):
+        found["val" if part == fold else "train"][name].append(file)
     return found
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from engine.data.patient_loader import PatientLoader
 from engine.errors import DataError
 from engine.photos.formats import SUFFIXES, counts_as_photo, left_out
 from engine.photos.images import read_image
@@ -79,11 +80,12 @@ class UnlabelledPhotos(Dataset[tuple[int, Tensor | str]]):
         except DataError as error:
             return index, str(error)
 
-    def loader(self, *, batch_size: int, num_workers: int) -> DataLoader[PhotoBatch]:
+    def loader(self, *, batch_size: int, num_workers: int, worker_timeout: float) -> DataLoader[PhotoBatch]:
         """Batches in the order of the files, read by other processes where there are several of them."""
         batches = -(-len(self) // batch_size)
-        return DataLoader(
-            self,  # type: ignore[arg-type]
+        return PatientLoader(
+            self,
+            worker_timeout=worker_timeout,
             batch_size=batch_size,
             num_workers=min(num_workers, batches) if batches > 1 else 0,
             collate_fn=_collate,

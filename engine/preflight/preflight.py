@@ -34,7 +34,7 @@ ENOUGH = 100
 PARTS = ("datamodule", "network", "loss", "lightning_module", "optimizer", "trainer")
 """Parts of a run that are made from a `_target_`; callbacks and loggers are several."""
 
-READ_BY_CODE = {"network": READ_HERE, "loss": CLASS_WEIGHTS, "features": ("precision",)}
+READ_BY_CODE = {"network": READ_HERE, "loss": CLASS_WEIGHTS, "features": ("precision", "engine")}
 """Keys that engine/build.py takes out before the `_target_` is called."""
 
 INSTRUCTIONS = ("_target_", "_partial_", "_args_", "_convert_", "_recursive_")
@@ -237,10 +237,16 @@ def _check_read_by_code(findings: Findings) -> None:
         findings.add("network.substitute", f"there is no such network; {nearest(str(substitute), networks)}")
     if has_features(findings.values):
         from engine.features.frozen import PRECISIONS  # with timm, which those features need
+        from engine.features.openvino_engine import ENGINES, INSTALL, is_installed
 
         precision = str(select(findings.values, "features.precision"))
         if precision not in PRECISIONS:
             findings.add("features.precision", f"must be one of {' | '.join(PRECISIONS)}")
+        engine = select(findings.values, "features.engine") or "torch"
+        if engine not in ENGINES:
+            findings.add("features.engine", f"must be one of {' | '.join(ENGINES)}")
+        elif engine == "openvino" and not is_installed():
+            findings.add("features.engine", f"needs the extra openvino: {INSTALL}, or give torch")
 
 
 def _check_processes(findings: Findings) -> None:

@@ -73,7 +73,7 @@ def answer(
         also = ", also the last" if epoch + 1 == epochs else ""
         parts.append(f"{full} {at_best} – best epoch ({epoch + 1}{also}), {_selected(monitor)}")
     if last and not (at_best and epoch + 1 == epochs):
-        parts.append(f"{full} {last} – last epoch ({epochs})")
+        parts.append(f"{full} {last} – last epoch ({epochs}){', which was not selected' if at_best else ''}")
     if not parts:
         return f"{full} was never a number."
     known = any(found and found.interval for found in (tested, last, at_best))
@@ -83,6 +83,20 @@ def answer(
 def _selected(monitor: str | None) -> str:
     examples = "training" if str(monitor).startswith("train") else "validation"
     return f"selected on these {examples} examples by {monitor}"
+
+
+def cross_validated(found: Mapping[str, float]) -> str:
+    """What evaluate.py's cross-validation gave, `found` being its metrics; empty without one."""
+
+    def value(name: str) -> str:
+        return str(Value(found[name], None, (found[f"{name}_low"], found[f"{name}_high"])))
+
+    if "val/nested_acc" not in found:
+        return ""
+    return (
+        f"Cross-validated: {value('val/nested_acc')} at the best epoch, chosen on other photos than those that it is "
+        f"judged by; {value('val/acc')} at the last epoch."
+    )
 
 
 def headline(metrics: Mapping[str, Any], monitor: str | None) -> str | None:

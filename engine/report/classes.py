@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from engine.pages.markup import Cell, Images, Numeric, details, matrix, paragraph, picture, section, table
 from engine.report.answer import CONFIDENCE
 from engine.report.drawings import draw_confusion
 from engine.report.facts import Facts
-from engine.report.markup import Cell, Images, Numeric, details, matrix, paragraph, picture, section, table
 from engine.results.outputs import Predictions
 from engine.statistics import wilson_interval
 

@@ -1,28 +1,16 @@
 """The drawings of a page, as PNG files."""
 
-import io
 import math
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from engine.errors import printable
-from engine.report.curves import Chart, Curve
-from engine.results.lettering import lettered
+from engine.pages.curves import Chart
+from engine.pages.figure import COLORS, Drawing, drawn, panels_of, spans_decades, write_text, written_as
 from engine.results.outputs import Predictions
 
-DPI = 110
-COLORS = {"train": "#8a5a00", "val": "#1f5fae", "test": "#1a7f37"}
-MAX_NAMED, MAX_PANELS, MAX_POINTS, MAX_LETTERS = 40, 24, 5000, 28
-
-
-class Drawing(NamedTuple):
-    """A PNG and its size in CSS pixels (width, height)."""
-
-    png: bytes
-    size: tuple[int, int]
+MAX_NAMED, MAX_PANELS, MAX_POINTS = 40, 24, 5000
 
 
 def draw_curves(charts: Sequence[Chart], epoch_ends: Sequence[int] | None, best_step: int | None) -> Drawing:
@@ -31,7 +19,7 @@ def draw_curves(charts: Sequence[Chart], epoch_ends: Sequence[int] | None, best_
     def place(steps: Any) -> Any:
         return steps if epoch_ends is None else np.interp(steps, [0, *epoch_ends], range(len(epoch_ends) + 1))
 
-    figure, panels = _panels(len(charts), columns=min(3, len(charts)), panel=(3.6, 2.7))
+    figure, panels = panels_of(len(charts), columns=min(3, len(charts)), panel=(3.6, 2.7))
     for chart, axes in zip(charts, panels, strict=True):
         for label, curve in chart.curves.items():
             every = -(-len(curve) // MAX_POINTS)
@@ -42,9 +30,9 @@ def draw_curves(charts: Sequence[Chart], epoch_ends: Sequence[int] | None, best_
             axes.plot(place(shown), values, label=label, color=color, marker=marker, lw=1.4)
         if best_step is not None:
             axes.axvline(place(best_step), color="#888", ls="--", lw=1)
-        if _spans_decades(list(chart.curves.values())):
+        if spans_decades(value for curve in chart.curves.values() for value in curve.values()):
             axes.set_yscale("log")
-        _write(axes.title, chart.title, 10)
+        write_text(axes.title, chart.title, 10)
         axes.xaxis.get_major_locator().set_params(integer=True)
         if len(steps := {step for curve in chart.curves.values() for step in curve}) == 1:
             only = float(place(steps.pop()))
@@ -52,8 +40,8 @@ def draw_curves(charts: Sequence[Chart], epoch_ends: Sequence[int] | None, best_
         axes.set_xlabel("optimizer step" if epoch_ends is None else "epoch", fontsize=9)
         if set(chart.curves) & set(COLORS):
             for text, label in zip(axes.legend(frameon=False).get_texts(), chart.curves, strict=True):
-                _write(text, label, 8)
-    return _drawn(figure)
+                write_text(text, label, 8)
+    return drawn(figure)
 
 
 def draw_confusion(counts: Any, classes: Sequence[str]) -> Drawing:
@@ -62,11 +50,11 @@ def draw_confusion(counts: Any, classes: Sequence[str]) -> Drawing:
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     named = size <= MAX_NAMED
     side = max(3.4, min(0.62 * size, 16)) if named else 8.0
-    labels = [_written(name)[0] for name in classes] if named else []
+    labels = [written_as(name)[0] for name in classes] if named else []
     room = 0.65 + 0.085 * max(map(len, labels), default=0)
     is_upright = 0.085 * max(map(len, labels), default=0) > side / size
     below = room if is_upright else 0.65
-    figure, (axes,) = _panels(1, 1, (side + room + 0.15, side + below + 0.3), room, below)
+    figure, (axes,) = panels_of(1, 1, (side + room + 0.15, side + below + 0.3), room, below)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
     axes.set(xlabel="predicted class", ylabel="true class")
     if named:
@@ -74,20 +62,20 @@ def draw_confusion(counts: Any, classes: Sequence[str]) -> Drawing:
         axes.set_yticks(range(size), labels)
         for ticks in (axes.get_xticklabels(), axes.get_yticklabels()):
             for artist, name in zip(ticks, classes, strict=True):
-                _write(artist, name, 8)
+                write_text(artist, name, 8)
         for row, column in np.ndindex(size, size):
             if counts[row, column]:
                 text = f"{counts[row, column]}\n{shares[row, column]:.0%}"
                 ink = "white" if shares[row, column] > 0.5 else "#222"
                 axes.text(column, row, text, ha="center", va="center", fontsize=7 if size > 5 else 9, color=ink)
-    return _drawn(figure)
+    return drawn(figure)
 
 
 def draw_numbers(predictions: Predictions) -> Drawing:
     """Predicted against target, all outputs in one panel; the line is where both are equal."""
     targets, outputs = predictions.targets.flatten().numpy(), predictions.outputs.flatten().numpy()
     every = max(1, len(targets) // MAX_POINTS)
-    figure, (axes,) = _panels(1, 1, (4.6, 4.4))
+    figure, (axes,) = panels_of(1, 1, (4.6, 4.4))
     finite = np.isfinite(outputs) & np.isfinite(targets)
     targets, outputs = targets[finite], outputs[finite]
     if len(targets):
@@ -95,13 +83,13 @@ def draw_numbers(predictions: Predictions) -> Drawing:
         axes.plot(ends, ends, color="#888", lw=1)
     axes.scatter(targets[::every], outputs[::every], s=9, alpha=0.5, color=COLORS["val"], linewidths=0)
     axes.set(xlabel="target", ylabel="predicted")
-    return _drawn(figure)
+    return drawn(figure)
 
 
 def draw_labels(predictions: Predictions, labels: Sequence[str]) -> Drawing:
     """A panel per label: how probable the network finds it where it applies, and where it does not."""
     shown = range(min(len(labels), MAX_PANELS))
-    figure, panels = _panels(len(shown), columns=min(4, len(shown)), panel=(2.8, 2.1))
+    figure, panels = panels_of(len(shown), columns=min(4, len(shown)), panel=(2.8, 2.1))
     bins = np.linspace(0, 1, 21)
     for number, axes in zip(shown, panels, strict=True):
         output, true = predictions.outputs[:, number].numpy(), predictions.targets[:, number].numpy()
@@ -109,62 +97,7 @@ def draw_labels(predictions: Predictions, labels: Sequence[str]) -> Drawing:
         axes.hist(output[true], bins, color=COLORS["val"], alpha=0.55, label="applies")
         axes.axvline(0.5, color="#888", ls="--", lw=1)
         axes.set_yscale("symlog", linthresh=1)
-        _write(axes.title, labels[number], 9)
+        write_text(axes.title, labels[number], 9)
         axes.set_xlabel("probability", fontsize=8)
     panels[0].legend(fontsize=7, framealpha=0.85, edgecolor="none")
-    return _drawn(figure)
-
-
-def _written(text: str) -> tuple[str, str | None]:
-    """A text that may be anyone's, shortened in its middle, and the file of a font that has its letters.
-
-    None: matplotlib's own, which has all that Pillow's own has.
-    """
-    text = printable(text)
-    text = text if len(text) <= MAX_LETTERS else f"{text[: MAX_LETTERS // 2]}…{text[-(MAX_LETTERS // 2 - 1) :]}"
-    text, font = lettered(text, 10)
-    path = getattr(font, "path", None)
-    return text, path if isinstance(path, str) else None
-
-
-def _write(artist: Any, text: str, size: int) -> None:
-    """Puts a text as it stands: dollar signs would make it a formula."""
-    shown, font = _written(text)
-    artist.set(text=shown, parse_math=False, **({"font": Path(font)} if font else {}))
-    artist.set_fontsize(size)
-
-
-def _panels(count: int, columns: int, panel: tuple[float, float], left: float = 0.6, bottom: float = 0.5) -> Any:
-    """A figure with panels of a size in inches, each with room on its left and below; and their axes."""
-    from matplotlib.figure import Figure  # only here: it takes a quarter of a second, at the end of a run
-
-    (width, height), rows, right, top = panel, math.ceil(count / columns), 0.15, 0.3
-    figure = Figure(figsize=(columns * width, rows * height))
-    # Matplotlib's own layouts find these margins by drawing everything twice.
-    figure.subplots_adjust(
-        left=left / (columns * width),
-        right=1 - right / (columns * width),
-        bottom=bottom / (rows * height),
-        top=1 - top / (rows * height),
-        wspace=(left + right) / (width - left - right),
-        hspace=(bottom + top) / (height - bottom - top),
-    )
-    panels = figure.subplots(rows, columns, squeeze=False).flatten().tolist()
-    for axes in panels:
-        axes.tick_params(labelsize=8)
-        axes.spines[["top", "right"]].set_visible(False)
-    for axes in panels[count:]:
-        axes.set_visible(False)
-    return figure, panels[:count]
-
-
-def _drawn(figure: Any) -> Drawing:
-    file = io.BytesIO()
-    width, height = figure.get_size_inches()
-    figure.savefig(file, format="png", dpi=1.5 * DPI if width < 12 else DPI, pil_kwargs={"compress_level": 2})
-    return Drawing(file.getvalue(), (round(width * DPI * 0.8), round(height * DPI * 0.8)))
-
-
-def _spans_decades(curves: Sequence[Curve]) -> bool:
-    values = [value for curve in curves for value in curve.values() if math.isfinite(value)]
-    return bool(values) and min(values) > 0 and max(values) > 100 * min(values)
+    return drawn(figure)

@@ -10,15 +10,17 @@ from typing import Any
 
 from engine.errors import UserError
 from engine.files import read_plain
-from engine.report.curves import at_step_of, read_logged, steps_of_epochs
-from engine.report.markup import picture
+from engine.pages.curves import at_step_of, read_logged, steps_of_epochs
+from engine.pages.markup import picture
 from engine.report.settings import config_dirs_of, overrides_of
 from engine.results.outputs import Collector, class_names
-from engine.run.outcome import outcome
+from engine.run.outcome import outcome, read_json
 
 MAX_EPOCHS, MAX_LOG = 10**12, 1 << 24
 LOGGED = re.compile(r"\[[\d ,:-]+\]\[([\w.]+)\]\[([A-Z]+)\] - (.*)")
 """A line of train.log: logger, level, text."""
+
+CROSS_VALIDATION = "evaluation_cross_validation.json"
 
 DATA = ("engine.photos", "datamodules")
 """Beginnings of the loggers' names that tell of the data."""
@@ -55,10 +57,21 @@ class Facts:
         return list(dict.fromkeys(told))
 
     @property
+    def cross_validation(self) -> dict[str, float]:
+        """The metrics that evaluate.py's cross-validation of this run gave; empty without one."""
+        try:
+            content = read_json(self.directory / CROSS_VALIDATION, MAX_LOG, dict[str, Any])
+        except (OSError, UserError):
+            return {}
+        names = [f"val/{kind}acc{bound}" for kind in ("", "nested_") for bound in ("", "_low", "_high")]
+        found = {name: content[name] for name in names if type(content.get(name)) is float}
+        return found if len(found) == len(names) else {}
+
+    @property
     def first_batch(self) -> str:
         """Its picture in HTML; empty where none was logged."""
         found = self._first_batch
-        return picture(found.jpeg, "The first batch", (found.width * 3 // 5, found.height * 3 // 5)) if found else ""
+        return picture(found.jpeg, "The first batch", (found.width * 4 // 5, found.height * 4 // 5)) if found else ""
 
     @property
     def name(self) -> str:

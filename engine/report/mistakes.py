@@ -4,8 +4,8 @@ import io
 
 from PIL import Image
 
+from engine.pages.markup import Images, paragraph, photos, picture, section, table
 from engine.report.facts import Facts
-from engine.report.markup import Images, paragraph, photos, picture, section, table
 from engine.results.contact_sheet import WHITE, Tile, draw_tiles
 from engine.results.outputs import Predictions, example_names, pictures
 

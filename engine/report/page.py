@@ -11,15 +11,15 @@ import yaml
 from engine.config.help import question
 from engine.config.sweep_job import is_about_the_sweep, key_of
 from engine.files import replace_text, replacing
+from engine.pages.markup import Images, command_lines, document, escaped, paragraph, section, table
 from engine.paths import CONF, typed
-from engine.report.answer import answer
+from engine.report.answer import answer, cross_validated
 from engine.report.classes import confusion_csv
 from engine.report.facts import Facts
-from engine.report.markup import Images, command_lines, document, escaped, paragraph, section, table
 from engine.report.results import curves_section, metrics_section, predictions_sections
 from engine.report.settings import changes
-from engine.run.data_facts import warnings_about
-from engine.wording import cell, figure
+from engine.results.cross_validation import can_be_cross_validated
+from engine.wording import cell, figure, warnings_about
 
 NAME = "report.html"
 MAX_CHANGES, MAX_FINDINGS = 200, 12
@@ -73,12 +73,13 @@ def _head(facts: Facts) -> str:
         classes=facts.classes,
         several=facts.several,
     )
+    results = [text for text in (result, cross_validated(facts.cross_validation)) if text]
     return (
         f"<h1>{escaped(facts.name)}</h1>\n"
         + "".join(paragraph(text) for text in (*facts.remarks, _question(facts)) if text)
         + f"<pre><code>{escaped(_started(facts))}</code></pre>\n"
         + (paragraph(ended + error, "notice") if ended else "")
-        + paragraph(result, "answer")
+        + "".join(paragraph(text, "answer") for text in results)
         + (paragraph(COVERED, "faint") if "% interval" in result else "")
         + "\n"
     )
@@ -174,6 +175,9 @@ def _commands(facts: Facts) -> list[tuple[str, str]]:
         lines.append(("Resume; add trainer.max_epochs=N to train longer", f"python train.py resume={directory}"))
     if (checkpoints / "best.ckpt").is_file():
         lines.append(("Evaluate", f"python evaluate.py run={directory}"))
+        if can_be_cross_validated(facts.config):
+            command = f"python evaluate.py run={directory} split=cross_validation"
+            lines.append(("Judge the recipe by photos that chose no epoch", command))
         if facts.classes:
             lines.append(("Predict", f"python predict.py run={directory} input=PHOTOS"))
     return [*lines, ("Write this page again", f"python report.py run={directory}")]

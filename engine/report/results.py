@@ -2,11 +2,11 @@
 
 from torchmetrics.functional.classification import multilabel_average_precision
 
+from engine.pages.curves import charts
+from engine.pages.markup import Images, Numeric, paragraph, picture, section, table
 from engine.report.classes import MAX_CLASSES, classes_sections, domains_section, examples_of, share_of
-from engine.report.curves import charts
 from engine.report.drawings import MAX_PANELS, draw_curves, draw_labels, draw_numbers
 from engine.report.facts import Facts
-from engine.report.markup import Images, Numeric, paragraph, picture, section, table
 from engine.report.mistakes import mistakes_section
 from engine.results.outputs import Predictions
 from engine.terminal.panels import figures

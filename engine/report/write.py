@@ -68,8 +68,24 @@ def _validate_again(record: Record, collector: Collector) -> None:
 def report(directory: Path) -> Path:
     """Writes the page of the run in `directory`, with what its network predicts if its data is there.
 
+    The page of a sweep that it is a job of links to it from then on.
+
     UserError where there is no run, or its config or checkpoint is refused.
     """
+    page = _report(directory)
+    sweep = directory.absolute().parent
+    if (sweep / "sweep.json").is_file():
+        from engine.sweep.page import write_page as write_sweep  # only here: other runs need none of it
+        from engine.sweep.table import read_sweep
+
+        try:
+            write_sweep(read_sweep(sweep))
+        except Exception as error:  # it may be a stranger's; the run's own page is there
+            print(f"{sweep}: its page could not be written again ({type(error).__name__}).", file=sys.stderr)
+    return page
+
+
+def _report(directory: Path) -> Path:
     from engine.report.facts import Facts
     from engine.report.page import write_page
 

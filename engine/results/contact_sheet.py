@@ -10,7 +10,7 @@ from torchvision.transforms.v2.functional import to_pil_image
 
 from engine.errors import UserError
 from engine.files import replacing
-from engine.results.lettering import fitted
+from engine.pages.lettering import fitted
 
 TILE = 160  # pixels per side
 MAX_COLUMNS = 10

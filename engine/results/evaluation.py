@@ -35,6 +35,7 @@ class Evaluation:
     """The metrics of `split` by their TensorBoard names, and what they were computed with and on.
 
     `elsewhere`: on other data than the run's own. `photos`: a row for each, if it was of photos and gave classes.
+    `heads`: of a cross-validation, what each of its heads gave.
     """
 
     trained: Trained
@@ -44,6 +45,7 @@ class Evaluation:
     data: dict[str, Any]
     elsewhere: bool = False
     photos: Sequence[PhotoRow] = ()
+    heads: Sequence[dict[str, Any]] = ()
 
 
 def evaluate(
@@ -60,13 +62,13 @@ def evaluate(
         UserError: no such run, checkpoint or split, an unknown override, or data of other classes.
     """
     if split not in SPLITS:
-        raise UserError(f"split={split}: choose from {', '.join(SPLITS)}.")
+        raise UserError(f"split={split}: choose from {', '.join(SPLITS)}, cross_validation.")
     trained = load_trained(directory, checkpoint, overrides)
     config = trained.config
     silence_idle_messages()
     keep_freed_memory()
     elsewhere = _is_elsewhere(directory, overrides)
-    datamodule, part = _load_data(trained, split, elsewhere)
+    datamodule, part = load_data(trained, split, elsewhere)
     module = trained.load_module()
     if trained.has_features:
         datamodule = build_features(config, datamodule, module.network)
@@ -77,7 +79,7 @@ def evaluate(
     trainer = trainer_for_evaluation(config.trainer, [collector := Collector(), *callbacks])
     _check_split(split, module, datamodule, data["name"])
     (trainer.validate if split == "val" else trainer.test)(module, datamodule, verbose=False)
-    metrics = {name: _written(value) for name, value in trainer.callback_metrics.items() if name != "step"}
+    metrics = {name: written(value) for name, value in trainer.callback_metrics.items() if name != "step"}
     if not metrics:
         raise UserError(
             f"split={split}: {data['name']} has no such data, or {type(module).__name__} logs nothing of it."
@@ -120,7 +122,8 @@ class _Progress(Callback):
         assert self.shown is not None
         self.shown.advance()
 
-    on_test_batch_end = on_validation_batch_end
+    def on_test_batch_end(self, *args: Any) -> None:
+        self.on_validation_batch_end()
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.shown is not None:
@@ -143,7 +146,7 @@ def _check_split(split: str, module: Any, datamodule: Any, name: str) -> None:
         raise UserError(f"split={split}: {name} has no such split; choose the other of {', '.join(SPLITS)}.")
 
 
-def _written(value: Any) -> float | str:
+def written(value: Any) -> float | str:
     """As in metrics.json: JSON has no NaN and no infinity."""
     number = float(value)
     return number if math.isfinite(number) else str(number)
@@ -157,7 +160,7 @@ def _is_elsewhere(directory: Path, overrides: Sequence[str]) -> bool:
     )
 
 
-def _load_data(trained: Trained, split: str, elsewhere: bool) -> tuple[Any, str]:
+def load_data(trained: Trained, split: str, elsewhere: bool) -> tuple[Any, str]:
     """The datamodule, set up, its classes those of the run, and which part of the data `split` is.
 
     Drawn data serves only a run that was on such itself.

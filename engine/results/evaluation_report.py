@@ -18,6 +18,11 @@ from engine.results.prediction_files import prediction_file
 from engine.run.outcome import MAX_BYTES, outcome, read_json
 from engine.wording import class_metrics, figure, markup
 
+NESTED = (
+    "nested_acc: the best epoch is chosen on other photos than those that it is judged by (in the run: on the same); "
+    "acc: the last epoch. 95 % intervals for overlapping training parts (Nadeau and Bengio 2003)"
+)
+
 
 def report(evaluation: Evaluation) -> None:
     """Prints a table of the metrics, and writes them, and a table of the photos, to the run directory."""
@@ -46,7 +51,7 @@ def report_calibration(evaluation: Evaluation) -> None:
 
     UserError for other data, or a run whose photos and classes are not known.
     """
-    if evaluation.elsewhere or not evaluation.photos:
+    if evaluation.elsewhere or evaluation.heads or not evaluation.photos:
         raise UserError("calibrate=true: is for a run's own photos, each with one class.")
     trained = evaluation.trained
     found = calibrate(
@@ -66,6 +71,8 @@ def report_calibration(evaluation: Evaluation) -> None:
 def _path(evaluation: Evaluation) -> Path:
     """In the run directory: named after the split and checkpoint, and after the data if that is not the run's own."""
     directory, end = evaluation.trained.directory, f"{evaluation.split}_{evaluation.trained.checkpoint}"
+    if evaluation.heads:  # trained anew, from no checkpoint
+        return directory / f"evaluation_{evaluation.split}.json"
     if not evaluation.elsewhere:
         return directory / f"evaluation_{end}.json"
     name = re.sub(r"[^\w-]+", "_", evaluation.data["name"])[:60]
@@ -92,6 +99,7 @@ def contents(evaluation: Evaluation) -> dict[str, Any]:
         "data": evaluation.data,
         "torch": version("torch"),
         "lightning": version("pytorch-lightning"),
+        **({"heads": evaluation.heads} if evaluation.heads else {}),
     }
 
 
@@ -100,7 +108,9 @@ def table(evaluation: Evaluation) -> Table:
     trained, data = evaluation.trained, evaluation.data
     drawn = Table(
         title=markup(f"{data.get('part', evaluation.split)}: {_counted(evaluation)}{data['name']} ({data['source']})"),
-        caption=f"{trained.checkpoint} checkpoint, epoch {trained.content['epoch'] + 1}",
+        caption=NESTED
+        if evaluation.heads
+        else f"{trained.checkpoint} checkpoint, epoch {trained.content['epoch'] + 1}",
     )
     drawn.add_column("metric")
     drawn.add_column("value", justify="right")
@@ -126,6 +136,8 @@ def figures_of_the_run(evaluation: Evaluation) -> dict[str, Any]:
     """Those of metrics.json that the same checkpoint gave on the same data, by the names that they have here."""
     trained = evaluation.trained
     content = outcome(trained.directory)
+    if evaluation.heads:
+        return {"val/nested_acc": content.get("best/val/acc"), "val/acc": content.get("val/acc")}
     if (
         evaluation.overrides
         or evaluation.elsewhere

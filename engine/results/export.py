@@ -15,8 +15,7 @@ from engine.build import build_network, network_name
 from engine.errors import UserError
 from engine.files import replace_text
 from engine.results.export_formats import Format, Onnx, Outputs, Safetensors, StateDict, TorchExport, WholeModule
-from engine.results.preprocessing import describe
-from engine.results.real_inputs import real_inputs
+from engine.results.preprocessing import describe, real_inputs
 from engine.run.trained import Trained, load_trained
 
 FORMATS: Mapping[str, Callable[[Trained, int], Format]] = {

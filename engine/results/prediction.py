@@ -14,6 +14,7 @@ from engine.activity import activity
 from engine.data.normalization import normalize
 from engine.errors import UserError, printable
 from engine.features.frozen import FrozenBackbone
+from engine.features.openvino_engine import engine_at_hand
 from engine.photos.class_folders import composed
 from engine.photos.formats import left_out
 from engine.photos.unlabelled_photos import PhotoBatch, UnlabelledPhotos, find_photos
@@ -70,7 +71,12 @@ class Predictor:
         self.mean, self.std = normalization(trained)
         self.backbone = None
         if trained.has_features:
-            self.backbone = FrozenBackbone(module.network, str(config.features.precision))
+            self.backbone = FrozenBackbone(
+                module.network,
+                str(config.features.precision),
+                engine=engine_at_hand(config.features),
+                cache_dir=Path(config.features.cache_dir),
+            )
         fabric = Fabric(accelerator=config.trainer.accelerator, devices=1, precision=config.trainer.precision)
         self.device = fabric.device
         self.module = fabric.setup_module(module)
@@ -141,6 +147,7 @@ def predict(
     loader = dataset.loader(
         batch_size=batch_size or node.get("eval_batch_size") or node.get("batch_size") or 1,
         num_workers=usable_cores() if num_workers is None else num_workers,
+        worker_timeout=node.get("worker_timeout") or 0,
     )
 
     with activity("loading the network"):

@@ -76,7 +76,8 @@ def read_run_config(
     config = _parse(file)
     container = with_todays_names(OmegaConf.to_container(config, resolve=False))
     if "name" in container:  # which the experiment's alone was
-        container = {"experiment": container["name"], "tags": [], "notes": None} | container
+        since = {"experiment": container["name"], "tags": [], "notes": None}
+        container |= {key: value for key, value in since.items() if key not in container}
     named = [] if to_compare else list(targets(container))
     # All names, and all else that stands there, before any import.
     for path, target in named:

@@ -66,9 +66,14 @@ def save_config(cfg: DictConfig) -> dict[str, Any]:
 def resolved(cfg: DictConfig) -> dict[str, Any]:
     """The config in plain containers; `datamodule.data_dir` becomes absolute in `cfg` too."""
     with open_dict(cfg):
-        for part, key in (("datamodule", "data_dir"), ("datamodule", "table"), ("features", "cache_dir")):
+        for part, key in (
+            ("datamodule", "data_dir"),
+            ("datamodule", "table"),
+            ("features", "cache_dir"),
+            ("datamodule", "index_dir"),
+        ):
             path = OmegaConf.select(cfg, f"{part}.{key}")
-            if isinstance(path, str) and (key != "cache_dir" or path.startswith("~")):
+            if isinstance(path, str) and (key not in ("cache_dir", "index_dir") or path.startswith("~")):
                 cfg[part][key] = str(Path(path).expanduser().absolute())
     config = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(config, dict)

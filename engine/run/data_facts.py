@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from engine.build import network_name
 from engine.protocols import Classes, Counts, NamedData
+from engine.wording import warnings_about
 
 
 def notices(cfg: DictConfig, source: str) -> list[str]:
@@ -19,18 +20,6 @@ def notices(cfg: DictConfig, source: str) -> list[str]:
     node = cfg.get("network") or {}
     wanted = node.get("substitute_for")
     return warnings_about(source, network_name(node) if wanted else None, wanted)
-
-
-def warnings_about(source: str, network: str | None, wanted: str | None) -> list[str]:
-    """The notices for data from `source`, and for a `network` in the place of the one that was `wanted`."""
-    lines = []
-    if source == "stand-in":
-        lines.append(
-            "STAND-IN DATA: drawn by this project as the real data is unavailable; these figures say nothing about it."
-        )
-    if wanted:
-        lines.append(f"SUBSTITUTE WEIGHTS: {network} replaces {wanted}, whose weights are unavailable.")
-    return lines
 
 
 def data_name(datamodule: Any) -> dict[str, str]:

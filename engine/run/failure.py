@@ -21,6 +21,7 @@ NO_ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR
 
 # Libraries tell these apart in their messages alone; each pattern names the library's wording that it is for.
 WORKER = re.compile(r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\) (?:is killed|exited)")  # torch.utils.data
+SILENT = re.compile(r"DataLoader timed out after ([\d.]+) seconds")
 SIGNAL = re.compile(r"killed by signal: ([\w ]+)")
 SHARED_MEMORY = re.compile(r"shared memory|</torch_\d")  # torch.multiprocessing
 MEMORY = re.compile(
@@ -83,6 +84,8 @@ def _of_the_framework(error: BaseException, text: str) -> str | None:
 
 
 def _of_the_machine(error: BaseException, text: str, cfg: DictConfig | None) -> str | None:
+    if isinstance(error, RuntimeError) and (silent := SILENT.search(text)):
+        return _workers_silent(silent[1], cfg)
     if isinstance(error, RuntimeError) and (worker := WORKER.search(text)):
         return _worker_killed(worker[1], text, cfg)
     if isinstance(error, OSError | EOFError) and _amid_a_batch(error):
@@ -124,6 +127,14 @@ def _worker_killed(pids: str, text: str, cfg: DictConfig | None) -> str:
     return f"A worker process that reads the data{which} {cause}: {advice}{_how_to_go_on(cfg)}."
 
 
+def _workers_silent(seconds: str, cfg: DictConfig | None) -> str:
+    advice = "raise datamodule.worker_timeout, or set it to 0 to wait for ever" if cfg else "give num_workers=0"
+    return (
+        f"The worker processes that read the data gave nothing for {seconds} s: one was stopped, or the data's disk "
+        f"hangs; {advice}{_how_to_go_on(cfg)}."
+    )
+
+
 def _out_of_memory(text: str, cfg: DictConfig | None) -> str:
     asked = ASKED.search(text)
     wanted = f", where {asked[1]} more were asked for" if asked else ""
@@ -156,6 +167,6 @@ def _lower(cfg: DictConfig | None, *keys: str) -> str:
 
 def _how_to_go_on(cfg: DictConfig | None) -> str:
     """For the end of a sentence: the command that takes up a run that has saved something."""
-    run = cfg.get("run_dir") if cfg else None
-    saved = run is not None and (Path(run) / "checkpoints" / "last.ckpt").is_file()
-    return f", then go on with `{command('train.py')} resume={typed(Path(run))}`" if saved else ""
+    run = Path(cfg.get("run_dir") or "") if cfg else Path()
+    saved = bool(cfg) and (run / "checkpoints" / "last.ckpt").is_file()
+    return f", then go on with `{command('train.py')} resume={typed(run)}`" if saved else ""

@@ -6,17 +6,27 @@ from pathlib import Path
 
 from engine.errors import UserError
 from engine.files import ALLOW_LINKS
+from engine.paths import require_literal
 
 MAX_ENTRIES = 1_000_000
 KINDS = {stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket", stat.S_IFCHR: "device", stat.S_IFBLK: "device"}
 
 
 def require_plain(directory: Path, given: str) -> None:
-    """UserError if anything below `directory`, which was `given` as `resume=DIR`, say, is no regular file or folder.
+    """UserError if anything below `directory`, which was `given` as `resume=DIR`, say, is no regular file or folder, or
+    if its own path is not taken literally by all that write there.
 
     A link could lead a write out of the directory, and reading a pipe might never end. Only wandb's own folder may hold
     links: wandb makes them, and nothing here opens what they lead to.
     """
+    require_literal(directory.absolute(), given)
+    try:
+        _require_plain(directory, given)
+    except OSError as error:
+        raise UserError(f"{given}: something in it cannot be read ({error.strerror}).") from error
+
+
+def _require_plain(directory: Path, given: str) -> None:
     seen = 0
     for folder, folders, files in os.walk(directory):
         if Path(folder).parent == directory and Path(folder).name == "wandb":

@@ -15,7 +15,7 @@ from engine.paths import CONF, is_place
 from engine.run.config_file import is_linked
 from engine.wording import shown
 
-PLACES = ("data_dir", "table", "cache_dir", "resume", "init_from")
+PLACES = ("data_dir", "table", "cache_dir", "index_dir", "resume", "init_from")
 """Keys whose values may lie outside the run directory: a run reads there, or keeps what is written under a hash."""
 
 OWN = re.compile(r"([A-Za-z][\w+.-]*:/{0,3})?\$\{run_dir\}(/|$)")

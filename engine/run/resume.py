@@ -33,7 +33,9 @@ FIXED = {
 }
 """Settings that a resumed run keeps, with the reason."""
 
-MAY_CHANGE_IN_AN_EPOCH = ("data_dir", "num_workers", "eval_batch_size", "max_pixels", "keep_decoded")
+MAY_CHANGE_IN_AN_EPOCH = (
+    *("data_dir", "num_workers", "worker_timeout", "eval_batch_size", "max_pixels", "keep_decoded", "index_dir"),
+)
 """Settings of a datamodule that leave an epoch's batches as they are."""
 
 SHARES = ("devices", "num_nodes", "limit_train_batches", "overfit_batches", "accumulate_grad_batches")
@@ -139,7 +141,9 @@ class Resume(Callback):
             return "and its optimizer's state is of those groups: only their settings can change"
         group, _, name = key.partition(".")
         in_order = group == "datamodule" and name not in MAY_CHANGE_IN_AN_EPOCH
-        in_order |= key == "seed" or (group == "features" and name not in ("cache_dir", "precision", "max_epochs"))
+        in_order |= key == "seed" or (
+            group == "features" and name not in ("cache_dir", "precision", "engine", "max_epochs")
+        )
         if self.in_epoch and (in_order or (group == "trainer" and name in SHARES)):
             return (
                 f"and was stopped in the middle of epoch {self.epochs + 1}, whose batches would be others: finish that "

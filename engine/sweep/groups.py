@@ -1,4 +1,4 @@
-"""Statistics of a sweep: jobs that differ only in the seed form a group."""
+"""Statistics of a sweep: jobs that differ only in the seed form a group. And the order of its jobs."""
 
 import math
 import statistics
@@ -11,6 +11,7 @@ from engine.statistics import student_t_quantile
 from engine.sweep.table import Row
 
 CONFIDENCE = 0.95
+STATUSES = (*DONE, "running", "failed", "interrupted", "missing")
 
 
 @dataclass
@@ -115,3 +116,25 @@ def not_comparable(group: Group, reference: Group) -> str | None:
         return "other data"
     substituted = group.facts("substitute_for") != reference.facts("substitute_for")
     return "same network" if substituted and group.facts("network") == reference.facts("network") else None
+
+
+def ranked(rows: Iterable[Row]) -> list[Row]:
+    """Completed jobs first, by metric and then from the best to the worst; then the others, by status."""
+    rows = sorted(rows, key=lambda row: row.number)
+    metrics = list(dict.fromkeys(row.metric for row in rows))
+
+    def order(row: Row) -> tuple[int, int, bool, float]:
+        status = STATUSES.index(row.status) if row.status in STATUSES else len(STATUSES)
+        best = row.best or 0.0
+        return status, metrics.index(row.metric), row.best is None, -best if row.mode == "max" else best
+
+    return sorted(rows, key=order)
+
+
+def places(rows: Sequence[Row]) -> dict[int, int]:
+    """The places of the completed jobs, by their numbers; equal results share one."""
+    done = [row for row in rows if row.status == DONE[0] and row.best is not None]
+    first: dict[tuple[str | None, float | None], int] = {}
+    for place, row in enumerate(done, start=1):
+        first.setdefault((row.metric, row.best), place)
+    return {row.number: first[row.metric, row.best] for row in done}

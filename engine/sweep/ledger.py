@@ -18,7 +18,7 @@ from omegaconf import DictConfig, read_write
 
 from engine.config.arguments import quoted
 from engine.config.sweep_job import DONE, repeat, settings_of, swept_settings
-from engine.errors import UserError
+from engine.errors import UserError, printable
 from engine.paths import command, typed
 from engine.startup import keep_out_current_folder
 from engine.sweep.check import ALL_COMBINATIONS, planned_jobs, refuse_mistakes
@@ -119,7 +119,13 @@ def finish(directory: Path) -> Sweep:
         groups = group_by_seed(sweep.jobs.values())
         sweep.groups = [group.summary(groups[0]) for group in groups]
     print_sweep(sweep)
-    write_page(sweep)
+    try:
+        write_page(sweep)
+    except OSError:
+        raise
+    except Exception as error:  # the jobs themselves have ended as they have
+        reason = printable(str(error).partition("\n")[0])
+        print(f"sweep.html could not be written ({type(error).__name__}: {reason}).", file=sys.stderr)
     return sweep
 
 

@@ -1,137 +1,296 @@
-"""sweep.html: plots and tables of a sweep that work offline."""
+"""sweep.html: a sweep on one page that opens offline."""
 
-import html
-import math
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+import shlex
+from collections.abc import Callable, Mapping, Sequence
 
-from engine.config.sweep_job import Setting, written
+from engine.config.sweep_job import DONE, Setting, key_of, written
+from engine.errors import UserError
 from engine.files import replace_text
-from engine.sweep.groups import group_by_seed
-from engine.sweep.report import cells, headings
+from engine.pages.curves import read_logged
+from engine.pages.figure import Drawing
+from engine.pages.markup import (
+    Link,
+    Numeric,
+    command_lines,
+    details,
+    document,
+    escaped,
+    paragraph,
+    picture,
+    section,
+    table,
+)
+from engine.pages.plots import FAINT, PALETTE, Line, draw_best_of, draw_lines, draw_settings, scale_of
+from engine.paths import typed
+from engine.statistics import expected_best
+from engine.sweep.groups import Group, group_by_seed, places, ranked
+from engine.sweep.report import FACTS, cells, counted, headings, judged, number, span
 from engine.sweep.table import Row, Sweep
+from engine.wording import NUMBER, figure, rounded, warnings_about
 
-MAX_TICKS = 8  # on an axis of the parallel coordinates; with more values, only decades are marked
+NAME, REPORT = "sweep.html", "report.html"
+MAX_ROWS, MAX_PANELS, MAX_SIZES, MAX_NAME = 40, 9, 60, 40
+JUDGE = "judge the best"
+HEADINGS = {"[95 %]": "95 % interval", "− first [95 %]": "minus the first, 95 % interval"}
+"""Of the terminal's table, in more words."""
 
-STYLE = """
-body { font-family: sans-serif; margin: 2em; color: #222 }
-table { border-collapse: collapse; margin: 1em 0 }
-th, td { padding: 0.25em 0.8em; border-bottom: 1px solid #ddd; text-align: left; font-variant-numeric: tabular-nums }
-.failed, .interrupted, .missing { color: #b00 }
-"""
+EXPECTED = (
+    "Expected best: the mean of the best of n completed jobs over all subsets of n (Dodge et al. 2019; without bias, "
+    "Tang et al. 2020). Gray: the best so far, in the order of the jobs. Compare a method with the best of as many "
+    "jobs of another one, not with the best of more."
+)
 
 
 def write_page(sweep: Sweep) -> None:
-    """Writes sweep.html: the metric against each swept key, parallel coordinates, and the tables.
-
-    plotly's script is next to it, in plotly.min.js.
-    """
-    from plotly.offline import get_plotlyjs  # only needed at the end of a sweep
-
-    script = sweep.directory / "plotly.min.js"
-    if not script.exists():
-        replace_text(script, get_plotlyjs())
-    rows = sorted(sweep.jobs.values(), key=lambda row: row.number)
-    shown = [row for row in rows if row.best is not None]
-    figures = [_scatter(shown, sweep.keys), _parallel(shown, sweep.keys)] if shown and sweep.keys else []
-    title = html.escape(Path(sweep.directory.absolute()).name)
+    """Writes sweep.html: the jobs from the best to the worst, then drawings of their results."""
+    rows, groups = ranked(sweep.jobs.values()), group_by_seed(sweep.jobs.values())
+    metrics = dict.fromkeys(row.metric for row in rows if row.metric and row.best is not None)
+    judgement = judged(sweep.directory, groups[0].best, len(rows)) if groups else {}
     parts = [
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>',
-        f'<script src="{script.name}"></script></head><body><h1>{title}</h1>',
-        *(figure.to_html(full_html=False, include_plotlyjs=False) for figure in figures),
-        _groups(sweep),
-        _jobs(rows, sweep.keys),
-        "</body></html>",
+        *(paragraph(notice, "notice") for notice in _notices(rows)),
+        f"<h1>{escaped(title(sweep))}</h1>\n<pre><code>{escaped(_started(sweep))}</code></pre>\n",
+        paragraph(_answer(sweep, groups), "answer"),
+        paragraph(f"{counted(sweep)}.", "faint"),
+        *(paragraph(f"{what.capitalize()}: {text}.", "faint") for what, text in judgement.items() if what != JUDGE),
+        _settings(sweep, groups),
+        section("Jobs", _jobs(sweep, rows)),
     ]
-    replace_text(sweep.directory / "sweep.html", "\n".join(parts))
+    for metric in metrics:
+        shown = [row for row in rows if row.metric == metric and row.best is not None]
+        name = f": {metric}" if len(metrics) > 1 else ""
+        parts += [
+            _drawn(f"Result by setting{name}", lambda: _by_setting(sweep, shown)),  # noqa: B023 (drawn at once)
+            _drawn(f"Curves{name}", lambda: _curves(sweep, shown)),  # noqa: B023
+            _drawn(f"Expected best of n jobs{name}", lambda: _best_of(sweep, shown)),  # noqa: B023
+        ]
+    parts.append(section("Commands", command_lines(_commands(sweep, groups, judgement)), _reports(sweep, rows)))
+    replace_text(sweep.directory / NAME, document(title(sweep), "".join(parts)))
 
 
-def _scatter(rows: Sequence[Row], keys: Sequence[str]) -> Any:
-    """The best value of the metric against each key, one plot per key; hovering over a point shows its job."""
-    from plotly.graph_objects import Scatter
-    from plotly.subplots import make_subplots
-
-    figure = make_subplots(rows=1, cols=len(keys), shared_yaxes=True, horizontal_spacing=0.02)
-    names = [f"{row.directory}<br>{row.metric} {row.best:.4g}" for row in rows]
-    for column, key in enumerate(keys, start=1):
-        values = [row.overrides.get(key) for row in rows]
-        x: list[Any] = [*(_numbers(values) or map(written, values))]
-        points = Scatter(x=x, y=[row.best for row in rows], mode="markers", text=names, hoverinfo="text")
-        figure.add_trace(points, row=1, col=column)
-        figure.update_xaxes(title_text=key, type=_axis(values), row=1, col=column)
-    metrics = " | ".join(dict.fromkeys(str(row.metric) for row in rows))
-    figure.update_yaxes(type=_axis([row.best for row in rows]))
-    return figure.update_layout(showlegend=False, height=420, yaxis_title=f"best {metrics}", template="plotly_white")
+def title(sweep: Sweep) -> str:
+    """`transfer_feature_extractor: optimizer.lr × seed, 12 jobs`."""
+    given = [text.partition("=")[2] for text in sweep.arguments if key_of(text) == "experiment"]
+    folder = sweep.directory.absolute().parent.name
+    experiment = (given or [folder.removesuffix("_sweep") if folder.endswith("_sweep") else "Sweep"])[-1]
+    swept = " × ".join(_keys(sweep)) or "nothing swept"
+    return f"{experiment}: {swept}, {len(sweep.jobs)} job{'' if len(sweep.jobs) == 1 else 's'}"
 
 
-def _axis(values: Sequence[Setting]) -> str:
-    numbers = _numbers(values)
-    return "category" if numbers is None else "log" if _spans_decades(numbers) else "linear"
+def _keys(sweep: Sweep) -> list[str]:
+    """What was swept, the seed last."""
+    return sorted(sweep.keys, key=lambda key: key == "seed")
 
 
-def _parallel(rows: Sequence[Row], keys: Sequence[str]) -> Any:
-    """Parallel coordinates: one line per job through its settings to its result, coloured by the result."""
-    from plotly.graph_objects import Figure, Parcoords
-
-    result = _dimension(f"best {rows[0].metric}", [row.best for row in rows])
-    dimensions = [_dimension(key, [row.overrides.get(key) for row in rows]) for key in keys]
-    line = {"color": result["values"], "colorscale": "Viridis", "reversescale": rows[0].mode == "min"}
-    return Figure(Parcoords(dimensions=[*dimensions, result], line=line)).update_layout(height=420)
+def _notices(rows: Sequence[Row]) -> list[str]:
+    found = (warnings_about(str(row.source), row.network, row.substitute_for) for row in rows)
+    return list(dict.fromkeys(notice for notices in found for notice in notices))
 
 
-def _dimension(label: str, values: Sequence[Setting]) -> dict[str, Any]:
-    """An axis: linear for numbers, logarithmic if they span decades, equidistant for anything else."""
-    numbers = _numbers(values)
-    if numbers is None:
-        names = sorted({written(value) for value in values})
-        return _ticks(label, [names.index(written(value)) for value in values], dict(enumerate(names)))
-    if not _spans_decades(numbers):
-        return {"label": label, "values": numbers}
-    distinct = sorted(set(numbers))
-    decades = range(math.floor(math.log10(distinct[0])), math.ceil(math.log10(distinct[-1])) + 1)
-    marks = distinct if len(distinct) <= MAX_TICKS else [10.0**decade for decade in decades]
-    return _ticks(label, [math.log10(value) for value in numbers], {math.log10(mark): f"{mark:.3g}" for mark in marks})
+def _started(sweep: Sweep) -> str:
+    return shlex.join(["python", "train.py", *sweep.arguments])
 
 
-def _ticks(label: str, values: Sequence[float], marks: Mapping[float, str]) -> dict[str, Any]:
-    return {"label": label, "values": values, "tickvals": list(marks), "ticktext": list(marks.values())}
+def _named(group: Group) -> str:
+    return ", ".join(f"{key}={_cell(value)}" for key, value in group.overrides.items())
 
 
-def _numbers(values: Sequence[Setting]) -> list[float] | None:
-    """The values, if all are numbers."""
-    numbers = [float(v) for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
-    return numbers if len(numbers) == len(values) else None
-
-
-def _spans_decades(numbers: Sequence[float]) -> bool:
-    return min(numbers) > 0 and max(numbers) >= 30 * min(numbers)
-
-
-def _groups(sweep: Sweep) -> str:
-    groups = group_by_seed(sweep.jobs.values())
+def _answer(sweep: Sweep, groups: Sequence[Group]) -> str:
+    """The best setting with its interval, and whether the next one is any worse."""
     if not groups:
+        return "No job completed."
+    best, others = groups[0], [group for group in groups[1:] if group.metric == groups[0].metric]
+    name = f"Best: {_named(best)} with " if best.overrides else ""
+    if len(best.rows) == 1:
+        said = f"{name}{best.metric} {number(best.mean)}, job {best.best.number}"
+        return (
+            f"{said}. One job per setting: how much of a difference is chance is not known." if others else f"{said}."
+        )
+    between = best.summary(best)["interval"]
+    mean, std = (rounded(value, best.std) for value in (best.mean, best.std or 0.0))
+    said = f"{name}{best.metric} {mean} ± {std} (mean and standard deviation over {len(best.rows)} seeds"
+    said += f"; 95 % interval of the mean {span(between)})" if between else ")"
+    versus = others[0].summary(best) if others else {}
+    difference = versus.get("difference")
+    if difference and (bounds := difference["interval"]):
+        chance = "may be chance" if bounds[0] <= 0 <= bounds[1] else "is unlikely to be chance"
+        said += f". Its lead over the next, {_named(others[0])}, {chance}: over the same seeds the next minus the best "
+        said += f"is {rounded(difference['mean'], (bounds[1] - bounds[0]) / 2, '+')}, 95 % interval {span(bounds)}"
+    elif versus.get("not_compared"):
+        said += f". It cannot be compared with the next, {_named(others[0])}: {versus['not_compared']}"
+    return f"{said}."
+
+
+def _settings(sweep: Sweep, groups: list[Group]) -> str:
+    """The mean and interval of each setting, if any had several seeds."""
+    if all(len(group.rows) == 1 for group in groups):
         return ""
-    keys = [key for key in sweep.keys if key != "seed" or all(len(group.rows) == 1 for group in groups)]
-    return _html_table([*keys, *headings(groups)], [("", cells(group, keys, groups)) for group in groups])
+    keys = [key for key in sweep.keys if key != "seed"]
+    rows = [
+        [
+            *(_cell(group.overrides.get(key)) for key in keys),
+            *(Numeric(text) if NUMBER.fullmatch(text) else text for text in cells(group, [], groups)),
+        ]
+        for group in groups
+    ]
+    head = [*keys, *(HEADINGS.get(name, name) for name in headings(groups))]
+    return section("Settings, over their seeds", _folded(head, rows))
 
 
-def _jobs(rows: Sequence[Row], keys: Sequence[str]) -> str:
-    columns = ("best", "final", "epochs", "seconds", "directory", "error")
-    body = []
-    for row in rows:
-        settings = [written(row.overrides.get(key, "")) for key in keys]
-        body.append((row.status, [row.number, row.status, *settings, *(getattr(row, name) for name in columns)]))
-    return _html_table(["job", "status", *keys, *columns], body)
+def _folded(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A table whose first MAX_ROWS rows are to be seen at once."""
+    more = table(head, rows[MAX_ROWS:], kind="words")
+    return table(head, rows[:MAX_ROWS], kind="words") + (details(f"{len(rows) - MAX_ROWS} more", more) if more else "")
 
 
-def _html_table(head: Sequence[str], body: Sequence[tuple[str, Sequence[Any]]]) -> str:
-    """An HTML table; each row of `body` starts with its CSS class."""
-    top = "".join(f"<th>{html.escape(name)}</th>" for name in head)
-    lines = [f'<tr class="{html.escape(kind)}">' + "".join(map(_cell, values)) + "</tr>" for kind, values in body]
-    return f"<table><tr>{top}</tr>{''.join(lines)}</table>"
+def _jobs(sweep: Sweep, rows: Sequence[Row]) -> str:
+    metrics = " | ".join(dict.fromkeys(row.metric for row in rows if row.metric)) or "metric"
+    facts = [name for name in FACTS if any(_fact(row, name) for row in rows)]
+    optional = [name for name in ("status", "error") if any(row.status != DONE[0] for row in rows)]
+    head = ["rank", "job", *optional[:1], *_keys(sweep), f"best {metrics}", "last epoch", "epochs", "seconds", *facts]
+    keys, ranks = _keys(sweep), places(rows)
+    body = [
+        [
+            Numeric(ranks.get(row.number, "")),
+            _link(sweep, row),
+            *([row.status] if optional else []),
+            *(_cell(row.overrides[key]) if key in row.overrides else "" for key in keys),
+            *(Numeric(figure(value)) for value in (row.best, row.final, row.epochs, row.seconds)),
+            *(_fact(row, name) for name in facts),
+            *([row.error or ""] if optional else []),
+        ]
+        for row in rows
+    ]
+    head += optional[1:]
+    return _folded(head, body)
 
 
-def _cell(value: Any) -> str:
-    text = "" if value is None else f"{value:.5g}" if isinstance(value, float) else str(value)
-    return f"<td>{html.escape(text)}</td>"
+def _cell(value: Setting) -> str:
+    """A setting; a number with five digits, as a search may give it seventeen."""
+    if isinstance(value, bool | str) or value is None:
+        return written(value)
+    return Numeric(f"{value:.5g}" if isinstance(value, float) else value)
+
+
+def _fact(row: Row, name: str) -> str:
+    value = row.substitute_for if name == "substitute for" else row.source if row.source == "stand-in" else None
+    return value or ""
+
+
+def _link(sweep: Sweep, row: Row) -> object:
+    """To the job's report, else to its directory; its name alone if it never started."""
+    if not row.directory:
+        return f"job {row.number}"
+    name = row.directory if len(row.directory) <= MAX_NAME else f"{row.directory[: MAX_NAME - 1]}…"
+    has_report = (sweep.directory / row.directory / REPORT).is_file()
+    return Link(name, f"{row.directory}/{REPORT if has_report else ''}")
+
+
+# Drawings ------------------------------------------------------------------------------------------------------------
+
+
+def _drawn(heading: str, draw: Callable[[], tuple[Drawing, str, str] | None]) -> str:
+    """A section with a drawing, what it shows, and a caption; a sentence if it cannot be drawn."""
+    try:
+        found = draw()
+    except Exception as error:  # the tables have more to say
+        return section(heading, paragraph(f"This could not be drawn ({type(error).__name__}: {error}).", "faint"))
+    if found is None:
+        return ""
+    drawing, what, caption = found
+    return section(heading, picture(drawing.png, what, drawing.size), paragraph(caption, "faint"))
+
+
+def _by_setting(sweep: Sweep, rows: Sequence[Row]) -> tuple[Drawing, str, str] | None:
+    searched = {key_of(text) for text in sweep.arguments if "tag(log" in text}
+    values = {key: [row.overrides.get(key) for row in rows] for key in _keys(sweep)}
+    varied = [key for key in values if len(set(map(written, values[key]))) > 1]
+    if not varied:
+        return None
+    scales = {key: scale_of(key, values[key], key in searched) for key in varied[:MAX_PANELS]}
+    complete = [row.status == DONE[0] for row in rows]
+    drawing = draw_settings(str(rows[0].metric), scales, [row.best or 0.0 for row in rows], complete)
+    hollow = " Hollow: jobs that did not complete." if not all(complete) else ""
+    more = f" Not drawn: {', '.join(varied[MAX_PANELS:])}." if len(varied) > MAX_PANELS else ""
+    bars = " Bars are means." if any(len(set(scale.places)) < len(rows) for scale in scales.values()) else ""
+    said = f"One point per job; equal ones stand side by side.{bars}{hollow}{more}"
+    return drawing, f"{rows[0].metric} by {', '.join(scales)}", said
+
+
+def _curves(sweep: Sweep, rows: Sequence[Row]) -> tuple[Drawing, str, str] | None:
+    metric = str(rows[0].metric)
+    read = {row.number: _curve(sweep, row, metric) for row in rows}
+    shown = [row for row in rows if read[row.number]]
+    if not shown:
+        return None
+    by_epoch = all(len(read[row.number]) == row.epochs for row in shown if row.status == DONE[0])
+    colors, caption = _colors(shown)
+    lines = []
+    for row in shown:
+        curve = read[row.number]
+        x = list(range(1, len(curve) + 1)) if by_epoch else list(curve)
+        label, color = colors.get(row.number, (None, FAINT if len(shown) > 1 else PALETTE[0]))
+        lines.append(Line(x, list(curve.values()), label, color, row.status == DONE[0]))
+    dashed = " Dashed: jobs that did not complete." if any(not line.is_complete for line in lines) else ""
+    drawing = draw_lines(metric, lines, "epoch" if by_epoch else "optimizer step")
+    return drawing, f"{metric} of {len(lines)} jobs over the training", f"{caption}{dashed}".strip()
+
+
+def _curve(sweep: Sweep, row: Row, metric: str) -> dict[int, float]:
+    try:
+        return read_logged(sweep.directory / row.directory, only=metric).curves.get(metric, {}) if row.directory else {}
+    except (OSError, UserError):  # what a stranger's directory holds
+        return {}
+
+
+def _colors(rows: Sequence[Row]) -> tuple[dict[int, tuple[str, str]], str]:
+    """Legend and colour by job: one per setting where these are few, else of the best jobs alone."""
+    settings = {row.number: {key: value for key, value in row.overrides.items() if key != "seed"} for row in rows}
+    names = {n: ", ".join(f"{k.rpartition('.')[2]}={written(v)}" for k, v in s.items()) for n, s in settings.items()}
+    distinct = list(dict.fromkeys(names.values()))
+    if len(distinct) == 1 < len(rows):
+        names = {row.number: f"seed={written(row.overrides.get('seed'))}" for row in rows}
+        distinct = list(dict.fromkeys(names.values()))
+    if len(distinct) <= len(PALETTE):
+        return {number: (name, PALETTE[distinct.index(name)]) for number, name in names.items() if name}, ""
+    best = [row.number for row in rows[: len(PALETTE)]]
+    colors = {number: (f"job {number}", PALETTE[place]) for place, number in enumerate(best)}
+    return colors, f"Colored: the best {len(best)} of {len(rows)} jobs."
+
+
+def _best_of(sweep: Sweep, rows: Sequence[Row]) -> tuple[Drawing, str, str] | None:
+    """Of the completed jobs, if there are three."""
+    done = sorted((row for row in rows if row.status == DONE[0]), key=lambda row: row.number)
+    if len(done) < 3:
+        return None
+    mode, scores = done[0].mode or "min", [row.best or 0.0 for row in done]
+    sizes = dict.fromkeys(1 + i * (len(scores) - 1) // (MAX_SIZES - 1) for i in range(MAX_SIZES))
+    expected = {size: expected_best(scores, size, mode) for size in sizes}
+    choose = max if mode == "max" else min
+    so_far = [choose(scores[: n + 1]) for n in range(len(scores))]
+    drawing = draw_best_of(str(done[0].metric), expected, so_far)
+    luck = " Only the seed differs here: whatever the curve gains is luck." if sweep.keys == ["seed"] else ""
+    return drawing, f"Expected best {done[0].metric} of n jobs", EXPECTED + luck
+
+
+# Commands ------------------------------------------------------------------------------------------------------------
+
+
+def _commands(sweep: Sweep, groups: Sequence[Group], judgement: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Those that work from the folder in which the page was written."""
+    directory = typed(sweep.directory)
+    lines = [("Repeat the best job", groups[0].best.command)] if groups else []
+    lines += [("Judge the best on photos that did not choose it", judgement[JUDGE])] if JUDGE in judgement else []
+    if sweep.unfinished:
+        lines.append(("Run what is missing or failed", f"python train.py -m sweep.resume={directory}"))
+    return [*lines, ("All curves", f"tensorboard --logdir {directory}")]
+
+
+def _reports(sweep: Sweep, rows: Sequence[Row]) -> str:
+    """A command for each job that has no report yet."""
+    places = [sweep.directory / row.directory for row in rows if row.directory]
+    missing = [f"python report.py run={typed(place)}" for place in places if not (place / REPORT).is_file()]
+    if not missing:
+        return ""
+    said = paragraph("A job's report is written on demand, and linked above from then on:", "faint")
+    first, *others = (f"<pre><code>{escaped(text)}</code></pre>\n" for text in (missing[0], "\n".join(missing[1:])))
+    return said + first + (details(f"The other {len(missing) - 1}", others[0]) if len(missing) > 1 else "")

@@ -2,20 +2,28 @@
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
+import yaml
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from yaml import YAMLError
 
 from engine.config.sweep_job import DONE, Setting, written
-from engine.errors import printable
+from engine.errors import UserError, printable
+from engine.files import read_plain
 from engine.paths import command, tensorboard, typed
-from engine.sweep.groups import Group, group_by_seed, too_few
+from engine.run.allowlist import MAX_BYTES, Loader
+from engine.run.config_file import has_features
+from engine.run.outcome import outcome
+from engine.statistics import wilson_interval
+from engine.sweep.groups import CONFIDENCE, STATUSES, Group, group_by_seed, too_few
 from engine.sweep.table import Row, Sweep
-from engine.wording import markup
+from engine.wording import markup, rounded
 
-STATUSES = (*DONE, "failed", "interrupted", "missing")
 FACTS: dict[str, Callable[[Group], list[str]]] = {
     "data": lambda group: [name for name in group.facts("source") if name == "stand-in"],
     "substitute for": lambda group: group.facts("substitute_for"),
@@ -36,9 +44,7 @@ def job_line(row: Row, ended: int, total: int) -> str:
 def print_sweep(sweep: Sweep) -> None:
     """Prints the groups of jobs, best first, then the failures, then commands to run next."""
     console, groups = Console(soft_wrap=True, highlight=False), group_by_seed(sweep.jobs.values())
-    counts: Counter[str] = Counter(row.status for row in sweep.jobs.values())
-    listed = ", ".join(f"{counts[s]} {s}" for s in STATUSES if counts[s])
-    console.print(f"{len(sweep.jobs)} {'job' if len(sweep.jobs) == 1 else 'jobs'}: {listed}")
+    console.print(counted(sweep))
     if groups:
         # In a log file, rows are not wrapped.
         Console(width=None if console.is_terminal else 240).print(_table(sweep, groups))
@@ -52,11 +58,41 @@ def print_sweep(sweep: Sweep) -> None:
     lines = {}
     if groups:  # the ledger has it as one types it in the project
         lines["repeat the best"] = groups[0].best.command.replace("python train.py", command("train.py"), 1)
+    if groups and len(sweep.jobs) > 1:
+        lines |= judged(sweep.directory, groups[0].best, len(sweep.jobs))
     lines["look"] = f"{tensorboard(sweep.directory)}  and  {typed(sweep.directory / 'sweep.html')}"
     if sweep.unfinished:
         lines["resume"] = f"{command('train.py')} -m sweep.resume={typed(sweep.directory)}"
     for name, text in lines.items():
         console.print(f"[bold]{name:<15}[/bold]  {markup(text)}")
+
+
+def judged(sweep: Path, best: Row, jobs: int) -> dict[str, str]:
+    """What the best job gives on a test split, which chose nothing, or else a reminder, and what would judge it."""
+    if best.directory is None or not str(best.metric).startswith("val"):
+        return {}
+    directory = sweep / best.directory
+    known = outcome(directory)
+    name = f"test/{str(best.metric).partition('/')[2]}"
+    value, count = known.get(name), (known.get("counts") or {}).get("test")
+    if isinstance(value, float):
+        interval = ""
+        if name == "test/acc" and type(count) is int and abs(value * count - round(value * count)) < 0.01:
+            interval = f" {span(wilson_interval(round(value * count), count, CONFIDENCE))}"
+        return {"not selected": f"{name} {number(value)}{interval} of the best, on data that chose nothing"}
+    lines = {"selected": f"the best of {jobs} jobs, by the same validation examples that its {best.metric} is of"}
+    with suppress(OSError, UserError, YAMLError):
+        config = yaml.load(read_plain(directory / "config.yaml", MAX_BYTES), Loader)
+        if has_features(config) and "num_folds" not in config["features"]:
+            lines["judge the best"] = f"{command('evaluate.py')} run={typed(directory)} split=cross_validation"
+    return lines
+
+
+def counted(sweep: Sweep) -> str:
+    """`6 jobs: 5 completed, 1 failed`."""
+    counts: Counter[str] = Counter(row.status for row in sweep.jobs.values())
+    listed = ", ".join(f"{counts[s]} {s}" for s in STATUSES if counts[s])
+    return f"{len(sweep.jobs)} {'job' if len(sweep.jobs) == 1 else 'jobs'}: {listed}"
 
 
 def _table(sweep: Sweep, groups: list[Group]) -> Table:
@@ -90,10 +126,14 @@ def cells(group: Group, keys: list[str], groups: list[Group]) -> list[str]:
     numbers = [row.number for row in group.rows]
     seconds = sum(row.seconds or 0.0 for row in group.rows) / len(numbers)
     values: dict[str, Setting] = group.best.overrides
-    row = [*(written(values.get(key, "")) for key in keys), number(group.mean)]
+    row = [*(written(values.get(key, "")) for key in keys), rounded(group.mean, group.std)]
     if any(len(other.rows) > 1 for other in groups):
         summary = group.summary(groups[0])
-        row += [number(group.std), str(len(numbers)), span(summary["interval"]) or str(too_few(group.scores))]
+        row += [
+            "" if group.std is None else rounded(group.std, group.std),
+            str(len(numbers)),
+            span(summary["interval"]) or str(too_few(group.scores)),
+        ]
         row += [_difference(summary)] if len(groups) > 1 else []
     row += [", ".join(values(group)) for values in FACTS.values() if any(values(other) for other in groups)]
     return [*row, f"{seconds:.1f}", ranges(numbers)]
@@ -107,7 +147,8 @@ def _difference(summary: dict[str, Any]) -> str:
     between = difference["interval"]
     if between is None:
         return f"{difference['mean']:+.4g}, {'n = 2' if difference['n'] < 3 else 'all equal'}"
-    return f"{difference['mean']:+.4g} {span(between)}{', within chance' if between[0] <= 0 <= between[1] else ''}"
+    mean = rounded(difference["mean"], (between[1] - between[0]) / 2, "+")
+    return f"{mean} {span(between)}{', within chance' if between[0] <= 0 <= between[1] else ''}"
 
 
 def number(value: float | None) -> str:
@@ -115,7 +156,10 @@ def number(value: float | None) -> str:
 
 
 def span(interval: tuple[float, float] | None) -> str:
-    return f"[{interval[0]:.4g}, {interval[1]:.4g}]" if interval else ""
+    if interval is None:
+        return ""
+    low, high = (rounded(bound, (interval[1] - interval[0]) / 2) for bound in interval)
+    return f"[{low}, {high}]"
 
 
 def ranges(numbers: list[int]) -> str:

@@ -32,7 +32,7 @@ from engine.errors import UserError
 from engine.files import open_plain
 from engine.run.outcome import outcome, write_outcome
 from engine.startup import keep_out_current_folder, quick_imports
-from engine.stop import handling
+from engine.stop import handling, kill_children
 
 logger = logging.getLogger(__name__)
 
@@ -185,6 +185,8 @@ class Worker:
         with suppress(ProcessLookupError, Stopped):
             os.kill(self.process.pid or 0, number)
             wait([self.connection, self.process.sentinel], GRACE)
+        if self.process.pid:  # its readers of data, too, which may be stopped
+            kill_children(self.process.pid)
         self.process.kill()
         self.process.join()
 

@@ -63,8 +63,8 @@ class EpochLines:
     def _metrics(self, trainer: Trainer, validated: bool, is_best: bool) -> Iterator[str]:
         known = trainer.callback_metrics
         monitored = [self.monitor] if self.monitor else []
-        others = set(trainer.progress_bar_metrics) - {"train/loss", *monitored}
-        others = sorted(others, key=lambda name: (name.startswith("train"), name))
+        known_to_the_bar = set(trainer.progress_bar_metrics) - {"train/loss", *monitored}
+        others = sorted(known_to_the_bar, key=lambda name: (name.startswith("train"), name))
         for name in ["train/loss", *monitored, *others]:
             if name in known and (validated or name.startswith("train")):
                 best = (" best" if is_best else "     ") if name == self.monitor else ""

@@ -15,6 +15,7 @@ from engine.build import FOR_MODULE, given_to_module, network_name
 from engine.errors import printable
 from engine.paths import command, tensorboard, typed
 from engine.protocols import Classes, InputShape, LooksAtItself, PredictsClasses
+from engine.results.cross_validation import can_be_cross_validated
 from engine.run.allowlist import ALLOW, targets, unlisted
 from engine.run.data_facts import counts_of, data_name, notices
 from engine.run.record import Record, best_checkpoint
@@ -122,6 +123,8 @@ def print_end(record: Record) -> None:
     tables = [overall_table(columns, classes), class_table(columns, classes)]
     if not _has_best(record):
         rows["best"] = f"none: {_why_no_best(record)}"
+    elif any(name.startswith("best/val") for name in record.metrics) and "test" not in {c.split for c in columns}:
+        rows["best"] = "selected on the same validation examples; the last epoch was not"
     _print_panel(f"{record.cfg.name}: done", tables, rows, next_commands(record, bool(classes)))
 
 
@@ -206,7 +209,9 @@ def next_commands(record: Record, has_classes: bool) -> dict[str, str]:
         "export": f"{command('export.py')} run={directory} format=onnx",
         "resume": f"{command('train.py')} resume={directory} trainer.{key}={2 * done}",
     }
-    works = {"look", *(["evaluate", "export"] if _has_best(record) else [])}
+    if can_be_cross_validated(record.cfg) and _has_best(record):
+        commands["judge"] = f"{command('evaluate.py')} run={directory} split=cross_validation"
+    works = {"look", "judge", *(["evaluate", "export"] if _has_best(record) else [])}
     works |= {"predict"} if has_classes and _has_best(record) else set()
     works |= {"resume"} if record.trainer.checkpoint_callbacks else set()
     return {name: line for name, line in commands.items() if name in works}

@@ -1,3 +1,4 @@
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -5,7 +6,8 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
-from callbacks.hyper_parameters import HyperParameters, flatten
+from callbacks.hyper_parameters import HyperParameters, flatten, summaries
+from engine.pages.curves import read_logged
 
 
 def test_flatten() -> None:
@@ -34,7 +36,14 @@ class Logger:
 
 def trainer(**changes: Any) -> Any:
     return SimpleNamespace(
-        **{"callback_metrics": {}, "sanity_checking": False, "global_step": 0, "loggers": [Logger()]} | changes
+        **{
+            "callback_metrics": {},
+            "sanity_checking": False,
+            "global_step": 0,
+            "enable_validation": True,
+            "loggers": [Logger()],
+        }
+        | changes
     )
 
 
@@ -67,25 +76,29 @@ def test_best_survives_a_resume() -> None:
     assert fake.loggers[0].metrics == [({"best/a": 0.8}, 0)]
 
 
-def test_hparams_tab_has_settings_and_metric(events: EventAccumulator) -> None:
-    contents = events.summary_metadata
-    start = HParamsPluginData.FromString(contents["_hparams_/session_start_info"].plugin_data.content)
-    settings = start.session_start_info.hparams
-    assert settings["seed"].number_value == 5
-    assert settings["optimizer.lr"].number_value == 0.01
-    assert settings["network"].string_value == "ResNet18"
-    assert settings["trainer.max_epochs"].number_value == 3
-    experiment = HParamsPluginData.FromString(contents["_hparams_/experiment"].plugin_data.content).experiment
-    assert [info.name.tag for info in experiment.metric_infos] == ["best/val/acc"]
+def test_a_run_alone_has_no_hparams(events: EventAccumulator, run_dir: Path) -> None:
+    assert not [name for name in events.summary_metadata if "hparams" in name]
+    assert not (run_dir / "hparams.yaml").exists()
 
 
-def test_metric_is_the_runs_best_and_not_a_placeholder(events: EventAccumulator) -> None:
-    accuracies = [scalar.value for scalar in events.Scalars("val/acc")]
-    best = events.Scalars("best/val/acc")
-    assert len(accuracies) == 3
-    assert [scalar.value for scalar in best] == [max(accuracies[: n + 1]) for n in range(3)]
-    assert [scalar.step for scalar in best] == [4, 8, 12]
-    assert "hp_metric" not in events.Tags()["scalars"]
+def test_columns_of_a_sweep() -> None:
+    experiment, session = summaries({"optimizer.lr": 0.1, "scheduler": None}, ["best/val/acc", "val/acc", "val/loss"])
+    content = HParamsPluginData.FromString(experiment.value[0].metadata.plugin_data.content).experiment
+    assert [(info.name, info.differs) for info in content.hparam_infos] == [("optimizer.lr", True), ("scheduler", True)]
+    assert {info.name.tag: info.display_name for info in content.metric_infos} == {
+        "result/best/val/acc": "best/val/acc",
+        "curves/val/acc": "val/acc",
+        "curves/val/loss": "val/loss",
+    }
+    values = HParamsPluginData.FromString(session.value[0].metadata.plugin_data.content).session_start_info.hparams
+    assert values["scheduler"].string_value == "null"
+
+
+def test_metric_is_the_runs_best_and_not_a_placeholder(run_dir: Path) -> None:
+    curves = read_logged(run_dir).curves
+    accuracies = list(curves["val/acc"].values())
+    assert curves["best/val/acc"] == {4 * n: max(accuracies[:n]) for n in (1, 2, 3)}
+    assert not [name for name in curves if "hp_metric" in name]
 
 
 def test_what_a_sweep_varies_has_a_column_whatever_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

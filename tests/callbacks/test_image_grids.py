@@ -123,7 +123,7 @@ def test_what_tensorboard_has(events: EventAccumulator) -> None:
     assert [image.step for image in events.Images("first_batch")] == [0]
     assert [image.step for image in events.Images("val/predictions")] == [4, 8, 12]
     (first,) = events.Images("first_batch")
-    assert (first.width, first.height) == (4 * TILE, TILE + CAPTION)
+    assert (first.width, first.height) == (2 * TILE, 2 * (TILE + CAPTION))
     assert Image.open(io.BytesIO(first.encoded_image_string)).size == (first.width, first.height)
     grid = events.Images("val/predictions")[0]
     assert (grid.width, grid.height) == (COLUMNS * TILE, -(-12 // COLUMNS) * (TILE + 2 * CAPTION)), (

@@ -10,6 +10,7 @@ from sklearn.metrics import precision_score, recall_score
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from callbacks.pr_curves import THRESHOLDS, PRCurves, precision_recall
+from engine.pages.curves import read_logged
 
 
 def test_precision_and_recall_as_scikit_learn_has_them() -> None:
@@ -42,12 +43,12 @@ def curve(events: EventAccumulator, tag: str) -> np.ndarray:
     return np.array(event.tensor_proto.float_val).reshape(6, THRESHOLDS)
 
 
-def test_a_run_has_a_curve_a_class_of_its_last_validation(events: EventAccumulator) -> None:
+def test_a_run_has_a_curve_a_class_of_its_last_validation(events: EventAccumulator, run_dir: Path) -> None:
     assert [event.step for event in events.Tensors("val/pr_ants")] == [12]
     ants, bees = curve(events, "val/pr_ants"), curve(events, "val/pr_bees")
     assert ants[:4].sum(0) == pytest.approx(12)
     assert (ants[0, 0], bees[0, 0]) == (6, 6)
-    assert ants[0, 63] + bees[0, 63] == pytest.approx(12 * events.Scalars("val/acc")[-1].value)
+    assert ants[0, 63] + bees[0, 63] == pytest.approx(12 * read_logged(run_dir).curves["val/acc"][12])
 
 
 def test_several_labels_come_with_probabilities(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
 from torch import Tensor, nn
 
-from callbacks.projector import Projector, sprite
+from callbacks.projector import CROSS, PALETTE, Projector, colour_of, framed, sprite
 from engine.run.trained import load_trained
 
 
@@ -30,13 +30,13 @@ def read(run: Path) -> tuple[np.ndarray, list[list[str]], Image.Image]:
 def test_features_classes_and_thumbnails_of_a_run(run_dir: Path, tmp_path: Path) -> None:
     moved = shutil.copytree(run_dir, tmp_path / "moved")
     features, (header, *rows), picture = read(moved)
-    assert header == ["class", "predicted", "prediction"]
+    assert header == ["label", "predicted", "wrong"]
     assert [row[0] for row in rows] == ["ants"] * 6 + ["bees"] * 6
     assert picture.size == (4 * 48, 4 * 48), "12 photos in a square"
     head: Any = load_trained(run_dir, "last").load_network().head
     predicted = head(torch.from_numpy(features)).argmax(1)
     assert [row[1] for row in rows] == [("ants", "bees")[label] for label in predicted]
-    assert [row[2] for row in rows] == ["right" if row[0] == row[1] else "wrong" for row in rows]
+    assert [row[2] for row in rows] == ["no" if row[0] == row[1] else "yes" for row in rows]
 
 
 def test_thumbnails_lie_in_rows_of_a_square() -> None:
@@ -44,6 +44,16 @@ def test_thumbnails_lie_in_rows_of_a_square() -> None:
     pixels = np.asarray(sprite(thumbnails))
     assert pixels.shape == (6, 6, 3)
     assert pixels[::2, ::2, 0].tolist() == [[0, 10, 20], [30, 40, 255], [255, 255, 255]]
+
+
+def test_frames_have_their_classes_colours_and_mistakes_a_cross() -> None:
+    photos, labels = torch.full((3, 3, 48, 48), 7, dtype=torch.uint8), torch.tensor([1, 0, 1])
+    one, zero, wrong = framed(photos, labels, 2, torch.tensor([False, False, True]))
+    assert tuple(one[:, 0, 20].tolist()) == PALETTE[1]
+    assert tuple(zero[:, 20, 47].tolist()) == PALETTE[0]
+    assert one[:, 24, 24].tolist() == zero[:, 10, 10].tolist() == wrong[:, 24, 10].tolist() == [7, 7, 7]
+    assert tuple(wrong[:, 10, 10].tolist()) == tuple(wrong[:, 10, 37].tolist()) == CROSS
+    assert len({colour_of(label, 120) for label in range(120)}) == 120
 
 
 class Views(nn.Module):

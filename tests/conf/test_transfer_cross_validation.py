@@ -7,6 +7,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from engine.errors import UserError
+from engine.pages.curves import read_logged
 from tests.conftest import Train
 
 SETTINGS = ("experiment=transfer_cross_validation", "network.pretrained=false", "trainer.max_epochs=2")
@@ -35,7 +36,7 @@ def test_held_out_photos_choose_no_epoch(run: Path) -> None:
     metrics = json.loads((run / "metrics.json").read_text())
     assert metrics["best/epoch"] == metrics["epochs"] - 1
     assert metrics["best/val/acc"] == metrics["val/acc"]
-    assert len(EventAccumulator(str(run)).Reload().Scalars("val/acc")) == 1
+    assert len(read_logged(run).curves["val/acc"]) == 1
 
 
 def test_mistakes_are_shown(run: Path) -> None:

@@ -54,14 +54,25 @@ def folder(root: Path) -> ImageFolder:
         "val_fraction": 0.5,
         "classes": None,
         "test_fraction": 0,
+        "num_folds": None,
+        "fold": 0,
         "balance": "none",
         "image_size": SIDE,
         "batch_size": 2,
         "eval_batch_size": 3,
         "num_workers": 0,
+        "worker_timeout": 0,
     }
     datamodule = ImageFolder(
-        data_dir=str(root), num_classes=2, max_pixels=MAX_PIXELS, keep_decoded=0, seed=0, **as_it_is, **sizes
+        data_dir=str(root),
+        num_classes=2,
+        max_pixels=MAX_PIXELS,
+        keep_decoded=0,
+        index_dir=None,
+        seed=0,
+        seed_split=0,
+        **as_it_is,
+        **sizes,
     )
     datamodule.setup("fit")
     return datamodule

@@ -27,13 +27,25 @@ def hymenoptera(data_dir: Path, *, stand_in: StandIn = False) -> Hymenoptera:
         "val_fraction": 0.2,
         "classes": None,
         "test_fraction": 0,
+        "num_folds": None,
+        "fold": 0,
         "balance": "none",
         "image_size": 32,
         "batch_size": 4,
         "eval_batch_size": 4,
         "num_workers": 0,
+        "worker_timeout": 0,
     }
-    other: dict[str, Any] = {**unused, **numbers, "num_classes": 2, "max_pixels": 10**6, "keep_decoded": 0, "seed": 0}
+    other: dict[str, Any] = {
+        **unused,
+        **numbers,
+        "num_classes": 2,
+        "max_pixels": 10**6,
+        "keep_decoded": 0,
+        "index_dir": None,
+        "seed": 0,
+        "seed_split": 0,
+    }
     return Hymenoptera(data_dir=str(data_dir), stand_in=stand_in, **other)
 
 
@@ -58,7 +70,7 @@ def server(archive: bytes, data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> I
     digest = hashlib.sha256()
     for photo in sorted(data_dir.rglob("*.jpg")):
         content, name = photo.read_bytes(), photo.relative_to(data_dir / "hymenoptera_data").as_posix()
-        digest.update(b"%s\0%d\0%s" % (name.encode(), len(content), content))
+        digest.update(name.encode() + b"\0" + hashlib.sha256(content).digest())
     with Server() as server:
         server.content, server.most = archive, len(archive)
         served = replace(

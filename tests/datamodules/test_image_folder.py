@@ -12,8 +12,8 @@ from torchvision.transforms import v2
 
 from datamodules.image_folder import ImageFolder
 from engine.errors import DataError
-from engine.features.feature_cache import files_digest
 from engine.photos.images import read_image
+from engine.photos.photo_index import PhotoIndex
 
 SIZE = 32
 
@@ -26,6 +26,8 @@ def settings(root: Path, **changes: Any) -> dict[str, Any]:
         "classes": None,
         "val_fraction": 0.25,
         "test_fraction": 0,
+        "num_folds": None,
+        "fold": 0,
         "balance": "none",
         "train_transform": train,
         "eval_transform": v2.Compose([v2.Resize(40), v2.CenterCrop(SIZE)]),
@@ -37,13 +39,16 @@ def settings(root: Path, **changes: Any) -> dict[str, Any]:
         "num_workers": 0,
         "max_pixels": 1_000_000,
         "keep_decoded": 0,
+        "index_dir": None,
+        "worker_timeout": 60,
         "seed": 7,
         **changes,
     }
 
 
 def folder(root: Path, **changes: Any) -> ImageFolder:
-    datamodule = ImageFolder(**settings(root, **changes))
+    given = settings(root, **changes)
+    datamodule = ImageFolder(**{"seed_split": given["seed"], **given})
     datamodule.setup("fit")
     return datamodule
 
@@ -88,6 +93,7 @@ def test_drawn_split_is_stratified_and_whole(flat: Path) -> None:
     assert all(file.parent.name == datamodule.classes[label] for file, label in zip(files, labels, strict=True))
     assert folder(flat).val.files == datamodule.val.files
     assert any(folder(flat, seed=seed).val.files != datamodule.val.files for seed in range(5))
+    assert all(folder(flat, seed=seed, seed_split=7).val.files == datamodule.val.files for seed in range(5))
 
 
 @pytest.mark.parametrize(
@@ -143,7 +149,7 @@ def test_digest_is_of_all_photos_whichever_split_they_are_in(flat: Path) -> None
     first, second = (folder(flat, seed=seed, val_fraction=0.5) for seed in (0, 1))
     assert first.val.files != second.val.files
     assert first.digest == second.digest
-    assert folder(flat, val_fraction=0.5).digest == files_digest(sorted(flat.glob("*/*.jpg")), flat)
+    assert folder(flat, val_fraction=0.5).digest == PhotoIndex([*flat.glob("*/*.jpg")], flat).digest()
 
 
 def test_validation_batches_hold_each_photo_once_in_order(photos: Path) -> None:

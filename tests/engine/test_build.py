@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from engine.build import build_features, build_network, network_name, transforms_key
 from engine.checkpoints.checkpoint_io import AtomicCheckpointIO
 from engine.errors import UserError, WeightsError
-from networks.efficientnet_lite0 import EfficientNetLite0
+from networks.efficientnet_lite import EfficientNetLite
 from networks.resnet18 import ResNet18
 
 RESNET = {
@@ -46,7 +46,7 @@ def test_network_as_asked_for() -> None:
 def test_substitute_takes_its_place_and_the_config_says_so(caplog: pytest.LogCaptureFixture) -> None:
     cfg = config()
     network = build_network(cfg, None)
-    assert isinstance(network, EfficientNetLite0)
+    assert isinstance(network, EfficientNetLite)
     assert network.head.out_features == 2
     assert cfg.network.substitute_for == "resnet18"
     assert network_name(cfg.network) == "efficientnet_lite0"
@@ -57,7 +57,7 @@ def test_substitutes_config_builds_it_again() -> None:
     cfg = config()
     build_network(cfg, None)
     again = OmegaConf.create(OmegaConf.to_yaml(cfg, resolve=True))
-    assert isinstance(build_network(again, None), EfficientNetLite0)
+    assert isinstance(build_network(again, None), EfficientNetLite)
     assert again.network.substitute_for == "resnet18"
 
 
@@ -137,3 +137,5 @@ def test_the_key_of_the_transforms_is_their_resolved_config_and_their_source(
 def test_network_name() -> None:
     assert network_name(OmegaConf.create({"_target_": "networks.lenet.LeNet"})) == "lenet"
     assert network_name(OmegaConf.create({"_target_": "networks.timm.Timm", "name": "vit"})) == "timm/vit"
+    family = {"_target_": "networks.efficientnet_lite.EfficientNetLite", "name": "efficientnet_lite2"}
+    assert network_name(OmegaConf.create(family)) == "efficientnet_lite2"

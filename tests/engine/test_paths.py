@@ -101,10 +101,9 @@ def test_commands_work_where_they_are_printed(tmp_path: Path, monkeypatch: pytes
         ("蜜蜂", "蜜蜂_2"),
         ("x" * 300, "x" * 40 + "_2"),
         ("/", "2"),
-        ("usual", "2"),
     ],
 )
 def test_a_name_stands_before_the_time(name: str, begins: str, tmp_path: Path) -> None:
-    made = Path(new_run_directory(str(tmp_path / "logs"), name, "usual"))
+    made = Path(new_run_directory(str(tmp_path / "logs"), name))
     assert made.parent == tmp_path / "logs"
     assert made.name.startswith(begins)

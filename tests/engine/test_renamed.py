@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.renamed import RENAMED
+from engine.renamed import RENAMED, with_todays_names
 from engine.run.allowlist import read_run_config
 from tests.conftest import ROOT, RunTrain, metrics_of, run_script
 
@@ -27,11 +27,23 @@ def test_its_config_names_todays_modules(old_run: Path) -> None:
     config = read_run_config(old_run, "run=old_run")
     assert config.callback.last_checkpoint._target_ == "engine.checkpoints.last_checkpoint.LastCheckpoint"
     assert config.scheduler.scheduler._target_ == "functional.schedules.triangular"
+    assert "charts" in written
+    assert "charts" not in config.callback, "a callback that no longer exists"
 
 
 @pytest.mark.parametrize("module", RENAMED.values())
-def test_every_new_name_is_a_module(module: str) -> None:
-    assert (ROOT / Path(*module.split(".")).with_suffix(".py")).is_file()
+def test_every_new_name_is_a_module_or_in_one(module: str) -> None:
+    parts = module.split(".")
+    if parts[-1][0].isupper():
+        assert f"class {parts.pop()}(" in (ROOT / Path(*parts).with_suffix(".py")).read_text()
+    assert (ROOT / Path(*parts).with_suffix(".py")).is_file()
+
+
+def test_a_member_of_a_family_gets_its_name() -> None:
+    old = {"_target_": "networks.efficientnet_lite0.EfficientNetLite0", "num_classes": 2, "pretrained": True}
+    assert with_todays_names({"network": old}) == {
+        "network": old | {"_target_": "networks.efficientnet_lite.EfficientNetLite", "name": "efficientnet_lite0"}
+    }
 
 
 def test_it_is_evaluated_to_the_bit(old_run: Path, data_dir: Path) -> None:

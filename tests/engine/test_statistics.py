@@ -1,7 +1,11 @@
+from collections.abc import Callable
+from itertools import combinations, product
+from statistics import fmean
+
 import pytest
 import torch
 
-from engine.statistics import resampled_interval, student_t_quantile, wilson_interval
+from engine.statistics import expected_best, resampled_interval, student_t_quantile, wilson_interval
 
 
 @pytest.mark.parametrize(
@@ -59,3 +63,30 @@ def test_wilson_interval_of_published_values() -> None:
     assert wilson_interval(20, 20, 0.95)[1] == 1
     with pytest.raises(ValueError, match="0 trials"):
         wilson_interval(0, 0, 0.95)
+
+
+SCORES = [0.7, 0.9, 0.9, 0.4, 0.65, 0.8]
+
+
+@pytest.mark.parametrize(("mode", "best"), [("max", max), ("min", min)])
+def test_expected_best_is_the_mean_over_all_subsets(mode: str, best: Callable[..., float]) -> None:
+    for count in range(1, len(SCORES) + 1):
+        subsets = [best(chosen) for chosen in combinations(SCORES, count)]
+        assert expected_best(SCORES, count, mode) == pytest.approx(fmean(subsets), rel=1e-12)
+    for count in (0, len(SCORES) + 1):
+        with pytest.raises(ValueError, match="the best of"):
+            expected_best(SCORES, count, mode)
+
+
+def test_expected_best_is_without_bias() -> None:
+    """Over all samples of four throws of a die with three sides, it averages to the expected best of two throws."""
+    sides = (1.0, 2.0, 6.0)
+    true = fmean(max(throws) for throws in product(sides, repeat=2))
+    assert fmean(expected_best(sample, 2, "max") for sample in product(sides, repeat=4)) == pytest.approx(true)
+
+
+def test_expected_best_of_many() -> None:
+    scores = [i / 1000 for i in range(1000)]
+    assert expected_best(scores, 1, "max") == pytest.approx(fmean(scores))
+    assert expected_best(scores, 1000, "max") == pytest.approx(0.999)
+    assert expected_best(scores, 500, "max") == pytest.approx(1.001 * 500 / 501 - 0.001, abs=1e-9)

@@ -4,6 +4,7 @@
     python -m tests.golden.record lenet_nll           one of them
     python -m tests.golden.record --write             renew digests.json: the diff then shows which bits changed
     python -m tests.golden.record --checkout DIR      what another checkout computes, say that of an earlier commit
+    python -m tests.golden.record --against COMMIT    compare all experiments that both have with those of a commit
 
 Each experiment runs through `train.py` in a process of its own: two epochs, one thread, on generated data. Bits depend
 on torch's release and on the processor's instruction set, so digests.json has one entry for each pair of these.
@@ -112,13 +113,29 @@ def record(names: Sequence[str], checkout: Path) -> dict[str, dict[str, str]]:
     return {name: found[name] for name in sorted(found)}
 
 
+def of_commit(commit: str, names: Sequence[str]) -> dict[str, dict[str, str]]:
+    """The digests that a commit of this repository gives, of those of the named experiments that it has."""
+    with tempfile.TemporaryDirectory() as folder:
+        checkout = Path(folder, "checkout")
+        subprocess.run(["git", "worktree", "add", "--quiet", "--detach", checkout, commit], cwd=ROOT, check=True)
+        try:
+            return record([name for name in names if name in experiments(checkout)], checkout)
+        finally:
+            subprocess.run(["git", "worktree", "remove", "--force", checkout], cwd=ROOT, check=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("experiments", nargs="*", help="all of them if none is named")
     parser.add_argument("--write", action="store_true", help="renew digests.json")
     parser.add_argument("--checkout", type=Path, default=ROOT, help="the checkout that is run")
+    parser.add_argument("--against", metavar="COMMIT", help="what is compared with, instead of digests.json")
     arguments = parser.parse_args()
-    found = record(arguments.experiments or experiments(arguments.checkout), arguments.checkout.absolute())
+    names = arguments.experiments or experiments(arguments.checkout)
+    if arguments.against:
+        known = of_commit(arguments.against, names)
+        tell(record([name for name in names if name in known], arguments.checkout.absolute()), known)
+    found = record(names, arguments.checkout.absolute())
     kept = json.loads(FILE.read_text(encoding="utf-8")) if FILE.is_file() else {}
     if machine() not in kept and not arguments.write:
         sys.exit(f"digests.json has no entry for {machine()}: --write --checkout DIR makes one of another commit.")
@@ -126,13 +143,18 @@ def main() -> None:
     if arguments.write:
         kept[machine()] = {**known, **found}
         FILE.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    tell(found, known, fails=not arguments.write)
+
+
+def tell(found: Mapping[str, Any], known: Mapping[str, Any], *, fails: bool = True) -> None:
+    """Prints which experiments have other bits than are known, and exits; if it `fails`, with 1 where any has."""
     changed = [
         f"{name}: other {', '.join(k for k in v if v[k] != known.get(name, {}).get(k))}"
         for name, v in found.items()
         if v != known.get(name)
     ]
     print("\n".join(changed) or f"{len(found)} experiments: the same bits ({machine()})")
-    sys.exit(bool(changed) and not arguments.write)
+    sys.exit(bool(changed) and fails)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from engine.data.stratified_folds import stratified_folds
 from engine.data.tensor_loader import TensorDataLoader
-from engine.features.folds import FoldLoader
+from engine.features.folds import FoldLoader, heads_before
 from lightning_modules.cross_validator import CrossValidator
 from networks.pretrained import Pretrained
 from tests.noise import PLAIN
@@ -27,21 +27,25 @@ class Folds(LightningDataModule):
     classes = ("ants", "bees")
     num_folds = NUM_FOLDS
 
-    def __init__(self, chunk: int = 1) -> None:
+    def __init__(self, chunk: int = 1, nested: bool = False) -> None:
         super().__init__()
+        self.nested = nested
         generator = torch.Generator().manual_seed(0)
         self.labels = torch.arange(SIZE) % 2
         self.views = torch.randn(SIZE, 2, 5, generator=generator) + self.labels[:, None, None]
         self.plain = torch.randn(SIZE, 5, generator=generator) + self.labels[:, None]
         drawn = [stratified_folds(self.labels, NUM_FOLDS, seed=0, repeat=r) + r * NUM_FOLDS for r in range(NUM_REPEATS)]
         self.held_out = torch.stack(drawn, dim=1)
+        self.choosing = heads_before(self.held_out, NUM_FOLDS)
         self.chunk = chunk
 
     def train_dataloader(self) -> FoldLoader:
-        return FoldLoader(self.views, self.labels, self.held_out, batch_size=4, shuffle=True, seed=0, chunk=self.chunk)
+        away = torch.cat([self.held_out, self.choosing], dim=1) if self.nested else self.held_out
+        return FoldLoader(self.views, self.labels, away, batch_size=4, shuffle=True, seed=0, chunk=self.chunk)
 
     def val_dataloader(self) -> TensorDataLoader:
-        return TensorDataLoader(self.plain, self.labels, self.held_out, batch_size=9, shuffle=False, seed=0)
+        choosing = [self.choosing] if self.nested else []
+        return TensorDataLoader(self.plain, self.labels, self.held_out, *choosing, batch_size=9, shuffle=False, seed=0)
 
 
 class Outputs(Callback):
@@ -68,6 +72,7 @@ def validator(**changes: Any) -> CrossValidator:
         "num_classes": 2,
         "num_folds": NUM_FOLDS,
         "num_repeats": NUM_REPEATS,
+        "choose_epoch_by": None,
     }
     return CrossValidator(**(settings | changes))
 
@@ -97,6 +102,16 @@ def trained_alone(head: nn.Linear, number: int, optimizer: Any) -> nn.Linear:
             nn.functional.cross_entropy(head(features[number]), labels[number]).backward()
             stepping.step()
     return head
+
+
+class Heads(Callback):
+    """Keeps all heads as they are after each epoch."""
+
+    def __init__(self) -> None:
+        self.after: list[list[nn.Linear]] = []
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
+        self.after.append(alone(pl_module))
 
 
 def alone(module: CrossValidator) -> list[nn.Linear]:
@@ -139,6 +154,57 @@ def test_each_photo_is_judged_by_the_heads_that_never_saw_it(tmp_path: Path) -> 
     assert 0 <= metrics["val/acc_low"] < metrics["val/acc"] < metrics["val/acc_high"] <= 1
     probabilities = logits.softmax(1).view(SIZE, NUM_REPEATS, 2).mean(1)
     torch.testing.assert_close(torch.cat(outputs.batches).softmax(1), probabilities)
+
+
+def test_heads_before_are_those_of_the_fold_before() -> None:
+    assert heads_before(torch.tensor([0, 1, 2, 3, 4, 5]), 3).tolist() == [2, 0, 1, 5, 3, 4]
+
+
+@pytest.mark.parametrize("by", ["acc", "loss"])
+def test_nested_accuracy_is_that_of_epochs_chosen_on_other_photos(by: str, tmp_path: Path) -> None:
+    folds, kept = Folds(nested=True), Heads()
+    module = validator(choose_epoch_by=by, optimizer=partial(torch.optim.SGD, lr=0.05))
+    fitting = trainer(tmp_path, kept, max_epochs=6)
+    fitting.fit(module, folds)
+
+    expected, epochs = [], []
+    for number in HEADS:
+        repeat, fold = divmod(number, NUM_FOLDS)
+        own = folds.held_out[:, repeat]
+        choosing, judging = own == repeat * NUM_FOLDS + (fold + 1) % NUM_FOLDS, own == number
+        best, chosen = -float("inf"), (0, 0.0)
+        for epoch, heads in enumerate(kept.after):
+            logits = heads[number](folds.plain).detach()
+            right = (logits.argmax(1) == folds.labels).float()
+            loss = nn.functional.cross_entropy(logits[choosing], folds.labels[choosing]).item()
+            score = round(-loss, 6) if by == "loss" else right[choosing].mean().item()
+            if score > best:
+                best, chosen = score, (epoch, right[judging].mean().item())
+        epochs.append(chosen[0] + 1)
+        expected.append(chosen[1])
+    assert len(set(epochs)) > 1, "the heads choose alike: the test would see no difference"
+    assert [head["epoch"] for head in module.choice.heads()] == epochs
+    assert [head["acc"] for head in module.choice.heads()] == pytest.approx(expected)
+    assert fitting.callback_metrics["val/nested_acc"] == pytest.approx(sum(expected) / len(expected))
+    assert fitting.callback_metrics["val/nested_acc_std"] == pytest.approx(torch.tensor(expected).std().item())
+
+
+def test_no_head_trains_on_what_chooses_its_epoch() -> None:
+    folds = Folds(nested=True)
+    for number, part in enumerate(folds.train_dataloader().training_parts):
+        repeat, fold = divmod(number, NUM_FOLDS)
+        left = repeat * NUM_FOLDS + (fold + 2) % NUM_FOLDS
+        assert part.tolist() == (folds.held_out[:, repeat] == left).nonzero().flatten().tolist()
+
+
+def test_a_resumed_one_has_chosen_the_same_epochs(tmp_path: Path) -> None:
+    straight, first, second = (validator(choose_epoch_by="acc") for _ in range(3))
+    trainer(tmp_path / "straight").fit(straight, Folds(nested=True))
+    trainer(tmp_path / "halted", max_epochs=2).fit(first, Folds(nested=True))
+    last = tmp_path / "halted" / "checkpoints" / "last.ckpt"
+    with pytest.warns(UserWarning, match="exists and is not empty"):
+        trainer(tmp_path / "halted").fit(second, Folds(nested=True), ckpt_path=last, weights_only=True)
+    assert second.choice.heads() == straight.choice.heads()
 
 
 def test_training_figures_are_means_over_the_heads(tmp_path: Path) -> None:

@@ -320,7 +320,7 @@ def test_a_sweeps_own_arguments(argument: str, tmp_path: Path) -> None:
         "hydra.job.env_set.LD_PRELOAD=1",
         "hydra.run.dir=1.5",
         "hydra.sweep.subdir=..",
-        "name='$HOME/x'",
+        "experiment='$HOME/x'",
         "+logger.x.tracking_uri='http://127.0.0.1'",
         "+logger.x={save_dir:/any}",
         "+logger.x={/any:1}",

@@ -33,8 +33,12 @@ MAY_OPEN = {
     "engine/checkpoints/checkpoint_io.py": {"torch.load", "torch.save"},
     "engine/checkpoints/content.py": {"ZipFile"},
     "engine/checkpoints/continuation.py": {"truncate"},
-    "engine/features/feature_cache.py": {"memmap", "open_memmap", "read_bytes"},  # a new folder's; photos
-    "engine/report/drawings.py": {"savefig"},
+    "engine/features/feature_cache.py": {"memmap", "open_memmap"},  # a new folder's; what was opened there
+    "engine/features/feature_shards.py": {"write_bytes"},  # a new folder's
+    "engine/features/openvino_engine.py": {"save_model"},  # a new folder's
+    "engine/pages/figure.py": {"savefig"},  # in memory
+    "engine/pages/plots.py": {"write_text"},  # into a drawing
+    "engine/report/drawings.py": {"write_text"},  # likewise
     "engine/run/allowlist.py": {"OmegaConf.load"},
     # A file that the same process has just made, under a random name.
     "engine/results/export_formats.py": {
@@ -50,6 +54,7 @@ MAY_OPEN = {
     "engine/preflight/preflight.py": {"OmegaConf.load"},
     "engine/compare/listing.py": {"OmegaConf.load"},
     "engine/report/page.py": {"read_text"},
+    "engine/results/cross_validation.py": {"OmegaConf.load"},
     "engine/run/config_file.py": {"read_text"},
     "engine/stop.py": {"read_text", "write_text"},  # a SLURM job's note to itself, in logs/
 }

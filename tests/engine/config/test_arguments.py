@@ -2,8 +2,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hypothesis import given
+from hypothesis import strategies as st
+from omegaconf import OmegaConf
 
-from engine.config.arguments import read_arguments
+from engine.config.arguments import quoted, read_arguments, unquoted
 from engine.errors import UserError
 
 PATHS = [
@@ -110,3 +114,10 @@ def test_help_is_the_files_header(tool: str, capsys: pytest.CaptureFixture[str])
     text = capsys.readouterr().out
     assert f"\n\n  python {tool}.py run=DIR " in text
     assert "#" not in text
+
+
+@given(st.one_of(st.text(alphabet="ab\\\"'${}:. ~,[]()=\n", max_size=12), st.text(max_size=12)))
+def test_what_is_quoted_comes_through_hydras_grammar_and_omegaconfs(text: str) -> None:
+    value: Any = OverridesParser.create().parse_override(f"key={quoted(text)}").value()
+    config = OmegaConf.create({"key": getattr(value, "text", value), "link": "${key}"})
+    assert config.key == config.link == text == unquoted(quoted(text))

@@ -42,6 +42,7 @@ def test_an_unknown_option_is_a_key(given: str, advice: str) -> None:
         ("datamodule.data_dir=a=b=c", 'datamodule.data_dir="a=b=c"'),
         ("datamodule.data_dir=~/photos", 'datamodule.data_dir="/home/me/photos"'),
         ('datamodule.data_dir="~/photos"', 'datamodule.data_dir="/home/me/photos"'),
+        ("hydra.run.dir=~/a/${name}", 'hydra.run.dir="/home/me/a/${name}"'),
         ("+x=~", '+x="/home/me"'),
         ("datamodule.data_dir=2024", 'datamodule.data_dir="2024"'),
         ("datamodule.data_dir=null", 'datamodule.data_dir="null"'),

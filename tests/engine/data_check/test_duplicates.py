@@ -9,6 +9,7 @@ from PIL import Image
 from datamodules.stand_ins.insects import draw_insect
 from engine.data_check.duplicates import alike, identical
 from engine.photos.images import read_thumbnail
+from engine.photos.photo_index import PhotoIndex
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +29,8 @@ def test_equal_bytes_under_other_names(photos: list[Path], tmp_path: Path) -> No
     copies = [Path(shutil.copy(photos[number], tmp_path / f"copy{number}.png")) for number in (3, 5, 3)]
     twin = tmp_path / "same size.jpg"
     twin.write_bytes(bytes(reversed(photos[0].read_bytes())))
-    assert identical([*photos, *copies[:2], twin]) == [[3, 12], [5, 13]]
-    assert identical(photos) == []
+    assert identical(PhotoIndex([*photos, *copies[:2], twin])) == [[3, 12], [5, 13]]
+    assert identical(PhotoIndex(photos)) == []
 
 
 @pytest.mark.parametrize(("scale", "quality"), [(0.25, 60), (0.6, 80), (1.7, 95)])

@@ -1,5 +1,4 @@
 import multiprocessing
-import os
 import time
 import warnings
 from collections.abc import Callable
@@ -10,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from engine.features.feature_cache import cached_arrays, files_digest, names_digest
+from engine.features.feature_cache import cached_arrays, names_digest
 
 KEY = {"weights": "abc", "views": 2}
 SHAPES = {"train": (4, 2, 3), "val": (2, 1, 3)}
@@ -176,34 +175,8 @@ def test_room_is_taken_before_the_first_feature(tmp_path: Path) -> None:
     assert taken["val"] >= 10 * 512 * 4
 
 
-def test_names_of_any_bytes_have_a_digest(tmp_path: Path) -> None:
-    file = tmp_path / os.fsdecode(b"\xff.jpg")
-    file.write_bytes(b"1")
-    assert files_digest([file], tmp_path) != names_digest([file], tmp_path)
-
-
 def test_digest_of_names_depends_on_their_order() -> None:
     files = [Path("a/b"), Path("a/c")]
     assert names_digest(files, Path("a")) == names_digest([Path("x/b"), Path("x/c")], Path("x"))
     assert names_digest(files, Path("a")) != names_digest(files[::-1], Path("a"))
     assert names_digest(files, Path("a")) != names_digest(files, Path())
-
-
-def test_digest_depends_on_names_and_bytes(tmp_path: Path) -> None:
-    files = [tmp_path / "a", tmp_path / "b"]
-    for file, content in zip(files, (b"12", b"3"), strict=True):
-        file.write_bytes(content)
-    first = files_digest(files, tmp_path)
-    assert files_digest(files, tmp_path) == first
-    assert files_digest(files[::-1], tmp_path) != first
-    files[0].write_bytes(b"1")
-    files[1].write_bytes(b"23")
-    assert files_digest(files, tmp_path) != first
-
-
-def test_digest_does_not_depend_on_where_the_folder_lies(tmp_path: Path) -> None:
-    for folder in ("here", "there"):
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / "a").write_bytes(b"1")
-    here, there = (files_digest([tmp_path / f / "a"], tmp_path / f) for f in ("here", "there"))
-    assert here == there

@@ -43,6 +43,8 @@ def photos(root: Path, **changes: Any) -> ImageFolder:
         "val_fraction": 0.2,
         "classes": None,
         "test_fraction": 0,
+        "num_folds": None,
+        "fold": 0,
         "balance": "none",
         "train_transform": v2.Compose([v2.RandomResizedCrop(SIZE), v2.RandomHorizontalFlip()]),
         "eval_transform": v2.Compose([v2.Resize(40), v2.CenterCrop(SIZE)]),
@@ -54,9 +56,12 @@ def photos(root: Path, **changes: Any) -> ImageFolder:
         "num_workers": 0,
         "max_pixels": 10**6,
         "keep_decoded": 0,
+        "index_dir": None,
+        "worker_timeout": 60,
         "seed": 3,
     }
-    datamodule = ImageFolder(**(settings | changes))
+    settings |= changes
+    datamodule = ImageFolder(**{"seed_split": settings["seed"], **settings})
     datamodule.setup("fit")
     return datamodule
 

@@ -20,6 +20,8 @@ def photos(root: Path, **changes: Any) -> ImageFolder:
         "val_fraction": 0.2,
         "classes": None,
         "test_fraction": 0,
+        "num_folds": None,
+        "fold": 0,
         "balance": "none",
         "train_transform": v2.Compose([v2.RandomResizedCrop(SIZE), v2.RandomHorizontalFlip()]),
         "eval_transform": v2.Compose([v2.Resize(20), v2.CenterCrop(SIZE)]),
@@ -31,9 +33,12 @@ def photos(root: Path, **changes: Any) -> ImageFolder:
         "num_workers": 0,
         "max_pixels": 10**6,
         "keep_decoded": 0,
+        "index_dir": None,
+        "worker_timeout": 60,
         "seed": 3,
     }
-    datamodule = ImageFolder(**(settings | changes))
+    settings |= changes
+    datamodule = ImageFolder(**{"seed_split": settings["seed"], **settings})
     datamodule.setup("fit")
     return datamodule
 
@@ -45,6 +50,7 @@ def folds(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Folds:
         photos=photos(data_dir),
         num_folds=3,
         num_repeats=2,
+        choose_epoch_by=None,
         backbone=lambda images: images.flatten(1),
         num_features=3 * SIZE * SIZE,
         key={},
@@ -66,6 +72,7 @@ def test_pooled_splits_both_hold_all_photos_in_their_own_look(data_dir: Path) ->
     assert (both.train.transform, both.val.transform) == (parted.train.transform, parted.val.transform)
     assert parted.counts() == {"train": 16, "val": 12}, "it is a copy"
     assert torch.equal(both.images("val", [20]), parted.images("val", [4]))
+    assert both.findings() == parted.findings(), "a photo is no copy of itself"
 
 
 def test_what_is_held_out(folds: Folds) -> None:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from datamodules.stand_ins.insects import draw_insect
 from engine.features.frozen import BATCH_SIZE, FrozenBackbone
-from networks.efficientnet_lite0 import EfficientNetLite0
+from networks.efficientnet_lite import EfficientNetLite
 from networks.pretrained import Pretrained
 from networks.resnet18 import ResNet18
 from tests.batchnorm import relative_error, settled
@@ -41,7 +41,7 @@ def test_bf16_features_of_pictures_differ_by_six_percent_at_most() -> None:
     """bf16 has 8 bits of mantissa, and its rounding errors add up over the layers; 4 % of the 2-norm, measured."""
     pictures = [draw_insect(insect, np.random.default_rng(0)).resize((224, 224)) for insect in ("ants", "bees")]
     images = torch.stack([torch.from_numpy(np.asarray(p).copy()).permute(2, 0, 1) for p in pictures]) / 255
-    network = EfficientNetLite0(num_classes=2, pretrained=True).eval()
+    network = EfficientNetLite(name="efficientnet_lite0", num_classes=2, pretrained=True).eval()
     got, expected = FrozenBackbone(network, "bf16")(images), features(network, images)
     assert got.dtype == torch.float32
     assert 0 < float((got - expected).norm() / expected.norm()) < 0.06

@@ -2,9 +2,9 @@ import csv
 from pathlib import Path
 
 import pytest
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from engine.loggers.csv_logger import CSVLogger
+from engine.pages.curves import read_logged
 from tests.conftest import Train
 
 OF_THE_CLOCK = "train/images_per_second"
@@ -46,9 +46,11 @@ def test_a_run_that_goes_on_has_each_row_once(tiny: tuple[str, ...], train_here:
 
     found, expected = ([row for row in rows(run) if row[1] != OF_THE_CLOCK] for run in (resumed, straight))
     assert found == expected
-    events = EventAccumulator(str(straight)).Reload()
-    for tag in events.Tags()["scalars"]:
-        curve = [(point.step, point.value) for point in events.Scalars(tag)]
-        written = [(step, value) for step, name, value in rows(straight) if name == tag]
+    (straight / "metrics.csv").rename(tmp_path / "metrics.csv")
+    events, written_rows = read_logged(straight).curves, rows(tmp_path)
+    assert events.keys() == {name for _, name, _ in written_rows}
+    for tag in events:
+        curve = list(events[tag].items())
+        written = [(step, value) for step, name, value in written_rows if name == tag]
         assert [step for step, _ in curve] == [step for step, _ in written], tag
         assert [value for _, value in curve] == pytest.approx([value for _, value in written], rel=1e-6), tag

@@ -18,7 +18,8 @@ class Keys:
 
 def loader(num_workers: int = 0, persistent: bool = False, epoch: int = 0) -> PhotoLoader:
     sampler = KeyedSampler(10, seed=0, shuffle=True, num_replicas=1, rank=0, epoch=epoch)
-    return PhotoLoader(Keys(), sampler=sampler, batch_size=3, num_workers=num_workers, persistent_workers=persistent)
+    workers: dict[str, Any] = {"num_workers": num_workers, "persistent_workers": persistent, "worker_timeout": 60}
+    return PhotoLoader(Keys(), sampler=sampler, batch_size=3, **workers)
 
 
 def batches(some: Any, epoch: int) -> list[list[int]]:

@@ -16,16 +16,21 @@ SETTINGS: dict[str, Any] = {
     "val_fraction": 0.25,
     "classes": None,
     "test_fraction": 0,
+    "num_folds": None,
+    "fold": 0,
     "balance": "none",
     "train_transform": v2.RandomCrop(16),
     "eval_transform": v2.CenterCrop(16),
     "image_size": 16,
     "mean": None,
     "std": None,
+    "worker_timeout": 60,
     "batch_size": 3,
     "eval_batch_size": 5,
     "max_pixels": 1_000_000,
+    "index_dir": None,
     "seed": 7,
+    "seed_split": 7,
 }
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from engine.errors import DataError
 from engine.photos.class_folders import Classes, class_files
-from engine.photos.splits import splits_of
+from engine.photos.splits import folded, splits_of
 from tests.engine.photos.test_class_folders import put
 
 
@@ -40,6 +40,21 @@ def test_both_fractions_are_of_the_whole(flat: Path) -> None:
         sizes = {split: len(classes[name]) for split, classes in drawn.items()}
         assert sizes == {"train": 6, "val": 2, "test": 2}
         assert sorted(file for classes in drawn.values() for file in classes[name]) == files
+
+
+def test_folds_hold_each_photo_out_once(flat: Path) -> None:
+    whole = splits(flat, test_fraction=0.2)
+    parts = [folded(whole, num_folds=4, fold=fold, seed=0) for fold in range(4)]
+    for name in ("ants", "bees"):
+        kept = sorted([*whole["train"][name], *whole["val"][name]])
+        assert sorted(file for part in parts for file in part["val"][name]) == kept
+        for part in parts:
+            assert sorted([*part["train"][name], *part["val"][name]]) == kept
+            assert part["test"] == whole["test"]
+            assert len(part["val"][name]) == 2
+    assert folded(whole, num_folds=4, fold=0, seed=1) != parts[0]
+    with pytest.raises(DataError, match=r"^datamodule\.fold=4: choose from 0 to 3, as datamodule\.num_folds=4\.$"):
+        folded(whole, num_folds=4, fold=4, seed=0)
 
 
 def test_folders_of_splits_are_taken_as_they_are(tmp_path: Path) -> None:

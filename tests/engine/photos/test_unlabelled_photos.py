@@ -69,7 +69,7 @@ def test_batches_in_order_with_what_cannot_be_read(tmp_path: Path) -> None:
         return photo * 2
 
     photos = UnlabelledPhotos(files, doubled, max_pixels=100)
-    batches: list[PhotoBatch] = list(photos.loader(batch_size=4, num_workers=0))
+    batches: list[PhotoBatch] = list(photos.loader(batch_size=4, num_workers=0, worker_timeout=0))
     assert [batch.positions for batch in batches] == [[0, 2, 3], []]
     assert batches[0].photos is not None
     assert batches[0].photos.dtype == torch.uint8
@@ -89,4 +89,8 @@ def test_a_bomb_is_not_decoded(tmp_path: Path) -> None:
 
 def test_workers_only_where_there_is_something_to_do_beside(tmp_path: Path) -> None:
     photos = UnlabelledPhotos([write(tmp_path / "a.png")] * 9, lambda photo: photo, max_pixels=100)
-    assert [photos.loader(batch_size=size, num_workers=1).num_workers for size in (1, 8, 9)] == [1, 1, 0]
+    assert [photos.loader(batch_size=size, num_workers=1, worker_timeout=9).num_workers for size in (1, 8, 9)] == [
+        1,
+        1,
+        0,
+    ]

@@ -1,6 +1,6 @@
 import pytest
 
-from engine.report.answer import answer
+from engine.report.answer import answer, cross_validated
 
 COUNTS, CLASSES = {"train": 244, "val": 153, "test": 360}, ["ants", "bees"]
 BOTH = {"val/acc": 144 / 153, "val/loss": 0.2, "best/val/acc": 147 / 153, "best/epoch": 2, "epochs": 25}
@@ -14,7 +14,8 @@ def said(metrics: dict[str, object], monitor: str | None = "val/acc", **changed:
 def test_the_best_epoch_is_labelled_and_never_alone() -> None:
     assert said(BOTH) == (
         "val/acc 96.1% of 153 (95 % interval 91.7% to 98.2%) – best epoch (3), selected on these validation examples "
-        "by val/acc; val/acc 94.1% of 153 (95 % interval 89.2% to 96.9%) – last epoch (25)."
+        "by val/acc; val/acc 94.1% of 153 (95 % interval 89.2% to 96.9%) – last epoch (25), which was "
+        "not selected."
     )
     one = said(BOTH | {"epochs": 3})
     assert one.count("val/acc 96.1%") == 1
@@ -31,6 +32,16 @@ def test_a_test_comes_first() -> None:
 def test_a_cross_validation_has_an_interval_of_its_own() -> None:
     metrics = {"val/acc": 0.962, "val/acc_low": 0.94, "val/acc_high": 0.985, "epochs": 1}
     assert "val/acc 96.2% (95 % interval 94.0% to 98.5%) – last epoch (1)." in said(metrics)
+
+
+def test_what_evaluate_py_said_later() -> None:
+    assert cross_validated({}) == ""
+    found = {"val/acc": 0.961, "val/acc_low": 0.94, "val/acc_high": 0.98}
+    nested = {name.replace("acc", "nested_acc"): value - 0.01 for name, value in found.items()}
+    assert cross_validated(found | nested) == (
+        "Cross-validated: 95.1% (95 % interval 93.0% to 97.0%) at the best epoch, chosen on other photos than those "
+        "that it is judged by; 96.1% (95 % interval 94.0% to 98.0%) at the last epoch."
+    )
 
 
 @pytest.mark.parametrize(

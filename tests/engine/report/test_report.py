@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import RunTrain, metrics_of, only_run, run_script
-from tests.engine.report.test_markup import Checked
+from tests.engine.pages.test_markup import Checked
 
 SHORT = ("experiment=lenet_nll", "trainer=cpu", "trainer.max_epochs=2")
 

@@ -8,12 +8,12 @@ import pytest
 import torch
 from PIL import Image
 
+from engine.pages.markup import Images
 from engine.report.classes import confusion_csv
 from engine.report.facts import Facts
-from engine.report.markup import Images
 from engine.report.results import predictions_sections
 from engine.results.outputs import Collector, Predictions, example_names
-from tests.engine.report.test_markup import Checked
+from tests.engine.pages.test_markup import Checked
 
 NAMES = ["<b>x</b>", "[red]", "蜜蜂", "$a$_{b}"]
 

@@ -11,7 +11,7 @@ from engine.errors import UserError
 from engine.report import page
 from engine.report.write import report
 from tests.conftest import Train, metrics_of, run_script
-from tests.engine.report.test_markup import HOSTILE, Checked
+from tests.engine.pages.test_markup import HOSTILE, Checked
 from tests.test_foreign import options
 
 TEXT = HOSTILE.replace("\x1b", "\\x1b")
@@ -60,7 +60,7 @@ def test_a_network_without_its_data(stolen: Path, tmp_path: Path, capsys: pytest
 def test_a_run_that_failed_before_its_first_checkpoint(stolen: Path) -> None:
     shutil.rmtree(stolen / "checkpoints")
     (stolen / "metrics.json").write_text(json.dumps({"status": "failed", "error": f"UserError: {HOSTILE}"}))
-    for file in stolen.glob("events*"):
+    for file in stolen.rglob("events*"):
         file.unlink()
     page = Checked(report(stolen).read_text())
     assert page.wrong == []
@@ -120,6 +120,7 @@ def test_sweeps_make_none_on_their_own(tmp_path: Path) -> None:
     job = next(iter(sorted(path.parent for path in tmp_path.rglob("config.yaml"))))
     assert run_script("report.py", f"run={job}", cwd=tmp_path).returncode == 0
     assert "<h2>Predicted and target</h2>" in (job / "report.html").read_text()
+    assert f'href="{job.name}/report.html"' in (job.parent / "sweep.html").read_text(), "the sweep's page leads there"
 
 
 def test_what_the_datas_check_found(stolen: Path) -> None:

@@ -109,7 +109,7 @@ def test_data_of_other_classes_is_refused(
 
 @pytest.mark.usefixtures("at_home")
 def test_splits_that_are_not_there(run_dir: Path) -> None:
-    with pytest.raises(UserError, match=r"^split=train: choose from val, test\.$"):
+    with pytest.raises(UserError, match=r"^split=train: choose from val, test, cross_validation\.$"):
         evaluated(run_dir, "train", "best")
     with pytest.raises(UserError, match=r"^split=test: hymenoptera has no such split"):
         evaluated(run_dir, "test", "best")

@@ -13,7 +13,7 @@ from torchvision.transforms.v2.functional import pil_to_tensor, to_pil_image
 from engine.errors import UserError
 from engine.results.preprocessing import describe, input_shape, normalization, photo_transform
 from engine.run.trained import Trained, load_trained
-from networks.efficientnet_lite0 import EfficientNetLite0
+from networks.efficientnet_lite import EfficientNetLite
 
 
 def trained(shape: list[int] | None, **datamodule: object) -> Trained:
@@ -60,7 +60,13 @@ def test_normalization_is_both_or_neither() -> None:
 
 def test_description_of_a_network_on_photos(run_dir: Path) -> None:
     run = load_trained(run_dir, "best")
-    facts = describe(run, EfficientNetLite0(num_classes=2, pretrained=False), "float32", torch.zeros(4, 2), "logits")
+    facts = describe(
+        run,
+        EfficientNetLite(name="efficientnet_lite0", num_classes=2, pretrained=False),
+        "float32",
+        torch.zeros(4, 2),
+        "logits",
+    )
     assert facts["input"]["shape"] == ["batch", 3, 64, 64]
     assert facts["input"]["value_range"] == [0, 1]
     assert facts["input"]["mean"] is None
@@ -108,7 +114,13 @@ def rebuilt(photo: Tensor, steps: Sequence[str]) -> Tensor:
 @pytest.mark.parametrize(("height", "width"), [(300, 400), (401, 300), (91, 90), (73, 150), (500, 333)])
 def test_the_words_are_enough_to_do_the_same(height: int, width: int, run_dir: Path) -> None:
     run = load_trained(run_dir, "best")
-    facts = describe(run, EfficientNetLite0(num_classes=2, pretrained=False), "float32", torch.zeros(4, 2), "logits")
+    facts = describe(
+        run,
+        EfficientNetLite(name="efficientnet_lite0", num_classes=2, pretrained=False),
+        "float32",
+        torch.zeros(4, 2),
+        "logits",
+    )
     given = photo(height, width)
     difference = photo_transform(run)(given).int() - rebuilt(given, facts["input"]["steps"]).int()
     assert difference.abs().max() <= 1

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import torch
 
-from engine.results.real_inputs import real_inputs
+from engine.results.preprocessing import real_inputs
 from engine.run.trained import load_trained
 from tests.conftest import Train
 

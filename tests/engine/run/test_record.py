@@ -37,6 +37,10 @@ def test_completed(cfg: DictConfig) -> None:
     assert written.pop("seconds") >= 0
     assert written == {
         "status": "completed",
+        "experiment": "transfer_finetune",
+        "name": "transfer_finetune",
+        "tags": [],
+        "notes": None,
         "val/acc": 0.5,
         "epochs": 3,
         "data": {"name": "hymenoptera", "source": "official"},

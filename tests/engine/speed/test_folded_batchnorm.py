@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.speed.folded_batchnorm import FoldedBatchNorm, fold_batchnorm
-from networks.efficientnet_lite0 import EfficientNetLite0
+from networks.efficientnet_lite import EfficientNetLite
 from networks.resnet18 import ResNet18
 from tests.batchnorm import relative_error, settled
 
@@ -53,7 +53,7 @@ class Plain(nn.Module):
 NETWORKS = {
     "plain": Plain,
     "resnet18": lambda: ResNet18(num_classes=2, pretrained=False),
-    "efficientnet_lite0": lambda: EfficientNetLite0(num_classes=2, pretrained=True),
+    "efficientnet_lite0": lambda: EfficientNetLite(name="efficientnet_lite0", num_classes=2, pretrained=True),
 }
 
 

@@ -160,3 +160,13 @@ def test_a_report_that_fails_is_a_failure(
     with pytest.raises(SystemExit):
         ledger.on_multirun_end(sweep)
     assert "No space left on device" in capsys.readouterr().err
+
+
+def test_a_page_that_cannot_be_drawn_is_none(
+    sweep_config: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ledger, sweep = Ledger(), sweep_config("seed=0,1")
+    ledger.on_multirun_start(sweep)
+    monkeypatch.setattr(module, "write_page", lambda _: 1 / 0)
+    module.finish(Path(sweep.hydra.sweep.dir))
+    assert capsys.readouterr().err == "sweep.html could not be written (ZeroDivisionError: division by zero).\n"

@@ -59,10 +59,35 @@ def test_seeds_are_taken_together_and_compared_seed_by_seed(tmp_path: Path, caps
     text = capsys.readouterr().out
     (first,), (second,) = lines_with(text, " a "), lines_with(text, " b ")
     assert text.index(first) < text.index(second)
-    assert re.split(r"  +", first.strip()) == ["a", "0.91", "0.01", "3", "[0.8852, 0.9348]", "2.0", "0-2"]
+    assert re.split(r"  +", first.strip()) == ["a", "0.910", "0.010", "3", "[0.885, 0.935]", "2.0", "0-2"]
     # d = -0.1, -0.099, -0.098: mean -0.099, s = 0.001, t(2) = 4.3027
-    assert "-0.099 [-0.1015, -0.09652]" in second
+    assert "-0.0990 [-0.1015, -0.0965]" in second
     assert "resume" not in text
+
+
+def test_the_best_is_judged_by_what_chose_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [completed(0, 0.5, lr=0.1), completed(1, 0.9, lr=0.2)]
+    (tmp_path / "sweep" / "001").mkdir(parents=True)
+    known = tmp_path / "sweep" / "001" / "metrics.json"
+
+    print_sweep(sweep_of(tmp_path / "sweep", *rows))
+    text = capsys.readouterr().out
+    assert "selected         the best of 2 jobs, by the same validation examples that its val/acc is of" in text
+    assert "judge the best" not in text, "there is nothing that could"
+
+    (known.parent / "config.yaml").write_text("cache: true\nfeatures: {chunk: 1}\n")
+    print_sweep(sweep_of(tmp_path / "sweep", *rows))
+    text = capsys.readouterr().out
+    assert re.search(r"judge the best +\S.*evaluate\.py run=sweep/001 split=cross_validation\n", text)
+
+    known.write_text('{"test/acc": 0.75, "counts": {"test": 40}}')
+    print_sweep(sweep_of(tmp_path / "sweep", *rows))
+    text = capsys.readouterr().out  # Wilson's interval of 30 in 40
+    assert "not selected     test/acc 0.75 [0.60, 0.86] of the best, on data that chose nothing" in text
+    assert "by the same validation" not in text
 
 
 def test_nothing_completed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,15 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from engine.checkpoints.continuation import curve_files
 from engine.files import read_plain
+from engine.loggers.curve_files import PROGRESS, curve_files, name_of
 from engine.wording import INTERVAL, class_metrics
 
 MAX_BYTES = 1 << 28
 SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
-NO_RESULTS = ("lr", "grad_norm", "images_per_second", "loss_step", "epoch")
-"""Curves of how a training goes, which TensorBoard has."""
-
 FIRST_BATCH, MAX_PICTURE = "first_batch", 400_000
 """Of callbacks/image_grids.py."""
 
@@ -38,16 +35,18 @@ class Logged(NamedTuple):
     first_batch: Picture | None
 
 
-def read_logged(directory: Path) -> Logged:
-    """Empty where no logger wrote a file."""
+def read_logged(directory: Path, only: str | None = None) -> Logged:
+    """Empty where no logger wrote a file. With `only`, nothing but the curve of this name, which is quicker."""
     curves: dict[str, Curve] = {}
     first_batch = None
-    for file in sorted(curve_files(directory)):
-        rows = _rows(file) if file.suffix == ".csv" else _events(file)
-        for step, name, value in rows:
+    mark = (only or "").rpartition("/")[2].encode()
+    for file in sorted(curve_files(directory), key=lambda file: (file.suffix == ".csv", file)):
+        rows = _rows(file) if file.suffix == ".csv" else _events(file, mark)
+        for step, tag, value in rows:
+            name = name_of(file.parent.relative_to(directory).as_posix(), tag)
             if isinstance(value, Picture):
                 first_batch = value
-            else:
+            elif only in (None, name):
                 curves.setdefault(name, {})[step] = value
     return Logged({name: dict(sorted(curve.items())) for name, curve in curves.items()}, first_batch)
 
@@ -63,8 +62,8 @@ def _rows(file: Path) -> Iterator[tuple[int, str, float]]:
             continue
 
 
-def _events(file: Path) -> Iterator[tuple[int, str, float | Picture]]:
-    """Of a TensorBoard event file, up to where it is cut off."""
+def _events(file: Path, mark: bytes) -> Iterator[tuple[int, str, float | Picture]]:
+    """Of a TensorBoard event file, up to where it is cut off: of the records that contain `mark`."""
     from google.protobuf.message import DecodeError
     from tensorboard.compat.proto.event_pb2 import Event  # only here: a run without TensorBoard needs none of it
 
@@ -75,6 +74,8 @@ def _events(file: Path) -> Iterator[tuple[int, str, float | Picture]]:
         position += 16 + length
         if len(record) < length:
             return
+        if mark not in record:
+            continue
         try:
             event = Event.FromString(record)
         except DecodeError:
@@ -105,7 +106,7 @@ def charts(curves: Mapping[str, Curve], classes: Sequence[str]) -> list[Chart]:
         split, metric = split_of(name)
         if name in per_class or name.startswith("best/") or _is_spread(name, curves):
             continue
-        if metric in NO_RESULTS or metric.startswith("lr_"):
+        if metric in PROGRESS or metric.startswith("lr_"):
             continue
         if any(map(math.isfinite, curve.values())):
             found.setdefault(metric, Chart(metric)).curves[split or metric] = curve

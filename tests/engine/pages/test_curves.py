@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.report.curves import at_step_of, charts, read_logged, split_of, steps_of_epochs
+from engine.pages.curves import at_step_of, charts, read_logged, split_of, steps_of_epochs
 from engine.report.drawings import draw_curves
 
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from engine.results import lettering
-from engine.results.lettering import fitted, lettered
+from engine.pages import lettering
+from engine.pages.lettering import fitted, lettered
 
 
 def drawn(text: str, font: lettering.Font) -> bytes:

@@ -1,7 +1,8 @@
 from html.parser import HTMLParser
 
-from engine.report.markup import (
+from engine.pages.markup import (
     Cell,
+    Link,
     Numeric,
     command_lines,
     document,
@@ -51,12 +52,13 @@ def test_every_text_is_shown_and_none_acts() -> None:
             matrix(HOSTILE, [HOSTILE], [[Cell(HOSTILE, HOSTILE, 0.9)]], HOSTILE),
             photos([(picture(b"png", HOSTILE, (1, 1)), [HOSTILE, HOSTILE])]),
             command_lines([(HOSTILE, HOSTILE)]),
+            table(["link"], [[Link(HOSTILE, "javascript:alert(1)")]]),
         )
     )
     page = Checked(document(HOSTILE, section(HOSTILE, body)))
     assert page.wrong == []
     assert not page.tags & {"b", "script"}
-    assert page.texts.count('<b>x</b> & "q" \\x1b[31m [red] 蜜蜂') == 17
+    assert page.texts.count('<b>x</b> & "q" \\x1b[31m [red] 蜜蜂') == 18
 
 
 def test_a_section_without_content_is_left_out() -> None:

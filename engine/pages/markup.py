@@ -4,6 +4,7 @@ import base64
 import html
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
+from urllib.parse import quote
 
 from engine.errors import printable
 
@@ -27,7 +28,7 @@ th, td { padding: 0.25rem 0.7rem; border-bottom: 1px solid var(--line); text-ali
   overflow-wrap: anywhere }
 th { font-weight: 600; min-width: 3.5rem; overflow-wrap: normal }
 td.number, th.number { text-align: right; white-space: nowrap }
-table.keys td:first-child { white-space: nowrap }
+table.keys td:first-child { white-space: nowrap } table.words td { overflow-wrap: break-word }
 table.matrix td { text-align: center; border: 1px solid var(--line); min-width: 3.4rem; padding: 0.3rem;
   white-space: nowrap }
 table.matrix thead th { text-align: center }
@@ -49,6 +50,13 @@ class Numeric(str):
     """A cell whose text is aligned to the right."""
 
 
+class Link(NamedTuple):
+    """A cell that leads to a file, by its path from the page."""
+
+    text: str
+    path: str
+
+
 class Cell(NamedTuple):
     """A cell of a matrix: its text, a smaller line below, and how strongly it is shaded, in [0, 1]."""
 
@@ -68,7 +76,7 @@ def paragraph(text: object, kind: str = "") -> str:
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]], caption: str = "", kind: str = "") -> str:
     """A table; columns of `Numeric` cells are aligned to the right. Nothing without rows. In one of the `kind` "keys"
-    those of the first column stay on one line."""
+    those of the first column stay on one line; in one of "words" no word is broken."""
     rows = list(rows)
     if not rows:
         return ""
@@ -141,7 +149,10 @@ def _said(caption: str) -> str:
 
 
 def _cell(tag: str, text: object, is_number: bool) -> str:
-    return f"<{tag}{_class('number' if is_number else '')}>{escaped(text)}</{tag}>"
+    shown = escaped(text)
+    if isinstance(text, Link):  # a quoted path has no colon, so none is the address of a script
+        shown = f'<a href="{quote(text.path)}">{escaped(text.text)}</a>'
+    return f"<{tag}{_class('number' if is_number else '')}>{shown}</{tag}>"
 
 
 def _shaded(cell: Cell) -> str:

@@ -1,0 +1,47 @@
+"""The files that a run's loggers write its curves to, and the names that TensorBoard shows them by.
+
+Nothing here imports torch.
+"""
+
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+EVENTS = "events.out.tfevents.*"
+PATTERNS = (EVENTS, "metrics.csv")
+SPLITS = ("train", "val", "test")
+
+PROGRESS = ("lr", "grad_norm", "images_per_second", "loss_step", "epoch")
+"""Curves of how a training goes, which are no results."""
+
+CURVES, DETAILS, RESULT = "curves/", "details/", "result/"
+"""Beginnings of TensorBoard's tags. It sorts cards by them, and unfolds the first two groups."""
+
+
+def curve_files(directory: Path) -> Iterator[Path]:
+    """TensorBoard's event files and metrics.csv, wherever in the run directory its loggers write them."""
+    for pattern in PATTERNS:
+        yield from (path for path in directory.rglob(pattern) if path.is_file())
+
+
+def tag_of(name: str, among: Collection[str], apart: bool) -> tuple[str, str]:
+    """The run (a sub-directory, or empty) and tag under which TensorBoard shows a metric.
+
+    `val/acc` is `curves/acc` of the run `val` if the splits are kept `apart`, else `curves/val/acc`. What describes
+    another of the metrics logged with it (`among`), as `val/acc_bees`, is one of the details.
+    """
+    split, _, metric = name.partition("/")
+    if split == "best":
+        return "", RESULT + name
+    if split not in SPLITS or not metric or metric in PROGRESS or metric.startswith("lr_"):
+        return "", name
+    group = DETAILS if any(name.startswith(f"{other}_") for other in among) else CURVES
+    return (split, group + metric) if apart else ("", group + name)
+
+
+def name_of(run: str, tag: str) -> str:
+    """The metric that `tag_of` gave this run and tag; another tag is a name itself."""
+    for group in (CURVES, DETAILS, RESULT):
+        if tag.startswith(group):
+            rest = tag[len(group) :]
+            return f"{run}/{rest}" if run in SPLITS else rest
+    return tag

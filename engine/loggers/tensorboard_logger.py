@@ -1,0 +1,71 @@
+"""Logs to TensorBoard's event files."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytorch_lightning import loggers
+from pytorch_lightning.utilities import rank_zero_only
+
+from engine.loggers.curve_files import SPLITS, tag_of
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+
+class TensorBoardLogger(loggers.TensorBoardLogger):
+    """Lightning's TensorBoardLogger, but with curves in the order in which one looks at them (tag_of).
+
+    With `apart`, training, validation and test are runs of their own, in sub-directories, as TensorBoard draws only
+    runs in different colours, and the same tag of all runs in one chart. Writes no hparams.yaml, and no epoch numbers:
+    TensorBoard has the steps.
+    """
+
+    def __init__(self, *, save_dir: str, apart: bool) -> None:
+        super().__init__(save_dir, name="", version="", default_hp_metric=False)
+        self.apart = apart
+        self._writers: dict[str, SummaryWriter] = {}
+
+    def writer(self, run: str) -> "SummaryWriter":
+        """That of a sub-directory; the logger's own for an empty name. Opens its file."""
+        if not run:
+            return self.experiment
+        self.experiment  # noqa: B018 (the directory has a file of its own, whatever is logged)
+        if run not in self._writers:
+            from torch.utils.tensorboard import SummaryWriter  # only here, as Lightning does: it takes a while
+
+            self._writers[run] = SummaryWriter(str(Path(self.log_dir, run)))
+        return self._writers[run]
+
+    def open_again(self) -> None:
+        """Opens the files of all runs that the directory has."""
+        for run in ("", *SPLITS):
+            if not run or Path(self.log_dir, run).is_dir():
+                self.writer(run)
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        for name, value in metrics.items():
+            if name != "epoch":
+                run, tag = tag_of(name, metrics, self.apart)
+                self.writer(run).add_scalar(tag, value, step)
+
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        """Does nothing: callbacks/hyper_parameters.py logs what a sweep varies."""
+
+    @rank_zero_only
+    def save(self) -> None:
+        """Writes what was logged to the files."""
+        for writer in self._open():
+            writer.flush()
+
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        for writer in self._open():
+            writer.close()
+
+    def _open(self) -> Iterator["SummaryWriter"]:
+        yield from (writer for writer in (self._experiment, *self._writers.values()) if writer is not None)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return super().__getstate__() | {"_writers": {}}

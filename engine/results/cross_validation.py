@@ -1,0 +1,117 @@
+"""What a run's recipe is worth on photos that chose nothing: nested cross-validation of its head on cached features."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import get_object
+from omegaconf import DictConfig, OmegaConf, open_dict
+from pytorch_lightning import seed_everything
+
+from engine.build import build_features, build_module
+from engine.errors import UserError
+from engine.features.folds import Folds
+from engine.paths import CONF
+from engine.results.evaluation import Evaluation, evaluate, load_data, trainer_for_evaluation, written
+from engine.results.outputs import Collector, photo_rows
+from engine.run.config_file import has_features
+from engine.run.data_facts import counts_of
+from engine.run.trained import Trained, load_trained
+from engine.speed.memory import keep_freed_memory
+from engine.startup import silence_idle_messages
+
+SPLIT = "cross_validation"
+MIN_FOLDS = 3
+"""One to judge by, one to choose the epoch by, one to train on."""
+
+
+def judge(directory: Path, *, split: str, checkpoint: str, overrides: Sequence[str]) -> Evaluation | None:
+    """What evaluate.py does: `evaluate` a split, or `cross_validate`."""
+    if split == SPLIT:
+        return cross_validate(directory, checkpoint=checkpoint, overrides=overrides)
+    return evaluate(directory, split=split, checkpoint=checkpoint, overrides=overrides)
+
+
+def cross_validate(directory: Path, *, checkpoint: str, overrides: Sequence[str]) -> Evaluation | None:
+    """Trains the head of the run in `directory` anew on parts of its training and validation photos, all at once.
+
+    Each of 10 parts is held out once in each of 5 repeats (conf/features/folds.yaml); a test split stays apart. Where a
+    class has fewer than 10 photos, there are as many parts as it has. The
+    metrics are those of lightning_modules/cross_validator.py: `val/nested_acc` at epochs that were chosen as the run's
+    best epoch was, but on other photos than those that are judged, and `val/acc` at the last epoch. Seed, optimizer,
+    schedule and number of epochs are the run's. None in all of several processes but the first.
+
+    UserError for a run whose network has no frozen backbone, or that is a cross-validation itself.
+    """
+    trained = load_trained(directory, checkpoint, overrides)
+    _fold(trained)
+    config = trained.config
+    silence_idle_messages()
+    keep_freed_memory()
+    seed_everything(config.seed, verbose=False)
+    datamodule, _ = load_data(trained, "val", elsewhere=False)
+    config.features.num_folds = _number_of_folds([*datamodule.train.labels, *datamodule.val.labels], config)
+    network: Any = trained.load_network().train()
+    module = build_module(config, network)
+    folds: Folds = build_features(config, datamodule, network)
+    trainer = trainer_for_evaluation(config.trainer, [collector := Collector()])
+    trainer.fit(module, folds)
+    if not trainer.is_global_zero:
+        return None
+    metrics = {name: written(value) for name, value in trainer.callback_metrics.items() if name.startswith("val/")}
+    data = {"name": folds.name, "source": folds.source, "counts": counts_of(folds), "part": SPLIT}
+    return Evaluation(
+        trained,
+        SPLIT,
+        list(overrides),
+        metrics,
+        data,
+        photos=photo_rows(collector.predictions(), folds),
+        heads=module.choice.heads(),
+    )
+
+
+def can_be_cross_validated(config: Mapping[Any, Any]) -> bool:
+    """Whether the run of a config trains one head on cached features."""
+    features = config.get("features") or {}
+    return has_features(config) and "num_folds" not in features and _validator(config) is not None
+
+
+def _validator(config: Mapping[Any, Any]) -> str | None:
+    """The procedure in conf/lightning_module/ that cross-validates the config's; None where there is none."""
+    with suppress(Exception):  # a foreign part that cannot be imported here
+        name: str | None = getattr(get_object(str(config["lightning_module"]["_target_"])), "cross_validator", None)
+        return name
+    return None
+
+
+def _number_of_folds(labels: Sequence[int], config: DictConfig) -> int:
+    """The config's, or fewer where a class has fewer photos. UserError for fewer than three."""
+    smallest = min(Counter(labels).values())
+    if smallest < MIN_FOLDS:
+        raise UserError(f"split={SPLIT}: needs {MIN_FOLDS} photos of each class; of one there are {smallest}.")
+    return min(int(config.features.num_folds), smallest)
+
+
+def _fold(trained: Trained) -> None:
+    """Turns the run's config into that of its cross-validation."""
+    config = trained.config
+    name = _validator(config)
+    if "num_folds" in (config.get("features") or {}):
+        raise UserError(f"split={SPLIT}: {trained.directory} is a cross-validation itself; see its own val/acc.")
+    if name is None or not trained.has_features:
+        raise UserError(
+            f"split={SPLIT}: retrains a head on cached features, which {trained.directory} has none of. Hold a test "
+            "split out instead: train with datamodule.test_fraction=0.2."
+        )
+    with open_dict(config):
+        for group, choice in (("features", "folds"), ("lightning_module", name)):
+            node = OmegaConf.load(CONF / group / f"{choice}.yaml")
+            assert isinstance(node, DictConfig)
+            config[group] = OmegaConf.merge(
+                config[group], {key: node._get_node(key) for key in node if key != "defaults"}
+            )
+        config.features.choose_epoch_by = "loss" if str(config.monitor.metric).endswith("loss") else "acc"
+        config.trainer.check_val_every_n_epoch = 1
