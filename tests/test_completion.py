@@ -87,7 +87,7 @@ def test_in_a_shell(shell: Shell) -> None:
     ("words", "offered"),
     [
         ("train.py experiment=lenet_nll optimizer.l", "optimizer.lr="),
-        ("evaluate.py split=", "split=val split=test"),
+        ("evaluate.py split=", "split=val split=test split=cross_validation"),
         ("compare.py yes=", "yes=true yes=false"),
         ("predict.py input=x", ""),
     ],
