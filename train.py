@@ -73,7 +73,7 @@ def train(cfg: DictConfig) -> float | None:
         module = build_module(cfg, network)
         if cfg.get("init_from") and record.checkpoint is None:
             start_from(module, Path(cfg.init_from))
-        keep_config = KeepConfig(module, config | data_facts(cfg, datamodule), lambda: record.seconds)
+        keep_config = KeepConfig(module, config | data_facts(cfg, datamodule), record.clock)
         if has_features(cfg):
             datamodule = build_features(cfg, datamodule, network)
 

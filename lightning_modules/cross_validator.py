@@ -37,7 +37,7 @@ class CrossValidator(FeatureExtractor):
     """
 
     follows_chunks = True
-    needs_data = ("num_folds",)
+    needs_data = ("num_repeats",)
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class CrossValidator(FeatureExtractor):
 
     def setup(self, stage: str) -> None:
         super().setup(stage)
-        if not hasattr(self.trainer.datamodule, "num_folds"):  # type: ignore[attr-defined]
+        if not hasattr(self.trainer.datamodule, "num_repeats"):  # type: ignore[attr-defined]
             raise ValueError("cross-validation needs cached features: it does not support cache=false")
 
     def trainable(self) -> nn.Module:

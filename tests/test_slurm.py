@@ -54,7 +54,7 @@ def test_it_goes_on_to_the_same_bits_in_the_same_directory(tmp_path: Path) -> No
     assert only_run(tmp_path) == directory
     straight, _ = run_through(tmp_path / "straight", (*SETTINGS, *SLOW))
     assert differences(straight, directory) == []
-    steps = [step for step, _ in curves(directory)["train/loss_step"]]
+    steps = [step for step, _ in curves(directory)[":train/loss_step"]]
     assert steps == sorted(steps)
 
 

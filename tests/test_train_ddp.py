@@ -69,7 +69,7 @@ def test_two_processes_train_as_one_with_twice_the_batch(
     assert len(read_logged(directory).curves["val/acc"]) == 2
     if cache == "true":
         noted = [json.loads(file.read_text())["sha256"] for file in tmp_path.glob("**/features/*/key.json")]
-        keys = {sums["val"] for sums in noted if "val" in sums}  # beside them lie the thumbnails
+        keys = {tuple(sums["val"]) for sums in noted if "val" in sums}  # beside them lie the thumbnails
         assert len(keys) == 1, "computed in shares, the features are those of one process"
         assert not list(tmp_path.glob("**/features/*.shares"))
 

@@ -123,7 +123,7 @@ def test_asked_to_stop(
     assert "Traceback" not in output
     assert not list((directory / "checkpoints").glob(".*"))
     stopped_at = load_checkpoint(directory / "checkpoints" / "last.ckpt")["global_step"]
-    assert curves(directory)["train/loss_step"][-1][0] <= stopped_at
+    assert curves(directory)[":train/loss_step"][-1][0] <= stopped_at
 
     epochs = metrics["epochs"] + 2
     assert finish(start(tmp_path, f"resume={directory}", f"trainer.max_epochs={epochs}")) == 0

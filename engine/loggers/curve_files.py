@@ -3,7 +3,9 @@
 Nothing here imports torch.
 """
 
+import os
 from collections.abc import Collection, Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 
 EVENTS = "events.out.tfevents.*"
@@ -18,9 +20,13 @@ CURVES, DETAILS, RESULT = "curves/", "details/", "result/"
 
 
 def curve_files(directory: Path) -> Iterator[Path]:
-    """TensorBoard's event files and metrics.csv, wherever in the run directory its loggers write them."""
-    for pattern in PATTERNS:
-        yield from (path for path in directory.rglob(pattern) if path.is_file())
+    """TensorBoard's event files and metrics.csv, wherever in the run directory its loggers write them.
+
+    Folders that cannot be read have none.
+    """
+    for folder, _, names in os.walk(directory):
+        found = (Path(folder, name) for name in names if any(fnmatch(name, pattern) for pattern in PATTERNS))
+        yield from (path for path in found if path.is_file())
 
 
 def tag_of(name: str, among: Collection[str], apart: bool) -> tuple[str, str]:

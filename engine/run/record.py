@@ -4,6 +4,8 @@ import math
 import platform
 import subprocess
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -43,7 +45,12 @@ class Record:
     @property
     def seconds(self) -> float:
         """Of the whole run so far, what was before it was resumed included."""
-        return self._seconds_before + time.monotonic() - self.started
+        return self.clock()
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """Gives `seconds`, in the processes that Lightning starts, too."""
+        return partial(_seconds_since, self.started - self._seconds_before)
 
     @property
     def pruned(self) -> bool:
@@ -200,3 +207,7 @@ def collect_metrics(trainer: Any, module: Any = None) -> dict[str, Any]:
             metrics[name] = number if math.isfinite(number) else str(number)
     rates = [c.images_per_second for c in trainer.callbacks if hasattr(c, "images_per_second")]
     return metrics | {"epochs": trainer.current_epoch, "images_per_second": rates[0] if rates else None}
+
+
+def _seconds_since(started: float) -> float:
+    return time.monotonic() - started

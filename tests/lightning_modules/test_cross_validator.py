@@ -25,7 +25,7 @@ class Folds(LightningDataModule):
     """22 points of 5 features in two views, in two classes, and another look of each for validation."""
 
     classes = ("ants", "bees")
-    num_folds = NUM_FOLDS
+    num_repeats = NUM_REPEATS
 
     def __init__(self, chunk: int = 1, nested: bool = False) -> None:
         super().__init__()

@@ -132,7 +132,10 @@ MISTAKES: list[tuple[str, str]] = [
     ("network=two_layer", "network.d_in=.*: refers to datamodule.d_in, which is not there"),
     ("network=lenet", "network: LeNet has no backbone to freeze"),
     ("datamodule=cifar10", "cache=true: features are of photos, and CIFAR10 has no digest (PhotoData in "),
-    ("experiment=transfer_cross_validation cache=false", "cache=false: CrossValidator needs data with num_folds, and "),
+    (
+        "experiment=transfer_cross_validation cache=false",
+        "cache=false: CrossValidator needs data with num_repeats, and ",
+    ),
     (
         "+callback.rich={_target_:pytorch_lightning.callbacks.RichProgressBar} "
         "+callback.tqdm={_target_:pytorch_lightning.callbacks.TQDMProgressBar}",
