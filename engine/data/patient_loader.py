@@ -35,7 +35,7 @@ class PatientLoader(DataLoader[Any]):
     fetched without a limit, and it counts the time in which the whole program is paused (Ctrl-Z).
     """
 
-    def __init__(self, dataset: Dataset[Any], batch_size: int, *, worker_timeout: float, **settings: Any) -> None:
+    def __init__(self, dataset: Dataset[Any], batch_size: int, *, worker_timeout: float = 0, **settings: Any) -> None:
         super().__init__(dataset, batch_size, **settings)
         self.worker_timeout = worker_timeout
 

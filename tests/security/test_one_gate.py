@@ -56,7 +56,8 @@ MAY_OPEN = {
     "engine/report/page.py": {"read_text"},
     "engine/results/cross_validation.py": {"OmegaConf.load"},
     "engine/run/config_file.py": {"read_text"},
-    "engine/stop.py": {"read_text", "write_text"},  # a SLURM job's note to itself, in logs/
+    "engine/config/completion.py": {"read_text"},
+    "engine/stop.py": {"read_text", "write_text", "read_bytes"},  # a SLURM job's note to itself, in logs/; /proc
 }
 
 
