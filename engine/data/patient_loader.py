@@ -17,7 +17,7 @@ workers: set[BaseProcess] = set()
 
 def kill_workers() -> None:
     """Kills and forgets them without the error that torch raises, at any moment, for a worker that is killed."""
-    handler = signal.SIG_DFL
+    handler: Any = signal.SIG_DFL
     if is_main := threading.current_thread() is threading.main_thread():
         handler = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     while workers:

@@ -23,7 +23,7 @@ class PhotoLoader(PatientLoader):
         self._position = {"epoch": 0, "samples": 0}
         self._resuming = False
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         # A generator, so nothing is fetched before the first `next`: Lightning calls iter() first, set_epoch() after.
         epoch = self.keyed_sampler.epoch
         start = self._position["samples"] if self._resuming and self._position["epoch"] == epoch else 0
