@@ -43,9 +43,20 @@ def stopped_workers(pid: int) -> list[int]:
 
 
 def are_gone(processes: list[int]) -> bool:
-    """Or wait for their new parent's attention."""
-    states = [Path(f"/proc/{process}/stat") for process in processes]
-    return all(not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z" for state in states)
+    """Or wait for their new parent's attention; what is killed on a busy machine may take a moment."""
+
+    def is_gone(state: Path) -> bool:
+        try:
+            return state.read_text().rpartition(")")[2].split()[0] in "ZX"
+        except OSError:
+            return True
+
+    until = time.monotonic() + 10
+    while not (gone := all(is_gone(Path(f"/proc/{process}/stat")) for process in processes)):
+        if time.monotonic() > until:
+            break
+        time.sleep(0.05)
+    return gone
 
 
 @pytest.mark.parametrize("workers", [1, 2])
