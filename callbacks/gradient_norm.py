@@ -3,15 +3,16 @@
 from typing import Any
 
 import torch
-from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.strategies import FSDPStrategy
 from torch import Tensor
 from torch.optim import Optimizer
 
 from engine.training.step_counter import StepCounter
+from engine.training.step_points import StepPoints
 
 
-class GradientNorm(Callback):
+class GradientNorm(StepPoints):
     """Logs `train/grad_norm`, the norm of all gradients before clipping, at the same steps as callbacks/step_curves.py.
 
     Not available with fsdp, where no process has all gradients, or with several optimizers.
@@ -20,6 +21,7 @@ class GradientNorm(Callback):
     follows_chunks = True
 
     def __init__(self) -> None:
+        super().__init__()
         self._norm: Tensor | None = None
         self._steps = StepCounter()
 
@@ -41,8 +43,7 @@ class GradientNorm(Callback):
             # The last step's gradients are still there, unclipped.
             self._norm = gradient_norm(trainer.optimizers[0])
         if self._norm is not None:
-            for logger in trainer.loggers:
-                logger.log_metrics({"train/grad_norm": float(self._norm)}, step=trainer.global_step)
+            self.add_point(trainer, pl_module, {"train/grad_norm": self._norm})
         self._norm = None
 
 

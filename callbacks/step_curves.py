@@ -2,12 +2,14 @@ import math
 from typing import Any
 
 import torch
-from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning import LightningModule, Trainer
+from torch import Tensor
 
 from engine.training.step_counter import StepCounter
+from engine.training.step_points import StepPoints
 
 
-class StepCurves(Callback):
+class StepCurves(StepPoints):
     """Logs `train/loss_step` and the learning rates every `trainer.log_every_n_steps` optimizer steps.
 
     The loss is the mean over the mini-batches since the last point; it needs a LightningModule with `losses`
@@ -19,7 +21,9 @@ class StepCurves(Callback):
     follows_chunks = True
 
     def __init__(self) -> None:
+        super().__init__()
         self._steps = StepCounter()
+        self._windows: list[tuple[int, Tensor]] = []  # the losses of the points that are not written yet
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._steps.start(trainer)
@@ -31,17 +35,21 @@ class StepCurves(Callback):
         losses: Any = getattr(pl_module, "losses", None)
         if not self._steps.passes(trainer, every):
             return
-        point: dict[str, float] = {}
+        point: dict[str, Tensor | float] = {}
         if losses:
             window = torch.cat(losses)
-            point["train/loss_step"] = window.mean().item()
-            if not math.isfinite(point["train/loss_step"]):
-                check_losses: Any = pl_module.check_losses
-                check_losses(window, trainer.global_step)
+            point["train/loss_step"] = window.mean()
+            self._windows.append((trainer.global_step, window))
             losses.clear()
-        point |= learning_rates(trainer)
-        for logger in trainer.loggers:
-            logger.log_metrics(point, step=trainer.global_step)
+        self.add_point(trainer, pl_module, point | learning_rates(trainer))
+
+    def write_points(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        for step, window in self._windows:
+            if not math.isfinite(float(window.mean())):
+                check_losses: Any = pl_module.check_losses
+                check_losses(window, step)
+        self._windows.clear()
+        super().write_points(trainer, pl_module)
 
 
 def learning_rates(trainer: Trainer) -> dict[str, float]:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from engine.data.chunk import takes_chunks
-from engine.data.tensor_loader import TensorDataLoader, Transform
+from engine.data.tensor_loader import TensorDataLoader, Transform, near_the_network
 from engine.errors import DataError
 from functional.image_transform import ImageTransform
 
@@ -130,8 +130,11 @@ class InMemory(LightningDataModule):
 
     def _loader(self, split: str, transform: Transform, **settings: Any) -> TensorDataLoader:
         trainer = self.trainer
+        images, targets = near_the_network(trainer, *self.splits[split])
+        self.splits[split] = images, targets
         return TensorDataLoader(
-            *self._near_the_network(split),
+            images,
+            targets,
             transform=transform,
             seed=self.seed,
             rank=trainer.global_rank if trainer else 0,
@@ -150,14 +153,6 @@ class InMemory(LightningDataModule):
     def _transform(self, split: str, **augmentation: Any) -> ImageTransform:
         size = len(self.splits[split][0])
         return ImageTransform(set_size=size, seed=self.seed, mean=self.mean, std=self.std, **augmentation)
-
-    def _near_the_network(self, split: str) -> Split:
-        """The split's tensors, moved to the Trainer's CUDA device if that has twice the free memory they need."""
-        images, targets = self.splits[split]
-        device = self.trainer.strategy.root_device if self.trainer else images.device
-        if device.type == "cuda" and images.device != device and torch.cuda.mem_get_info(device)[0] > 2 * images.nbytes:
-            self.splits[split] = images.to(device), targets.to(device)
-        return self.splits[split]
 
     # For callbacks and reports ---------------------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ import sys
 import tempfile
 import textwrap
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +48,10 @@ def load() -> dict[str, Any]:
 # Measuring ------------------------------------------------------------------------------------------------------------
 
 
-def measured(row: Row, data_dir: Path, folder: Path) -> Row:
-    """The row with what its command gives today, run for each seed in turn."""
-    runs = []
-    for seed in range(len(next(iter(row["values"].values())))):
+def measured(row: Row, data_dir: Path, folder: Path, jobs: int = 1) -> Row:
+    """The row with what its command gives today, run for each seed, `jobs` at a time."""
+
+    def metrics(seed: int) -> Any:
         run = folder / f"{abs(hash(row['command']))}_{seed}"
         settings = [f"seed={seed}", f"hydra.run.dir={run}", f"datamodule.data_dir={data_dir}"]
         words = shlex.split(row["command"])[1:] + (settings if row.get("data") else settings[:2])
@@ -58,10 +59,12 @@ def measured(row: Row, data_dir: Path, folder: Path) -> Row:
         done = subprocess.run([sys.executable, *words], cwd=folder, capture_output=True, text=True)
         if done.returncode:
             sys.exit(f"{shlex.join(words)} failed:\n{done.stdout}{done.stderr}")
-        runs.append(json.loads((run / "metrics.json").read_text(encoding="utf-8")))
-        source = runs[-1]["data"]["source"]
-        if row.get("data") and source != row["data"]:
-            sys.exit(f"The figures are of {row['data']} data; in {data_dir} it is {source}: give --data-dir.")
+        return json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+
+    with ThreadPoolExecutor(jobs) as pool:
+        runs = list(pool.map(metrics, range(len(next(iter(row["values"].values()))))))
+    if row.get("data") and (sources := {run["data"]["source"] for run in runs}) != {row["data"]}:
+        sys.exit(f"The figures are of {row['data']} data; in {data_dir} it is {', '.join(sources)}: give --data-dir.")
     values = {metric: [round(run[metric], 6) for run in runs] for metric in row["values"]}
     seconds = round(statistics.median(run["seconds"] for run in runs), 1)
     return row | {
@@ -88,6 +91,8 @@ def machine() -> str:
     import torch
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    if torch.cuda.is_available():
+        return f"{torch.cuda.get_device_name()}, {cores} CPU cores"
     threads = f"{torch.get_num_threads()} thread{'s' if torch.get_num_threads() > 1 else ''}"
     return f"{platform.machine()} CPU, {torch.backends.cpu.get_cpu_capability()}, {cores} cores, {threads}"
 
@@ -179,6 +184,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-dir", type=Path, default=Path("data"), help="that of the photos and of CIFAR-10")
     parser.add_argument("--only", default="", help="names, separated by commas")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time; several make each of them slower")
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--texts", action="store_true")
     arguments = parser.parse_args()
@@ -190,7 +196,7 @@ def main() -> None:
     wrong = 0
     with tempfile.TemporaryDirectory() as folder:
         for name in names if not arguments.texts else ():
-            found = measured(rows[name], arguments.data_dir.absolute(), Path(folder))
+            found = measured(rows[name], arguments.data_dir.absolute(), Path(folder), arguments.jobs)
             different = disagreements(rows[name], found)
             same_bits = found["digest"] == rows[name]["digest"]
             print(f"{name}: {'; '.join(different) or ('the same bits' if same_bits else 'agrees')}", flush=True)

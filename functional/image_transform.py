@@ -44,23 +44,25 @@ class ImageTransform:
         self.set_size, self.seed = set_size, seed
         self.flip, self.translate, self.cutout = flip, translate, cutout
         self.mean, self.std = mean, std
-        self._drawn: tuple[tuple[int, torch.Size], tuple[Tensor, Tensor, Tensor]] | None = None
+        self._drawn: tuple[tuple[int, torch.Size, torch.device], tuple[Tensor, Tensor, Tensor]] | None = None
 
     def __call__(self, images: Tensor, indices: Tensor, epoch: int) -> Tensor:
         """Transforms the images, whose dataset indices are `indices` (N,), for `epoch`."""
         if self.flip != "none" or self.translate or self.cutout:
-            flipped, shifts, centres = (
-                draw[indices.cpu()].to(images.device) for draw in self._draws(epoch, images.shape[-2:])
-            )
+            draws = self._draws(epoch, images.shape[-2:], images.device)
+            flipped, shifts, centres = (draw.index_select(0, indices) for draw in draws)
             if self.flip != "none" or self.translate:
                 images = translate(images, shifts, flipped=flipped)
             images = normalize(images, self.mean, self.std)
             return cutout(images, centres, self.cutout) if self.cutout else images
         return normalize(images, self.mean, self.std)
 
-    def _draws(self, epoch: int, size: torch.Size) -> tuple[Tensor, Tensor, Tensor]:
-        """Flips (set_size,), shifts (set_size, 2) and centres (set_size, 2) of an epoch, cached between calls."""
-        if self._drawn is None or self._drawn[0] != (epoch, size):
+    def _draws(self, epoch: int, size: torch.Size, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+        """Flips (set_size,), shifts (set_size, 2) and centres (set_size, 2) of an epoch, cached between calls.
+
+        They are drawn on the CPU, so they do not depend on the device, and moved to it once per epoch.
+        """
+        if self._drawn is None or self._drawn[0] != (epoch, size, device):
             alternating = self.flip == "alternating"
             generator = keyed_generator(self.seed, 0 if alternating else epoch)
             flipped = torch.rand(self.set_size, generator=generator) < (0.0 if self.flip == "none" else 0.5)
@@ -69,5 +71,5 @@ class ImageTransform:
             generator = keyed_generator(self.seed, epoch, 1)  # a stream other than the flips'
             shifts = torch.randint(-self.translate, self.translate + 1, (self.set_size, 2), generator=generator)
             centres = (torch.rand(self.set_size, 2, generator=generator) * torch.tensor(size)).long()
-            self._drawn = (epoch, size), (flipped, shifts, centres)
+            self._drawn = (epoch, size, device), (flipped.to(device), shifts.to(device), centres.to(device))
         return self._drawn[1]

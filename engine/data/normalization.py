@@ -1,6 +1,7 @@
 """Converts batches of uint8 images to the network's input, on the batch's device."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -11,7 +12,10 @@ def normalize(images: Tensor, mean: Sequence[float] | None, std: Sequence[float]
     scaled = images.float().div_(255)
     if mean is None or std is None:
         return scaled
-    shape = (1, -1, 1, 1)
-    return scaled.sub_(torch.tensor(mean, device=images.device).view(shape)).div_(
-        torch.tensor(std, device=images.device).view(shape)
-    )
+    return scaled.sub_(_per_channel(tuple(mean), images.device)).div_(_per_channel(tuple(std), images.device))
+
+
+@lru_cache(maxsize=16)  # a copy to a GPU waits for all work queued there
+def _per_channel(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """The values of the channels as (1, C, 1, 1)."""
+    return torch.tensor(values, device=device).view(1, -1, 1, 1)

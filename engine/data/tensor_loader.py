@@ -12,8 +12,8 @@ from engine.data.keyed import keyed_generator
 Transform = Callable[[Tensor, Tensor, int], Tensor]
 
 # Inputs are gathered and transformed in blocks of this size, and mini-batches are views of a block, so the overhead is
-# paid per block. Small enough that the float copy, four times as large, fits in the CPU cache.
-BLOCK_BYTES = 2 << 20
+# paid per block. On the CPU the float copy, four times as large, should fit in the cache; on a GPU only launches count.
+BLOCK_BYTES = {"cpu": 2 << 20, "cuda": 32 << 20}
 
 
 class TensorDataLoader:
@@ -122,7 +122,8 @@ class TensorDataLoader:
         order = self._order(epoch)[start:]
         if self.drop_last:
             order = order[: len(order) // self.batch_size * self.batch_size]
-        block = max(1, BLOCK_BYTES // self._batch_bytes()) * self.batch_size
+        block_bytes = BLOCK_BYTES.get(self.tensors[0].device.type, BLOCK_BYTES["cpu"])
+        block = max(1, block_bytes // self._batch_bytes()) * self.batch_size
         for indices in order.split(block) if len(order) else ():
             inputs, *others = (tensor.index_select(0, indices) for tensor in self.tensors)
             if self.transform is not None:
@@ -147,6 +148,15 @@ class TensorDataLoader:
     def _batch_bytes(self) -> int:
         inputs = self.tensors[0]
         return max(1, inputs[0].numel() * inputs.element_size() * self.batch_size)
+
+
+def near_the_network(trainer: Any, *tensors: Tensor) -> tuple[Tensor, ...]:
+    """The tensors, moved to the Trainer's CUDA device if that has twice the free memory they need."""
+    device = trainer.strategy.root_device if trainer else torch.device("cpu")
+    size = sum(tensor.nbytes for tensor in tensors if tensor.device != device)
+    if device.type != "cuda" or torch.cuda.mem_get_info(device)[0] <= 2 * size:
+        return tensors
+    return tuple(tensor.to(device) for tensor in tensors)
 
 
 def samples_done(position: Mapping[str, int], batch_size: int) -> int:

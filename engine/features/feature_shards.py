@@ -155,9 +155,7 @@ class _Filling:
         with open_plain(self.aside / f"{shard.name}.npy", "r+b") as file:
             start = data_offset(file, shape)
             file.seek(start + len(content) // len(shard.rows) * shard.rows.start)
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+            file.write(content)  # not synced, which would take longer than the shard: `_complete` reads all of it again
         os.pwrite(self.progress.fileno(), hashlib.sha256(content).digest(), DIGEST * shard.number)
 
     def _complete(self, key: Mapping[str, Any]) -> None:

@@ -19,14 +19,15 @@ from engine.data.chunk import takes_chunks
 from engine.data.keyed import keyed_generator
 from engine.data.normalization import normalize
 from engine.data.patient_loader import PatientLoader
-from engine.data.tensor_loader import TensorDataLoader
+from engine.data.tensor_loader import TensorDataLoader, near_the_network
 from engine.features.feature_cache import cached_arrays, names_digest
 from engine.features.feature_shards import arrays_in_shards
+from engine.features.frozen import BATCH_SIZE
 from engine.protocols import PhotoData, PhotoSet
 
 logger = logging.getLogger(__name__)
 
-READ_AT_ONCE = 8  # photos per batch of a worker
+READ_AT_ONCE = 8  # photos per batch of a worker, on the CPU
 SPLITS = ("train", "val", "test")
 EVAL_BATCH_SIZE = 4096  # for a head alone, which needs little memory
 
@@ -126,11 +127,13 @@ class Features(LightningDataModule):
         photos: PhotoSet = getattr(self.photos, split)
         views = Views(photos, self.views if split == "train" else 1, self.view_seed)
         taken: deque[range] = deque()
+        device: torch.device = getattr(self.backbone, "device", torch.device("cpu"))
+        at_once = READ_AT_ONCE if device.type == "cpu" else max(1, BATCH_SIZE[device.type] // views.views)
 
         def batches() -> Iterator[Sequence[int]]:
             for rows in parts:
                 taken.append(rows)
-                yield from (rows[start : start + READ_AT_ONCE] for start in range(0, len(rows), READ_AT_ONCE))
+                yield from (rows[start : start + at_once] for start in range(0, len(rows), at_once))
 
         # Of its own generator, as which parts are left depends on other processes.
         loader = PatientLoader(
@@ -140,10 +143,12 @@ class Features(LightningDataModule):
             num_workers=self.photos.num_workers,
             worker_timeout=getattr(self.photos, "worker_timeout", 0),
             generator=torch.Generator(),
+            pin_memory=device.type == "cuda",
         )
         done: list[Tensor] = []
         for pictures in loader:
-            flat = normalize(pictures.flatten(0, 1), self.photos.mean, self.photos.std)
+            flat = pictures.flatten(0, 1).to(device, non_blocking=True)
+            flat = normalize(flat, self.photos.mean, self.photos.std)
             done.append(self.backbone(flat).view(*pictures.shape[:2], -1))
             self._computed += len(flat)
             shown.advance(len(flat))
@@ -174,8 +179,7 @@ class Features(LightningDataModule):
             order = torch.randperm(len(labels), generator=keyed_generator(self.photos.seed, 0))
             features, labels, shuffle = features[order], labels[order], False
         return TensorDataLoader(
-            features,
-            labels,
+            *near_the_network(self.trainer, features, labels),
             batch_size=batch_size,
             shuffle=shuffle,
             seed=self.photos.seed,

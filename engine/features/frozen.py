@@ -15,8 +15,9 @@ from engine.speed.folded_batchnorm import fold_batchnorm
 from engine.speed.threads import one_thread_an_operation
 
 PRECISIONS = ("auto", "32", "bf16")
-# Measured on 2 cores with AVX512-BF16: small batches keep a depthwise network's activations in the CPU caches.
-BATCH_SIZE = 8
+# Measured on 2 cores with AVX512-BF16: small batches keep a depthwise network's activations in the CPU caches. On a GPU
+# they must be large enough that the launches of its kernels do not count.
+BATCH_SIZE = {"cpu": 8, "cuda": 256}
 
 
 class FrozenBackbone:
@@ -75,7 +76,7 @@ class FrozenBackbone:
             self._prepared = self._prepare(images[:1])
         if self.engine == "openvino":
             return self._prepared(images)
-        batches = images.split(BATCH_SIZE if self.device.type == "cpu" else len(images))
+        batches = images.split(BATCH_SIZE[self.device.type])
         if self.device.type != "cpu" or len(batches) == 1:
             return torch.cat([self._forward(batch) for batch in batches])
         with one_thread_an_operation() as cores, ThreadPoolExecutor(cores) as pool:

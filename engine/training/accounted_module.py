@@ -32,6 +32,7 @@ class AccountedModule(LightningModule):
         self.losses: list[Tensor] = []  # of the mini-batches since the last point of their curve
         self.logged_before: dict[str, float] = {}  # the metrics of the training that this one continues
         self._sums: dict[str, Tensor] = {}
+        self._sizes: tuple[list[int], Tensor] = ([], torch.empty(0))  # of the last mini-batches, on the device
 
     def metrics(self, split: str) -> MetricCollection | None:
         """The torchmetrics of `split` (train, val, test), named `split/...`, if any."""
@@ -40,7 +41,9 @@ class AccountedModule(LightningModule):
     def _account(self, split: str, outcomes: Sequence[Outcome]) -> None:
         """Adds mini-batches to the split's sums, once for all of them and with no wait for the device."""
         counts = [len(outcome.targets) for outcome in outcomes]
-        sizes = torch.tensor(counts, device=self.device)
+        if self._sizes[0] != counts or self._sizes[1].device != self.device:
+            self._sizes = counts, torch.tensor(counts, device=self.device)  # a copy waits for the device: rarely
+        sizes = self._sizes[1]
         losses = torch.stack([outcome.loss.detach().float() for outcome in outcomes])
         sums = torch.stack([(losses * sizes).sum(), sizes.sum()])
         self._sums[split] = self._sums[split] + sums if split in self._sums else sums

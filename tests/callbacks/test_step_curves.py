@@ -37,6 +37,25 @@ def test_the_loss_is_the_mean_of_its_window(tmp_path: Path) -> None:
         assert loss == pytest.approx(sum(each[s] for s in range(step - 4, step + 1)) / 5, rel=1e-5)
 
 
+def test_points_on_a_gpu_wait_until_something_else_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fit(1, folder=tmp_path / "cpu", callbacks=[StepCurves()], log_every_n_steps=1)
+    monkeypatch.setattr("engine.training.step_points.is_on_gpu", lambda _: True)
+    monkeypatch.setattr("engine.training.step_points.SECONDS", 3600.0)
+    waiting: list[int] = []
+
+    class Waits(StepCurves):
+        follows_chunks = True
+
+        def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
+            super().on_train_batch_end(trainer, pl_module, *args)
+            waiting.append(len(self._points))
+
+    fit(1, folder=tmp_path / "gpu", callbacks=[Waits()], log_every_n_steps=1)
+    assert max(waiting) > 3
+    for name in ("train/loss_step", "train/lr"):
+        assert logged(tmp_path / "gpu", name) == logged(tmp_path / "cpu", name)
+
+
 def test_each_group_of_parameters_has_its_rate(tmp_path: Path) -> None:
     module = classifier(param_groups=[{"pattern": "^0", "lr": 0.3}])
     fit(1, module, folder=tmp_path, callbacks=[StepCurves()])

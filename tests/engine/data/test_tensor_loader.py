@@ -70,7 +70,7 @@ def test_chunks_hold_the_same_batches(chunk):
 
 @pytest.mark.parametrize("block_bytes", [1, 200, 1 << 20])
 def test_the_transform_sees_every_input_once_with_its_index_and_epoch(monkeypatch, block_bytes):
-    monkeypatch.setattr(tensor_loader, "BLOCK_BYTES", block_bytes)
+    monkeypatch.setitem(tensor_loader.BLOCK_BYTES, "cpu", block_bytes)
     calls = []
 
     def transform(inputs: torch.Tensor, indices: torch.Tensor, epoch: int) -> torch.Tensor:

@@ -232,7 +232,8 @@ def test_batches_to_overfit_are_the_plain_paths_first(root: Path, tmp_path: Path
     plain = photos(root)
     cached = features(plain, tmp_path, Flatten(), augmentation_views=1)
     expected = torch.cat([labels for _, labels in epoch_of(cached, 0)])
-    cached.trainer = SimpleNamespace(overfit_batches=2, world_size=1, global_rank=0)  # type: ignore[assignment]
+    strategy = SimpleNamespace(root_device=torch.device("cpu"))
+    cached.trainer = SimpleNamespace(overfit_batches=2, world_size=1, global_rank=0, strategy=strategy)  # type: ignore[assignment]
     for epoch in range(2):
         assert torch.equal(torch.cat([labels for _, labels in epoch_of(cached, epoch)]), expected)
 

@@ -23,7 +23,7 @@ def resnet() -> Pretrained:
 
 @pytest.fixture(scope="module")
 def images() -> Tensor:
-    return torch.rand(2 * BATCH_SIZE + 3, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
+    return torch.rand(2 * BATCH_SIZE["cpu"] + 3, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
 
 
 def features(network: Pretrained, images: Tensor) -> Tensor:
