@@ -22,12 +22,12 @@ from engine.data.patient_loader import PatientLoader
 from engine.data.tensor_loader import TensorDataLoader, near_the_network
 from engine.features.feature_cache import cached_arrays, names_digest
 from engine.features.feature_shards import arrays_in_shards
-from engine.features.frozen import BATCH_SIZE
 from engine.protocols import PhotoData, PhotoSet
 
 logger = logging.getLogger(__name__)
 
 READ_AT_ONCE = 8  # photos per batch of a worker, on the CPU
+ON_A_GPU = 64  # images; with two views, a shard's 32 photos or a fraction of them, so that batches are alike
 SPLITS = ("train", "val", "test")
 EVAL_BATCH_SIZE = 4096  # for a head alone, which needs little memory
 
@@ -128,7 +128,7 @@ class Features(LightningDataModule):
         views = Views(photos, self.views if split == "train" else 1, self.view_seed)
         taken: deque[range] = deque()
         device: torch.device = getattr(self.backbone, "device", torch.device("cpu"))
-        at_once = READ_AT_ONCE if device.type == "cpu" else max(1, BATCH_SIZE[device.type] // views.views)
+        at_once = READ_AT_ONCE if device.type == "cpu" else max(1, ON_A_GPU // views.views)
 
         def batches() -> Iterator[Sequence[int]]:
             for rows in parts:
