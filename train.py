@@ -15,9 +15,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from engine.config.resolvers import register_resolvers
 from engine.config.start import mistakes_end_it, start
-from engine.config.sweep_job import in_sweep
 from engine.paths import CONF
-from engine.run.config_file import has_features, refuse_used_directory, resolved, save_config
+from engine.run.config_file import has_features, in_sweep, refuse_used_directory, resolved, save_config
 from engine.run.lock import one_writer
 from engine.startup import quick_imports, silence_idle_messages
 
@@ -51,6 +50,7 @@ def train(cfg: DictConfig) -> float | None:
         from engine.preflight.preflight import preflight
         from engine.report.write import Collector, report_at_end
         from engine.run.data_facts import KeepConfig, data_facts, data_name, has_test, set_up_ahead
+        from engine.run.input_check import check_input
         from engine.run.record import Record, collect_metrics, recall_training, restore_best
         from engine.speed.memory import keep_freed_memory
         from engine.stop import interruptible
@@ -60,8 +60,7 @@ def train(cfg: DictConfig) -> float | None:
         keep_freed_memory()
         preflight(cfg)
     with interruptible(cfg), Record(cfg) as record:
-        datamodule = instantiate(cfg.datamodule)
-        set_up_ahead(datamodule)
+        datamodule = set_up_ahead(instantiate(cfg.datamodule))
         record.name_data(**data_name(datamodule))
         if record.resume:
             record.resume.check_classes(getattr(datamodule, "classes", ()))
@@ -74,15 +73,21 @@ def train(cfg: DictConfig) -> float | None:
         if cfg.get("init_from") and record.checkpoint is None:
             start_from(module, Path(cfg.init_from))
         keep_config = KeepConfig(module, config | data_facts(cfg, datamodule), record.clock)
+        check_input(cfg, module, keep_config.config["data"])
         if has_features(cfg):
             datamodule = build_features(cfg, datamodule, network)
 
-        resumed = [record.resume] if record.resume else []
         record.trainer = trainer = instantiate(
             cfg.trainer,
             _convert_="all",
             logger=[*map(instantiate, (cfg.get("logger") or {}).values()), *in_trainer(cfg, "logger")],
-            callbacks=[*resumed, RandomState(), *build_callbacks(cfg), keep_config, Collector(**cfg.monitor)],
+            callbacks=[
+                *filter(None, [record.resume]),
+                RandomState(),
+                *build_callbacks(cfg),
+                keep_config,
+                Collector(**cfg.monitor),
+            ],
             plugins=[
                 AtomicCheckpointIO(
                     folders=record.checkpoint_folders, saved=record.resume.saved if record.resume else None

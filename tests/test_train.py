@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, RunTrain, metrics_of, only_run
+from tests.conftest import ROOT, RunTrain
 
 EXPERIMENTS = sorted(path.stem for path in (ROOT / "conf" / "experiment").glob("*.yaml"))
 
@@ -32,11 +32,7 @@ def test_without_stand_in_it_stops_with_one_sentence(run_train: RunTrain, tmp_pa
     assert done.returncode != 0
     assert "hymenoptera_data does not exist, and" in done.stderr
     assert "Traceback" not in done.stderr + done.stdout
-    metrics = metrics_of(only_run(tmp_path))
-    assert metrics["status"] == "failed"
-    assert metrics["seconds"] < 20  # imports, which a busy machine draws out, not counted
-    assert metrics["error"].startswith("DataError: ")
-    assert {"seconds", "data", "network", "seed", "git", "torch", "lightning"} <= metrics.keys()
+    assert not list(tmp_path.glob("logs"))
 
 
 def test_resume_of_nothing_is_one_sentence(run_train: RunTrain, tmp_path: Path) -> None:

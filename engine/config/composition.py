@@ -21,14 +21,12 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from engine.config.arguments import quoted
 from engine.config.choices import choices_of, config_folders, file_of
+from engine.config.defaults_list import wrong_entry
 from engine.config.sweep_job import one_of_each_kind
 from engine.paths import CONF
 from engine.preflight.findings import Findings
 from engine.startup import quick_imports, silence_idle_messages
 from engine.wording import nearest
-
-HYDRAS_OWN = {"hydra/launcher": "launcher", "hydra/sweeper": "sweep"}
-"""Hydra's groups, and the project's in their place."""
 
 
 def explained(config_name: str, argv: Sequence[str]) -> str | None:
@@ -120,11 +118,11 @@ def _reason(override: str, error: Exception, cfg: DictConfig | None, folders: Se
         return "cannot be read as key=value; put what holds , { [ ( or a space in quotes, as 'key=\"a, b\"'"
     if isinstance(error, yaml.MarkedYAMLError) and (mark := error.problem_mark):
         return f"{mark.name}, line {mark.line + 1}: {error.problem}"
+    if fault := next((fault for name in _choices_in(value) if (fault := wrong_entry(key, name, folders))), None):
+        return fault
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, name = error.missing_cfg_file.rpartition("/")
-        if key in HYDRAS_OWN:
-            return f"is chosen by {HYDRAS_OWN[key]}=NAME; {nearest(value, choices_of(HYDRAS_OWN[key], folders))}"
-        choices = nearest(name, choices_of(group, folders))
+        choices = nearest(name, _choices(group, folders))
         return f"there is no {name} in {group or 'conf'}; {choices}" if name else f"has no value; {choices}"
     if any((folder / key).is_dir() for folder in folders):
         if fault := _fault_in_file(key, value, folders):
@@ -134,6 +132,17 @@ def _reason(override: str, error: Exception, cfg: DictConfig | None, folders: Se
     if cfg and not override.startswith("+") and (reason := _unknown_key(key, cfg)):
         return reason
     return _in_hydras_words(str(error.__cause__ or error)) or type(error).__name__
+
+
+def _choices_in(value: str) -> list[str]:
+    """`a` and `b` of `[a,b]`."""
+    return [name.strip(" \"'") for name in value.strip("[]").split(",") if name]
+
+
+def _choices(group: str, folders: Sequence[Path]) -> list[str]:
+    """The names of a group's choices, those of Hydra's own groups and plug-ins too."""
+    loader = GlobalHydra.instance().config_loader() if GlobalHydra.instance().is_initialized() else None
+    return loader.get_group_options(group) if loader and group.startswith("hydra/") else choices_of(group, folders)
 
 
 def _in_hydras_words(text: str) -> str:

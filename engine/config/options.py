@@ -11,9 +11,13 @@ from hydra.errors import HydraException
 from engine.config.arguments import quoted
 from engine.errors import UserError
 from engine.paths import CONF
+from engine.wording import nearest
 
 LISTS = ("logger", "callback")
 """Groups of which several may be chosen, or none."""
+
+REPLACED = {"hydra/launcher": "launcher", "hydra/sweeper": "sweep"}
+"""Groups of Hydra, and the project's groups that replace them."""
 
 NONE = ("null", "none", "None", "false", "False")
 
@@ -89,6 +93,11 @@ def misread(overrides: Sequence[str]) -> str | None:
         if override.count("[") > override.count("]") or override.count("{") > override.count("}"):
             whole = " ".join(overrides[position:]).partition("]")
             return f"{override}: leave out the spaces, or quote it all: '{whole[0]}{whole[1]}'."
+        key, _, value = override.lstrip("+").partition("=")
+        if key in REPLACED:
+            choices = [file.stem for file in (CONF / REPLACED[key]).glob("*.yaml")]
+            name = f"{value}." if value in choices else f"NAME; {nearest(value, choices)}"
+            return f"{override}: write {REPLACED[key]}={name}"
         if "=" not in override and not override.startswith("~"):
             groups = [group.parent.name for group in CONF.glob(f"*/{override}.yaml")]
             what = f"did you mean {groups[0]}={override}?" if groups else "each argument is key=value."

@@ -5,12 +5,12 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from engine.config.sweep_job import in_sweep, job_name, own_name, sweep_name, swept_settings
+from engine.config.sweep_job import job_name, own_name, sweep_name, swept_settings
 from engine.errors import DataError
 from engine.paths import new_run_directory
 from engine.photos.split_folders import split_folders
 from engine.photos.table import lines
-from engine.run.config_file import register_stored_resolvers
+from engine.run.config_file import in_sweep, register_stored_resolvers
 
 
 def register_resolvers() -> None:

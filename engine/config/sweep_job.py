@@ -10,7 +10,8 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.types import RunMode
+
+from engine.run.config_file import in_sweep
 
 Setting = bool | int | float | str | None
 
@@ -24,11 +25,6 @@ MAX_LEDGER_BYTES = 1 << 28
 """Of sweep.json."""
 
 MAX_NAME, MAX_VALUE = 100, 30  # characters of a directory's name, and of a value there
-
-
-def in_sweep() -> bool:
-    """Whether Hydra runs this job as one of several."""
-    return HydraConfig.initialized() and bool(HydraConfig.get().mode == RunMode.MULTIRUN)
 
 
 def key_of(override: str) -> str:

@@ -1,12 +1,13 @@
 """The mistakes found in a config, one a key, each with the key that the user gave."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError, InterpolationToMissingValueError, OmegaConfBaseException
 
+from engine.preflight.chosen import choice
 from engine.wording import shown
 
 UNKNOWN = object()
@@ -32,6 +33,8 @@ class Findings:
         """Notes a mistake, with the value that was given, at the key where it was given; the first one of each key."""
         key = self._origin(key)
         given = select(self.raw, key)
+        if given == "" and not text.startswith("has no value"):
+            text = f"has no value; it {text}" if text.startswith("must") else f"has no value; {text}"
         text = text.removeprefix(f"{key.rpartition('.')[2]}: ")
         name = key if given is UNKNOWN or isinstance(given, Mapping) else f"{key}={shown(given)}"
         self.lines.setdefault(key, f"{name}: {text}")
@@ -43,6 +46,13 @@ class Findings:
         select(self.values, parent).pop(name)
         self._taken_out.add(key)
 
+    def set_aside(self, path: str, names: Sequence[str], line: str) -> None:
+        """Notes one mistake for several settings of a part; without them, the rest may be right."""
+        self.lines.setdefault(path, line)
+        for name in names:
+            select(self.values, path).pop(name)
+        self._taken_out.add(path)
+
     def any_below(self, key: str) -> bool:
         """Whether something at `key`, or that it refers to, is not as it should be."""
         text = str(select(self.raw, key))
@@ -53,9 +63,11 @@ class Findings:
 
     def message(self) -> str:
         lines = list(self.lines.values())
+        if len(lines) == 1:
+            return lines[0]
         more = [f"and {len(lines) - MAX_LINES} more"] if len(lines) > MAX_LINES else []
-        count = "a mistake" if len(lines) == 1 else f"{len(lines)} mistakes"
-        return "\n".join([f"The config has {count}:", *(f"  {line}" for line in [*lines[:MAX_LINES], *more])])
+        heading = f"The config has {len(lines)} mistakes:"
+        return "\n".join([heading, *(f"  {line}" for line in [*lines[:MAX_LINES], *more])])
 
     def _origin(self, key: str) -> str:
         """Where the value at `key` comes from: `seed` for `datamodule.seed: ${seed}`."""
@@ -80,14 +92,23 @@ class Findings:
         except InterpolationToMissingValueError:  # which is told of already
             return UNKNOWN
         except InterpolationKeyError as error:
-            self.add(
-                path,
-                re.sub(r"Interpolation key '(.*)' not found", r"refers to \1, which is not there", first_line(error)),
-            )
+            self.add(path, _dangling(path, first_line(error)))
             return UNKNOWN
         except OmegaConfBaseException as error:
             self.add(path, first_line(error))
             return UNKNOWN
+
+
+def _dangling(path: str, text: str) -> str:
+    """Describes an interpolation to a key that does not exist, such as a size that another part does not have."""
+    found = re.search(r"Interpolation key '(.*)' not found", text)
+    if found is None:
+        return text
+    other = found[1].partition(".")[0]
+    chosen = choice(other)
+    owner = f"which {other}={chosen} does not have" if chosen else "which does not exist"
+    part = f", or choose another {path.partition('.')[0]}" if choice(path.partition(".")[0]) else ""
+    return f"refers to {found[1]}, {owner}: give {path}=…{part}"
 
 
 def first_line(error: Exception) -> str:

@@ -18,13 +18,15 @@ from typing_extensions import NotRequired, is_typeddict
 from engine.build import CLASS_WEIGHTS, FOR_MODULE, READ_HERE, follows_monitor, takes
 from engine.errors import UserError
 from engine.paths import CONF
+from engine.preflight.accelerators import has_no_gpu
 from engine.preflight.findings import UNKNOWN, Findings, is_known, select
 from engine.preflight.members import GIVEN_BY_CODE, check_members, check_progress_bars
+from engine.preflight.other_choices import check_other_choices
 from engine.preflight.rehearsal import rehearse
 from engine.preflight.signatures import choices_of, described, fits, signature_of, type_hints
 from engine.preflight.targets import find_target
 from engine.run.config_file import has_features, usable_cores
-from engine.run.outcome import write_outcome
+from engine.run.refused import leave_refused
 from engine.training.procedure import Procedure
 from engine.wording import missing_extra, nearest
 
@@ -44,15 +46,18 @@ SIZES = ("num_classes", "d_in", "d_out")
 """What the parts of a run must agree upon, by the name that it has in all of them."""
 
 
+PATHS = ("data_dir", "table", "cache_dir", "index_dir")
+"""Keys for which an empty text would be the current folder."""
+
+
 def preflight(cfg: DictConfig) -> None:
-    """Raises UserError with all mistakes of the config of train.py; a new run's metrics.json then has them too."""
+    """Raises UserError with all mistakes in the config of train.py; a new run's directory is removed (refused.py)."""
     findings = find_mistakes(cfg)
     if not findings.lines:
         return
     directory = findings.values.get("run_dir")
-    if not findings.values.get("resume") and isinstance(directory, str) and Path(directory).is_dir():
-        failed = {"status": "failed", "error": f"UserError: {findings.message()}"}
-        write_outcome(Path(directory), failed)
+    if not findings.values.get("resume") and isinstance(directory, str):
+        leave_refused(Path(directory), {"status": "failed", "error": f"UserError: {findings.message()}"})
     raise UserError(findings.message())
 
 
@@ -184,6 +189,7 @@ def _check_node(findings: Findings, path: str, node: Mapping[str, Any]) -> None:
         findings.add(f"{path}._target_", str(error.args[0]))
         return
     given = (*GIVEN_BY_CODE.get(path, ()), *READ_BY_CODE.get(path, ()), *INSTRUCTIONS)
+    check_other_choices(findings, path, [key for key in node if not signature.takes(key) and key not in given])
     for key, value in list(node.items()):
         if key in given:
             continue
@@ -201,7 +207,7 @@ def _check_node(findings: Findings, path: str, node: Mapping[str, Any]) -> None:
 
 
 def _check_hint(findings: Findings, path: str, value: Any, hint: Any) -> None:
-    if not is_known(value) or fits(value, hint):
+    if not is_known(value) or (fits(value, hint) and not (value == "" and path.rpartition(".")[2] in PATHS)):
         return
     near = get_close_matches(str(value), choices_of(hint), n=1)
     findings.add(path, f"must be {described(hint)}" + (f"; did you mean {near[0]}?" if near else ""))
@@ -253,7 +259,8 @@ def _check_processes(findings: Findings) -> None:
     """As many as asked for are started, whether or not the machine can bear them."""
     cores = usable_cores()
     limits = {"datamodule.num_workers": max(64, 4 * cores)}
-    if select(findings.values, "trainer.accelerator") == "cpu":
+    accelerator = select(findings.values, "trainer.accelerator")
+    if accelerator == "cpu" or (accelerator == "auto" and has_no_gpu()):
         limits["trainer.devices"] = max(8, cores)
     for key, limit in limits.items():
         number = select(findings.values, key)

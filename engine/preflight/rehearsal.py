@@ -22,6 +22,8 @@ from torch.overrides import TorchFunctionMode
 from engine.build import FOR_MODULE, READ_HERE, build_loss, takes
 from engine.checkpoints.architecture import differences, saved_shapes
 from engine.errors import UserError
+from engine.preflight.accelerators import require_accelerator
+from engine.preflight.chosen import meant_for
 from engine.preflight.findings import Findings, is_known, select
 from engine.preflight.monitors import check_monitors
 from engine.preflight.targets import find_target
@@ -39,6 +41,13 @@ DRAWS = ("normal_", "uniform_", "bernoulli_", "exponential_", "random_", "erfinv
 
 DIVISORS = ("accumulate_grad_batches", "check_val_every_n_epoch", "log_every_n_steps")
 """Counts that Lightning and engine/training/procedure.py divide by as they are."""
+
+LENGTHS = {
+    "max_epochs": "at least 1, or -1 for no limit",
+    "max_steps": "at least 1, or -1 for no limit",
+    "limit_train_batches": "a share above 0, at least 1 batch, or null for all",
+}
+"""How long the training is."""
 
 MISSING = re.compile(r"missing \d+ required .*arguments?: (.*)")
 """What Python says of a call that lacks some."""
@@ -133,6 +142,10 @@ def culprit(settings: Settings, text: str) -> str | None:
 
 
 def _trainer(node: Settings) -> Any:
+    for key in LENGTHS:
+        if node.get(key) == 0 and not isinstance(node[key], bool):
+            raise ValueError(f"trains nothing: {key} must be {LENGTHS[key]}")
+    require_accelerator(node.get("accelerator"))
     trainer = instantiate({**node, "plugins": None}, logger=False, callbacks=[])
     for name in DIVISORS:
         if (count := getattr(trainer, name, None)) is not None and count < 1:
@@ -195,7 +208,9 @@ def _try_optimizer(findings: Findings, module: Any) -> None:
         try:
             groups = parameter_groups(module.trained_parameters(), module.param_groups)
         except (ValueError, KeyError, re.error) as error:
-            findings.add("lightning_module.param_groups", str(error))
+            meant = meant_for("lightning_module", "param_groups", group="network")
+            whose = f"; {meant[0].parent.name}/{meant[0].name} sets them for network={meant[1]}" if meant else ""
+            findings.add("lightning_module.param_groups", f"{str(error).rstrip('.')}{whose}")
 
     def make(node: Settings) -> Optimizer:
         shaped = [

@@ -24,6 +24,9 @@ class Signature(NamedTuple):
     required: list[str]
     takes_others: bool
 
+    def takes(self, name: str) -> bool:
+        return self.takes_others or name in self.hints
+
 
 def signature_of(target: Callable[..., Any]) -> Signature:
     """A constructor that does nothing with its **kwargs but pass them to its base's also takes the base's names.

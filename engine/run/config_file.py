@@ -8,6 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from engine.errors import UserError
@@ -49,6 +51,11 @@ def register_stored_resolvers() -> None:
     """Those that a run's config.yaml may have."""
     OmegaConf.register_new_resolver("eval_resize", eval_resize, replace=True)
     OmegaConf.register_new_resolver("usable_cores", usable_cores, replace=True)
+
+
+def in_sweep() -> bool:
+    """Whether Hydra runs this job as one of several."""
+    return HydraConfig.initialized() and bool(HydraConfig.get().mode == RunMode.MULTIRUN)
 
 
 def is_first_process() -> bool:

@@ -35,14 +35,15 @@ def counts_of(datamodule: Any) -> dict[str, int]:
     return dict(datamodule.counts()) if isinstance(datamodule, Counts) else {}
 
 
-def set_up_ahead(datamodule: Any) -> None:
-    """Prepares data that says something about itself before training; Lightning itself prepares any other.
+def set_up_ahead(datamodule: Any) -> Any:
+    """Prepares data that describes itself, and returns the datamodule; Lightning prepares any other during training.
 
     A plain LightningDataModule may look at its Trainer in `setup`, and there is none yet.
     """
     if isinstance(datamodule, NamedData | Classes | Counts):
         datamodule.prepare_data()  # type: ignore[union-attr]
         datamodule.setup("fit")  # type: ignore[union-attr]
+    return datamodule
 
 
 def has_test(datamodule: Any, module: LightningModule) -> bool:

@@ -20,6 +20,7 @@ from engine.run.data_facts import counts_of
 from engine.run.failure import sentence
 from engine.run.outcome import outcome as outcome_of
 from engine.run.outcome import write_outcome
+from engine.run.refused import leave_refused
 from engine.run.resume import resume_of
 
 NAMES = ("experiment", "name", "tags", "notes")
@@ -108,7 +109,11 @@ class Record:
                 self.metrics = collect_metrics(self.trainer, module) | best_so_far(
                     self.trainer, self.cfg.monitor.metric
                 )
-        write_outcome(self.directory, outcome | self.metrics | self._circumstances())
+        outcome |= self.metrics | self._circumstances()
+        if self.trainer is None and error is not None and outcome["status"] == "failed" and sentence(error, self.cfg):
+            leave_refused(self.directory, outcome)
+        else:
+            write_outcome(self.directory, outcome)
 
     def _circumstances(self) -> dict[str, Any]:
         from importlib.metadata import version

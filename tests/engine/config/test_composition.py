@@ -49,8 +49,7 @@ def _hydra() -> Iterator[None]:
         ("batch_size=1", "there is no batch_size; did you mean datamodule.batch_size?"),
         ("optimizer.learning_rate=1", "there is no learning_rate in optimizer; did you mean lr?"),
         ("experiment=", "has no value; there are cifar10_airbench, "),
-        ("hydra/launcher=joblib", "is chosen by launcher=NAME; did you mean joblib?"),
-        ("hydra/sweeper=optuna", "is chosen by sweep=NAME; did you mean optuna?"),
+        ("hydra/job_logging=colorlog", "there is no colorlog in hydra/job_logging; there are default, disabled, none"),
         ("optimizer.lr=interval(0.1,1)", "an interval is searched by sweep=optuna; without it, list the values"),
         ("trainer.max_epochs", "cannot be read as key=value"),
         ("optimizer.lr==1", "cannot be read as key=value"),
@@ -116,6 +115,42 @@ def test_an_experiment_in_a_config_dir(name: str, text: str | None, reason: str,
     assert not refused_overrides("train", ["experiment=present"], config_dir=str(tmp_path))[0]
 
 
+@pytest.mark.parametrize(
+    ("entry", "reason"),
+    [
+        ("override /groupp: x", "there is no group groupp; there are augment, callback"),
+        ("override /netwrk: x", "there is no group netwrk; did you mean network?"),
+        ("override /optimizer/sgd: x", "there is no group optimizer/sgd; did you mean optimizer?"),
+        ("override /scheduler: nope", "there is no nope in scheduler; there are constant, cosine"),
+        ("override /callback: [plain, defualt]", "there is no defualt in callback; did you mean default?"),
+        ("lenet_nlll", "there is no lenet_nlll in experiment; did you mean lenet_nll?"),
+        ("/network: lenet", "conf/train.yaml chooses network already: write override /network"),
+        ("override network: lenet", "write override /network: without the /, it is a group inside experiment"),
+        ("overide /network: lenet", "overide is no keyword; did you mean override?"),
+        ("override /augment: light", "no experiment can choose augment, which follows it in conf/train.yaml"),
+        ("[lenet_nll]", "an entry is `override /group: choice`, or the name of another file of this group"),
+    ],
+)
+def test_a_wrong_entry_in_a_defaults_list(entry: str, reason: str, tmp_path: Path) -> None:
+    file = tmp_path / "experiment" / "mine.yaml"
+    file.parent.mkdir()
+    file.write_text(f"# @package _global_\n\ndefaults:\n  - override /datamodule: digits\n  - {entry}\n")
+    (tmp_path / "experiment" / "outer.yaml").write_text("# @package _global_\ndefaults: [mine]\n")
+    for name in ("mine", "outer"):
+        refused, _ = refused_overrides("train", [f"experiment={name}"], config_dir=str(tmp_path))
+        assert list(refused) == [f"experiment={name}"]
+        assert refused[f"experiment={name}"].startswith(f"experiment={name}: {file}, line 5: {reason}")
+
+
+def test_right_entries_in_a_defaults_list(tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    entries = ["lenet_nll", "_self_", "/metrics: [f1]", "optional /network@other: none", "override /callback: [plain]"]
+    text = "".join(f"  - {entry}\n" for entry in entries)
+    (tmp_path / "experiment" / "mine.yaml").write_text(f"# @package _global_\ndefaults:\n{text}")
+    refused, _ = refused_overrides("train", ["experiment=mine", "optimizer.lrr=1"], config_dir=str(tmp_path))
+    assert list(refused) == ["optimizer.lrr=1"]
+
+
 def test_a_search_is_no_mistake() -> None:
     search = ["sweep=optuna", "optimizer.momentum=interval(0.5,0.9)", "optimizer.lrr=1", "network=lenet,resnet18"]
     refused, cfg = refused_overrides("train", search)
@@ -151,7 +186,7 @@ def test_the_rest_of_the_command_line_is_looked_at_too() -> None:
 
 def test_other_entry_points() -> None:
     message = explained("export", ["formt=onnx"])
-    assert message == "The config has a mistake:\n  formt=onnx: there is no formt; did you mean format?"
+    assert message == "formt=onnx: there is no formt; did you mean format?"
 
 
 def test_nothing_to_explain() -> None:

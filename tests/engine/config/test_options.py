@@ -71,6 +71,9 @@ def test_values_are_read_as_meant(given: str, read: str, monkeypatch: pytest.Mon
         ),
         (["lenet_nll"], "lenet_nll: did you mean experiment=lenet_nll?"),
         (["seed=1", "nothing"], "nothing: each argument is key=value."),
+        (["hydra/launcher=joblib"], "hydra/launcher=joblib: write launcher=joblib."),
+        (["a=1", "+hydra/launcher=basic"], "+hydra/launcher=basic: write launcher=NAME; there are joblib, local"),
+        (["hydra/sweeper=nope"], "hydra/sweeper=nope: write sweep=NAME; there are optuna, seeds"),
         (["~logger", "x=[1,2]", "a=b", "x="], None),
     ],
 )
