@@ -94,7 +94,7 @@ def contents(evaluation: Evaluation) -> dict[str, Any]:
     return evaluation.metrics | {
         "split": evaluation.split,
         "checkpoint": trained.checkpoint,
-        "epoch": trained.content["epoch"],
+        "epoch": trained.content["epoch"] + 1,
         "overrides": evaluation.overrides,
         "data": evaluation.data,
         "torch": version("torch"),

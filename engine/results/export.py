@@ -117,7 +117,7 @@ def _origin(trained: Trained) -> dict[str, Any]:
     return {
         "name": trained.config.name,
         "checkpoint": trained.checkpoint,
-        "epoch": trained.content["epoch"],
+        "epoch": trained.content["epoch"] + 1,
         "network": network_name(trained.config.network),
         "data": {key: trained.data[key] for key in ("name", "source")},
         "torch": version("torch"),

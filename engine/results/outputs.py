@@ -70,7 +70,7 @@ class Collector(Callback):
 
     def __init__(self, metric: str | None = None, mode: str = "max") -> None:
         self.metric, self.sign = metric, 1 if mode == "max" else -1
-        self.best_epoch: int | None = None
+        self.best_epoch: int | None = None  # from 1
         self._best_value = -math.inf
         self._best_parts: list[Part | None] = []
         self.datamodule: Any = None
@@ -109,7 +109,7 @@ class Collector(Callback):
             return
         value = self.sign * float(trainer.callback_metrics.get(self.metric or "", math.nan))
         if value > self._best_value:
-            self._best_value, self.best_epoch = value, trainer.current_epoch
+            self._best_value, self.best_epoch = value, trainer.current_epoch + 1
             self._best_parts = self._parts.get("val", [])
 
     def choose(self, epoch: int | None) -> bool:

@@ -112,6 +112,14 @@ class Prediction(NamedTuple):
     probabilities: Tensor
 
 
+class Written(NamedTuple):
+    """How many photos were predicted, how many of them as the truth, if known, says, and what the last one is."""
+
+    photos: int
+    right: int
+    last: str
+
+
 def predict(
     directory: Path,
     photos: str,
@@ -153,12 +161,14 @@ def predict(
     with activity("loading the network"):
         predictor = Predictor(trained, precision, tta, Path(model) if model else None)
     truth = true_classes(Path(photos), files, folders_of_classes(predictor.classes, node.get("classes")))
-    count, right = write_predictions(predictor, files, loader, path, sheet, truth)
+    count, right, last = write_predictions(predictor, files, loader, path, sheet, truth)
     if count < len(files):
         print(f"{len(files) - count:,} of {len(files):,} photos could not be read.", file=sys.stderr)
     if others:
         print(printable(f"Left out, since no photos by their names: {left_out(others)}."), file=sys.stderr)
     calibrated = "" if predictor.temperature == 1 else f", calibrated with temperature {predictor.temperature:.3g}"
+    if len(files) == 1:
+        print(printable(f"{files[0].name}: {last}"))
     print(printable(f"{count:,} predicted{calibrated}: {path}"))
     if truth:
         print(f"accuracy {right / count:.4f}: {right:,} of {count:,} are in the folder of their class")
@@ -190,24 +200,24 @@ def write_predictions(
     path: Path,
     sheet: ContactSheet | None,
     truth: Sequence[str] = (),
-) -> tuple[int, int]:
+) -> Written:
     """Writes the predictions for the photos of a loader of UnlabelledPhotos(files) to `path`.
 
-    Returns for how many, and how many of them are the `truth`, if that is known. UserError, with nothing written, where
-    there is none.
+    UserError, with nothing written, if no photo can be read.
     """
-    count = right = 0
+    count, right, last = 0, 0, ""
     with prediction_file(path, predictor.classes, has_truth=bool(truth)) as write:
         for position, photo, probabilities in predictions(predictor, loader):
             label = predictor.label(probabilities)
             write(files[position], label, probabilities.tolist(), truth[position] if truth else None)
             right += bool(truth) and label == truth[position]
+            last = f"{label or 'no class'}, probability {float(probabilities.max()):.1%}"
             if sheet is not None and position % sheet.every == 0:
                 sheet.add(photo, f"{label} {float(probabilities.max()):.0%}", files[position].name)
             count += 1
         if not count:
             raise UserError(f"None of the {len(files):,} files of the input can be read as a photo.")
-    return count, right
+    return Written(count, right, last)
 
 
 def predictions(predictor: Predictor, loader: Loader) -> Iterator[Prediction]:

@@ -11,6 +11,8 @@ from engine.files import read_plain, replace_text
 
 FILE = "metrics.json"
 MAX_BYTES = 1 << 24
+FORMAT = 2
+"""Of metrics.json, in its key `format`: 2 counts `best/epoch` from 1; earlier files, without the key, from 0."""
 
 
 class Outcome(TypedDict, total=False):
@@ -25,9 +27,9 @@ class Outcome(TypedDict, total=False):
 
 
 def outcome(directory: Path) -> dict[str, Any]:
-    """The content; empty where the run in `directory` has not ended, or the file is not what a run writes.
+    """The content, with `best/epoch` counted from 1; empty if the run has not ended or no run wrote the file.
 
-    UserError for a pipe, say, in its place.
+    UserError if something other than a regular file is in its place.
     """
     file = directory / FILE
     try:
@@ -40,6 +42,8 @@ def outcome(directory: Path) -> dict[str, Any]:
         found: dict[str, Any] = checked(Outcome, content, file)
     except UserError:  # it is not what a run writes
         return {}
+    if found.get("format") != FORMAT and isinstance(found.get("best/epoch"), int):
+        found |= {"best/epoch": found["best/epoch"] + 1, "format": FORMAT}
     return found
 
 

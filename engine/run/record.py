@@ -18,8 +18,8 @@ from engine.errors import UserError
 from engine.run.config_file import is_first_process, usable_cores
 from engine.run.data_facts import counts_of
 from engine.run.failure import sentence
+from engine.run.outcome import FORMAT, write_outcome
 from engine.run.outcome import outcome as outcome_of
-from engine.run.outcome import write_outcome
 from engine.run.refused import leave_refused
 from engine.run.resume import resume_of
 
@@ -122,6 +122,7 @@ class Record:
         network = {"name": network_name(node), "substitute_for": node.get("substitute_for")}
         names = OmegaConf.masked_copy(self.cfg, [key for key in NAMES if key in self.cfg])
         return {
+            "format": FORMAT,
             **OmegaConf.to_container(names, resolve=True),  # type: ignore[dict-item]
             "seconds": round(self.seconds, 3),
             "data": self.data,
@@ -186,7 +187,7 @@ def recall_training(trainer: Any, module: Any) -> None:
 
 
 def restore_best(trainer: Any, module: Any, monitor: DictConfig) -> dict[str, Any]:
-    """Loads the weights of the best epoch into `module`, if one was kept; its number and the monitored value there."""
+    """Loads the best epoch's weights into `module`, if kept; returns its number, from 1, and its monitored value."""
     from engine.checkpoints.checkpoint_io import load_checkpoint
 
     callback = best_checkpoint(trainer, monitor.metric)
@@ -197,7 +198,7 @@ def restore_best(trainer: Any, module: Any, monitor: DictConfig) -> dict[str, An
     checkpoint = load_checkpoint(Path(callback.best_model_path), module.device)
     module.on_load_checkpoint(checkpoint)
     module.load_state_dict(checkpoint["state_dict"])
-    return {**best_so_far(trainer, monitor.metric), "best/epoch": checkpoint["epoch"]}
+    return {**best_so_far(trainer, monitor.metric), "best/epoch": checkpoint["epoch"] + 1}
 
 
 def collect_metrics(trainer: Any, module: Any = None) -> dict[str, Any]:

@@ -37,7 +37,7 @@ METRICS = {
     "train/images_per_second": 12345.6,
     "images_per_second": 9876.5,
     "best/val/acc": 0.95,
-    "best/epoch": 2,
+    "best/epoch": 3,
     "epochs": 5,
 }
 BEST = {"val/acc": 0.95, "val/acc_ants": 0.8125, "val/acc_bees": 0.9875, "val/loss": 0.25, "train/loss": 0.5}
@@ -120,7 +120,7 @@ def test_each_class_has_a_row_of_the_best_epoch(ended: Any) -> None:
 
 
 def test_the_last_epoch_may_be_the_best(ended: Any) -> None:
-    shown = ended(metrics=METRICS | {"best/epoch": 4})
+    shown = ended(metrics=METRICS | {"best/epoch": 5})
     assert "val, epoch 5 (best)" in shown
     assert cells(shown, "loss") == ["0.125", "0.2"]
     assert cells(shown, "ants") == ["0.875"]
@@ -133,7 +133,7 @@ def test_a_test_has_columns_of_its_own(ended: Any) -> None:
 
 
 def test_several_metrics_a_class(ended: Any) -> None:
-    shown = ended(metrics=METRICS | {"best/epoch": 4, "val/f1_ants": 0.5, "val/f1_bees": 0.75})
+    shown = ended(metrics=METRICS | {"best/epoch": 5, "val/f1_ants": 0.5, "val/f1_bees": 0.75})
     assert "acc: val, epoch 5 (best)  f1: val, epoch 5 (best)" in shown
     assert cells(shown, "bees") == ["0.94", "0.75"]
 
@@ -142,7 +142,7 @@ def test_of_many_classes_the_worst_are_shown(ended: Any) -> None:
     classes = tuple(f"c{number}" for number in range(100))
     values = {f"val/acc_c{number}": 1 - number / 100 for number in range(100)}
     trainer = SimpleNamespace(datamodule=SimpleNamespace(classes=classes), checkpoint_callbacks=[])
-    shown = ended(metrics={"epochs": 5, "best/epoch": 4, "images_per_second": None} | values, trainer=SimpleNamespace(
+    shown = ended(metrics={"epochs": 5, "best/epoch": 5, "images_per_second": None} | values, trainer=SimpleNamespace(
         **vars(trainer), lightning_module=SimpleNamespace(logged_before={})
     ))  # fmt: skip
     assert cells(shown, "c99") == ["0.01"]
