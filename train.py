@@ -27,11 +27,11 @@ register_resolvers()  # here, as another program may call `main`
 def train(cfg: DictConfig) -> float | None:
     """One run, from its config to its run directory. Returns the best value of the monitored metric, if any."""
     cfg.monitor = cfg.get("monitor") or {"metric": None, "mode": "min"}
-    if not cfg.get("resume"):  # whose config stays as it is until the changed run has saved
+    if not cfg.get("resume"):  # a resumed run's config.yaml is replaced only after its first save
         refuse_used_directory(Path(cfg.run_dir))
-        with suppress(OmegaConfBaseException):  # at once, for a run that is killed early; preflight tells what is wrong
+        with suppress(OmegaConfBaseException):  # early, in case the run is killed; preflight reports what is wrong
             save_config(cfg)
-    with quick_imports():  # and all others only here: --help, --cfg and tab completion need none of them
+    with quick_imports():  # imported here, as --help, --cfg and tab completion need none of them
         from hydra.utils import instantiate
         from pytorch_lightning import seed_everything
 
@@ -101,7 +101,7 @@ def train(cfg: DictConfig) -> float | None:
         record.metrics = collect_metrics(trainer, module) | restore_best(trainer, module, cfg.monitor)
         if has_test(datamodule, module) and not record.pruned:
             trainer.test(module, datamodule, verbose=False)
-            record.metrics = collect_metrics(trainer) | record.metrics  # a tuner's trial before the test counts anew
+            record.metrics = collect_metrics(trainer) | record.metrics  # the training's own metrics win
         print_end(record)
     report_at_end(record)
     return record.metrics.get(f"best/{cfg.monitor.metric}")
@@ -110,7 +110,9 @@ def train(cfg: DictConfig) -> float | None:
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")
 def main(cfg: DictConfig) -> float | None:
     if in_sweep():
-        from engine.sweep.worker import run_apart  # in a process that the job alone can end; this one is free of torch
+        from engine.sweep.worker import (
+            run_apart,
+        )  # in its own process, so a crash ends only this job; this process never imports torch
 
         return run_apart(cfg, task="train.train")
     with mistakes_end_it(cfg):

@@ -40,6 +40,15 @@ def test_photos_good_and_bad_by_a_moved_run(run_dir: Path, data_dir: Path, tmp_p
     assert {path.name for path in tmp_path.iterdir()} == {photos.name, "moved", "seen.jsonl", "sheet.png"}
 
 
+def test_one_photo_is_told_on_the_terminal(run_dir: Path, data_dir: Path, tmp_path: Path) -> None:
+    photo = data_dir / "hymenoptera_data" / "val" / "bees" / "0001.jpg"
+    done = run_script("predict.py", f"run={run_dir}", f"input={photo}", "output=seen.jsonl", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    row = json.loads((tmp_path / "seen.jsonl").read_text())
+    probability = row["probabilities"][row["class"]]
+    assert done.stdout.splitlines()[0] == f"0001.jpg: {row['class']}, probability {probability:.1%}"
+
+
 def test_mistakes_are_one_sentence(run_dir: Path, tmp_path: Path) -> None:
     for arguments, sentence in (
         ((f"run={run_dir}", f"input={tmp_path}/none.jpg"), "there is no such photo or folder"),

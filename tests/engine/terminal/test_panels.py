@@ -83,6 +83,15 @@ def test_start_says_what_runs_on_what(capsys: pytest.CaptureFixture[str]) -> Non
         assert text in shown
 
 
+def test_start_says_if_one_batch_is_all(capsys: pytest.CaptureFixture[str]) -> None:
+    trainer = SimpleNamespace(num_devices=1, strategy=SimpleNamespace(root_device=torch.device("cpu")), precision="32")
+    for size, says in ((2000, True), (4, False)):
+        data = SimpleNamespace(name="mine", source="local", counts=lambda: {"train": 1244}, batch_size=size)
+        print_start(record(Path("/run")), data, SimpleNamespace(network=torch.nn.Linear(1, 1)), trainer)
+        shown = capsys.readouterr().out
+        assert ("one batch of 2,000" in shown) == says
+
+
 def cells(shown: str, first: str) -> list[str]:
     """Of the first line that starts with `first`, what else is in it."""
     lines = [line.strip("│ \n").split() for line in shown.splitlines()]
