@@ -1,4 +1,4 @@
-"""The gate of a run's or sweep's directory, which may come from a stranger."""
+"""Checks the directory of a run or sweep, which may come from a stranger, before anything in it is read."""
 
 import os
 import stat

@@ -1,11 +1,11 @@
-"""Everything that depends on names Lightning and torchmetrics keep to themselves; no other file may use one.
+"""All uses of private names of Lightning and torchmetrics; no other file may use any.
 
-tests/engine/training/test_lightning_internals.py checks each of them against the installed release.
+tests/engine/training/test_lightning_internals.py checks them against the installed release.
 
-Most of it is about exact resumption. Lightning 2.6 saves its loops' counters wherever it happens to be in an epoch, and
-guesses from them on restart what had been done: after a batch's end it drops the validation that was due, and after an
-epoch without a validation it continues as if there had been one. Here the counters are brought into one of two forms
-before they are saved, so that a restart needs no guess.
+Most of it is for exact resumption. Lightning 2.6 saves its loops' counters at any point of an epoch, and infers from
+them on restart what had been done: after the end of a batch it drops a validation that was due, and after an epoch
+without validation it continues as if there had been one. Here the counters are put into one of two forms before they
+are saved, so that nothing has to be inferred.
 """
 
 from typing import Any
@@ -19,7 +19,7 @@ from torch.optim import Optimizer
 from torchmetrics import MetricCollection
 
 RESTORING = ("_restore_modules_and_callbacks", "restore_training_state")
-"""Functions of Lightning's checkpoint connector in which a checkpoint's content is used."""
+"""Functions of Lightning's checkpoint connector that use a checkpoint's content."""
 
 # Steps ----------------------------------------------------------------------------------------------------------------
 
@@ -32,12 +32,12 @@ def add_steps(trainer: Trainer, steps: int) -> None:
 
 
 def gradients_are_unfinished(trainer: Trainer) -> bool:
-    """Whether the gradients of the last batch were accumulated and still wait for their optimizer step."""
+    """Whether the gradients of the last batch are accumulated and await an optimizer step."""
     return trainer.fit_loop._should_accumulate()
 
 
 def looks_within_batches(trainer: Any) -> str | None:
-    """The Trainer setting, `name=value`, that has Lightning act inside a step or by the clock, if any."""
+    """A Trainer setting, `name=value`, that makes Lightning act within steps or by time; None if there is none."""
     if trainer._detect_anomaly:
         return "detect_anomaly=true"
     if getattr(trainer, "_val_check_time_interval", None) is not None:
@@ -48,7 +48,7 @@ def looks_within_batches(trainer: Any) -> str | None:
 
 
 def saves_within_epochs(callback: ModelCheckpoint) -> bool:
-    """Whether a ModelCheckpoint also saves between two ends of epochs: by steps, by time or after an exception."""
+    """Whether a ModelCheckpoint also saves within epochs: by steps, by time or on exceptions."""
     by_time = callback._train_time_interval is not None
     return callback._every_n_train_steps > 0 or by_time or bool(callback.save_on_exception)
 
@@ -127,8 +127,8 @@ def resume_exactly(trainer: Trainer) -> None:
     the checkpoint was saved.
     """
     loop = trainer.fit_loop
-    loop._load_combined_loader_states()  # not done yet where a scheduler asked for the number of steps
-    loop._restarting = False  # this loop alone: it would leave out an epoch's last scheduler step
+    loop._load_combined_loader_states()  # not done yet if a scheduler asked for the number of steps
+    loop._restarting = False  # only this loop, which would skip an epoch's last scheduler step
     batches: Any = loop.epoch_loop.batch_progress
     if not batches.current.ready:
         loop.epoch_loop.restarting = False
@@ -137,20 +137,20 @@ def resume_exactly(trainer: Trainer) -> None:
     if done is not None:
         vars(batches.current).update(dict.fromkeys(vars(batches.current), done))
     if loop.epoch_loop._num_ready_batches_reached():
-        # All batches are done, but maybe a validation is not. Lightning would ask for another batch without one.
+        # All batches are done, but a validation may be due. Lightning would ask for another batch.
         assert loop._data_fetcher is not None
         loop._data_fetcher.done = True
 
 
 def metric_states(metrics: MetricCollection | None) -> dict[str, Any]:
-    """What has been counted so far, by the metric's name."""
+    """The accumulated state of each metric, by its name."""
     if metrics is None:
         return {}
     return {name: (metric._update_count, dict(metric.metric_state)) for name, metric in metrics.items()}
 
 
 def load_metric_states(metrics: MetricCollection | None, states: dict[str, tuple[int, dict[str, Tensor]]]) -> None:
-    """Continues counting from what `metric_states` returned."""
+    """Restores the result of `metric_states`."""
     for name, metric in () if metrics is None else metrics.items():
         metric._update_count, values = states[name]
         for state, value in values.items():
@@ -158,7 +158,7 @@ def load_metric_states(metrics: MetricCollection | None, states: dict[str, tuple
 
 
 def position(loop: dict[str, Any]) -> tuple[int, bool]:
-    """Of `checkpoint["loops"]["fit_loop"]`: how many epochs are over, and whether another one has been begun."""
+    """From `checkpoint["loops"]["fit_loop"]`: the number of finished epochs, and whether another has begun."""
     epochs, batches = loop["epoch_progress"]["current"], loop["epoch_loop.batch_progress"]
     has_begun = epochs["ready"] > epochs["processed"] and batches["current"]["ready"] > 0
     return epochs["processed"], has_begun and not batches["is_last_batch"]

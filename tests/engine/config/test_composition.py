@@ -33,7 +33,7 @@ def _hydra() -> Iterator[None]:
         ("seeed=1", "there is no seeed; did you mean seed?"),
         ("~optimizr", "there is no optimizr; did you mean optimizer?"),
         ("~optimizer.lrr", "there is no lrr in optimizer; did you mean lr?"),
-        ("+seed=3", "is there already: leave out the +"),
+        ("+seed=3", "already exists: leave out the +"),
         ("experiment=transfer_finetun", "there is no transfer_finetun in experiment; did you mean transfer_finetune?"),
         ("network=resnet81", "there is no resnet81 in network; did you mean resnet18?"),
         ("netwrk=resnet18", "there is no netwrk; did you mean network?"),
@@ -43,7 +43,7 @@ def _hydra() -> Iterator[None]:
             "takes the name of a choice, or several as [a,b]; there are adam, adamw, gradient_descent, sgd",
         ),
         ("trainer=3", "takes the name of a choice, or several as [a,b]; there are auto, cpu, ddp, fsdp, gpu"),
-        ("seed=1,2", "several values are a sweep, started with -m; one value that is a list is [a,b]"),
+        ("seed=1,2", "several values are a sweep, which needs -m; a single value that is a list is written [a,b]"),
         ("lr=1", "there is no lr; did you mean optimizer.lr?"),
         ("epochs=1", "there is no epochs; did you mean trainer.max_epochs?"),
         ("batch_size=1", "there is no batch_size; did you mean datamodule.batch_size?"),
@@ -70,7 +70,7 @@ def test_refusals(override: str, reason: str) -> None:
 def test_what_hydra_takes() -> None:
     overrides = ["network.name=x", "network=timm", "+optimizer.nesterov=true", "~callback.progress_bar", "name='a b'"]
     refused, cfg = refused_overrides("train", overrides)
-    assert refused == {"+optimizer.nesterov=true": "+optimizer.nesterov=true: is there already: leave out the +"}
+    assert refused == {"+optimizer.nesterov=true": "+optimizer.nesterov=true: already exists: leave out the +"}
     assert cfg is not None
     assert (cfg.network.name, cfg.name) == ("x", "a b")
 
@@ -91,7 +91,7 @@ def test_what_hydra_takes() -> None:
         (
             "bom",
             "\ufeff# @package _global_\ndefaults:\n  - override /network: lenet\n",
-            r"bom\.yaml begins with a byte order",
+            r"bom\.yaml starts with a byte order",
         ),
         ("bare", "defaults:\n  - override /network: lenet\n", r"bare\.yaml needs `# @package _global_` as its first"),
         (

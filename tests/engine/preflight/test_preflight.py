@@ -60,15 +60,15 @@ MISTAKES: list[tuple[str, str]] = [
     ("network=lenet network.activation=ReLu", "network.activation=ReLu: unknown activation 'ReLu'; choose from"),
     (
         "experiment=transfer_finetune lightning_module.init=orthogonal",
-        "lightning_module.init=orthogonal: would redraw the pretrained weights: null, or network.pretrained=false",
+        "lightning_module.init=orthogonal: would overwrite the pretrained weights: give null, or network.pretrained=false",
     ),
     (
         "scheduler=plateau scheduler.monitor=null",
-        "scheduler.monitor=null: ReduceLROnPlateau needs a metric to look at: scheduler.monitor=val/loss, say.",
+        "scheduler.monitor=null: ReduceLROnPlateau needs a metric, such as scheduler.monitor=val/loss.",
     ),
     (
         "scheduler.monitor=val/loss",
-        "scheduler.monitor=val/loss: StepLR looks at no metric: give scheduler.monitor=null.",
+        "scheduler.monitor=val/loss: StepLR uses no metric: give scheduler.monitor=null.",
     ),
     (
         "scheduler=cosine trainer.max_epochs=-1 trainer.max_steps=9 cache=false",
@@ -87,7 +87,7 @@ MISTAKES: list[tuple[str, str]] = [
     ),
     (
         "monitor.metric=train/loss monitor.mode=min trainer.check_val_every_n_epoch=2",
-        "monitor.metric=train/loss: the best epoch is chosen at validations alone, every 2 epochs: give trainer.check",
+        "monitor.metric=train/loss: the best epoch is only chosen after a validation, every 2 epochs: give trainer.c",
     ),
     # Names
     ("+optimizer.lrr=1", "optimizer.lrr=1: torch.optim.SGD takes no lrr; did you mean lr?"),
@@ -116,12 +116,12 @@ MISTAKES: list[tuple[str, str]] = [
     # What is missing
     ("network=timm", "network.name=???: must be given: network.name=…"),
     ("datamodule=image_folder", "datamodule.data_dir=???: must be given"),
-    ("~network", "network: a run needs one: give network=NAME; there are airbench"),
+    ("~network", "network: is required: give network=NAME; there are airbench"),
     ("~monitor.mode", "monitor.mode: is missing"),
     ("~datamodule.stand_in", "datamodule.stand_in: is missing: .*Hymenoptera needs .*auto"),
     ("~datamodule.batch_size", "datamodule.batch_size: is missing"),
     ("~scheduler.interval", "scheduler.interval: is missing: must be one of epoch | step"),
-    ("callback=[progress_bar]", "callback: none keeps the best epoch by val/acc: add best_checkpoint"),
+    ("callback=[progress_bar]", "callback: none saves the best epoch by val/acc: add best_checkpoint"),
     # No value
     ("optimizer.lr=", "optimizer.lr=: has no value; it must be a number"),
     ("seed=", "seed=: has no value; it must be a whole number"),
@@ -167,7 +167,7 @@ MISTAKES: list[tuple[str, str]] = [
         "network.d_in=.*: refers to datamodule.d_in, which datamodule=hymenoptera does not have: give network.d_in",
     ),
     ("network=lenet", "network: LeNet has no backbone to freeze"),
-    ("datamodule=cifar10", "cache=true: features are of photos, and CIFAR10 has no digest (PhotoData in "),
+    ("datamodule=cifar10", "cache=true: cached features need photos, and CIFAR10 has no digest (PhotoData in "),
     (
         "experiment=transfer_cross_validation cache=false",
         "cache=false: CrossValidator needs data with num_repeats, and ",
@@ -175,9 +175,9 @@ MISTAKES: list[tuple[str, str]] = [
     (
         "+callback.rich={_target_:pytorch_lightning.callbacks.RichProgressBar} "
         "+callback.tqdm={_target_:pytorch_lightning.callbacks.TQDMProgressBar}",
-        "callback.tqdm: callback.rich is a progress bar too: give ~callback.rich",
+        "callback.tqdm: callback.rich is a progress bar, too: remove it with ~callback.rich",
     ),
-    ("run_dir=elsewhere", "run_dir=elsewhere: follows hydra.run.dir: give that instead"),
+    ("run_dir=elsewhere", "run_dir=elsewhere: is set from hydra.run.dir: give that instead"),
     (
         f'{FINETUNE} lightning_module.param_groups=[{{pattern:"^hed"}}]',
         "lightning_module.param_groups=.*'^hed' matches no",
@@ -302,7 +302,7 @@ def test_a_resumed_runs_mistakes_do_not_touch_its_record(run_dir: Path, train_he
 def test_a_checkpoint_of_another_architecture(tiny: tuple[str, ...], train_here: Train, tmp_path: Path) -> None:
     settings = ("experiment=lenet_nll", "trainer=cpu", "debug=fast")
     directory = train_here(tmp_path, *settings)
-    with pytest.raises(UserError, match=r"network: .*last\.ckpt is of another architecture: ") as caught:
+    with pytest.raises(UserError, match=r"network: .*last\.ckpt has another architecture: ") as caught:
         train_here(tmp_path, f"resume={directory}", "network.in_channels=3")
-    assert "conv1.weight is (6, 1, 5, 5) there and (6, 3, 5, 5) here" in str(caught.value)
+    assert "conv1.weight is (6, 1, 5, 5) in the checkpoint and (6, 3, 5, 5) in the network" in str(caught.value)
     assert only_run(tmp_path) == directory

@@ -96,9 +96,7 @@ def test_resumed_run_does_not_go_over_to_stand_in_data(cfg: DictConfig) -> None:
     last = Path(cfg.run_dir, "checkpoints", "last.ckpt")
     record = Record(cfg)
     record.checkpoint = last
-    with pytest.raises(
-        UserError, match=r"resume=.*: the run was not on stand-in data, .* give datamodule.data_dir=DIR"
-    ):
+    with pytest.raises(UserError, match=r"resume=.*: the run used real data, .* give datamodule.data_dir=DIR"):
         record.name_data("hymenoptera", "stand-in")
 
 
