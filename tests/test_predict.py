@@ -24,7 +24,7 @@ def test_photos_good_and_bad_by_a_moved_run(run_dir: Path, data_dir: Path, tmp_p
     assert f"{photos}/ants/0001.jpg" in cut
     assert f"{photos}/bees/empty.png is empty" in empty
     assert count == "2 of 13 photos could not be read."
-    assert others == "Left out, since no photos by their names: 1 .txt."
+    assert others == "Ignored files that are not photos: 1 .txt."
     rows = [json.loads(line) for line in (tmp_path / "seen.jsonl").read_text().splitlines()]
     assert [row["truth"] for row in rows] == [Path(row["path"]).parent.name for row in rows]
     right = sum(row["truth"] == row["class"] for row in rows)

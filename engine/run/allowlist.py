@@ -63,11 +63,11 @@ MAX_LINKS, MAX_TEXT = 10, 100_000
 def read_run_config(
     directory: Path, given: str, *, to_compare: bool = False, replaced: Collection[str] = ()
 ) -> DictConfig:
-    """The config.yaml of the run in `directory`, which was `given` as `resume=DIR`, say.
+    """Reads the config.yaml of the run in `directory`, which messages call `given`, such as `resume=DIR`.
 
-    UserError where there is none, and where it names or holds what no run's config does; then nothing that it names has
-    been imported, nothing resolved. With `to_compare` its targets and places may be any: nothing will be made of them.
-    So may the places of keys, or of all that is below them, that are `replaced` by the command line or never made.
+    UserError if there is none, or if it contains anything that no run's config does; nothing that it names has been
+    imported or resolved by then. With `to_compare`, any targets and paths are accepted, since nothing is built from
+    them; likewise any paths at or below keys that are `replaced` on the command line or never built.
     """
     require_plain(directory, given)
     file = directory / "config.yaml"
@@ -203,8 +203,8 @@ def unlisted(target: Any) -> str | None:
 def unfit(target: str) -> str | None:
     """Why a name in an allowed package is not a valid target, as the end of a sentence; None if it is one.
 
-    It must be a class or a function of that package's own, not one that it imported or that hangs on a class. What it
-    makes must be one of KINDS, unless the list has it by its full name or the package is the user's own.
+    It must be a class or function defined at the top level of that package, not one that it imports. It must create
+    one of KINDS, unless it is listed by its full name or the package is the user's own.
     """
     try:
         found = _find(target.split("."))
@@ -215,8 +215,8 @@ def unfit(target: str) -> str | None:
     if not (inspect.isclass(found) or inspect.isfunction(found)):
         return "is neither a class nor a function."
     if not _lies_in(found.__module__, _allowed()):
-        return f"is {found.__module__}'s, which is not what a run's config may name (conf/allow_targets.yaml)."
-    return None if _lies_in(target, _own()) or _makes_a_kind(found) else "makes nothing that an experiment is made of."
+        return f"is from {found.__module__}, which a run's config may not name (conf/allow_targets.yaml)."
+    return None if _lies_in(target, _own()) or _makes_a_kind(found) else "does not create a part of an experiment."
 
 
 def _allowed() -> tuple[str, ...]:

@@ -22,8 +22,8 @@ def test_the_same_architecture() -> None:
     [
         (
             network(5),
-            "0.weight is (5, 3) in the checkpoint and (2, 3) in the network, 0.bias is (5,) in the checkpoint and (2,) in the "
-            "network, 1.weight is (1, 5)",
+            "0.weight is (5, 3) in the checkpoint and (2, 3) in the network, 0.bias is (5,) in the "
+            "checkpoint and (2,) in the network, 1.weight is (1, 5)",
         ),
         (network(bias=False), "0.bias is only in the network"),
         (

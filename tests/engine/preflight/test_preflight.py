@@ -60,7 +60,7 @@ MISTAKES: list[tuple[str, str]] = [
     ("network=lenet network.activation=ReLu", "network.activation=ReLu: unknown activation 'ReLu'; choose from"),
     (
         "experiment=transfer_finetune lightning_module.init=orthogonal",
-        "lightning_module.init=orthogonal: would overwrite the pretrained weights: give null, or network.pretrained=false",
+        "lightning_module.init=orthogonal: would overwrite the pretrained weights: give null, or network.pre",
     ),
     (
         "scheduler=plateau scheduler.monitor=null",
