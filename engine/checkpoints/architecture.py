@@ -26,7 +26,7 @@ def differences(network: nn.Module, state: Mapping[str, Tensor]) -> str | None:
     shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     found = {name: tuple(tensor.shape) for name, tensor in state.items()}
     common = [name for name in shapes if name in found and shapes[name] != found[name]]
-    return _told(
+    return _listed(
         [(name, found[name], shapes[name]) for name in common],
         missing=[name for name in shapes if name not in found],
         unexpected=[name for name in found if name not in shapes],
@@ -67,7 +67,7 @@ def other_architecture(error: RuntimeError) -> str | None:
     names = {kind: re.search(rf"{kind} key\(s\) in state_dict: (.*?)\. *$", text, re.M) for kind in KINDS}
     missing, unexpected = ([] if found is None else re.findall(r'"([^"]+)"', found[1]) for found in names.values())
     sizes = [(name, _shape(there), _shape(here)) for name, there, here in SIZES.findall(text)]
-    return f"The checkpoint has another architecture: {_told(sizes, missing=missing, unexpected=unexpected)}."
+    return f"The checkpoint has another architecture: {_listed(sizes, missing=missing, unexpected=unexpected)}."
 
 
 KINDS = ("Missing", "Unexpected")
@@ -77,7 +77,7 @@ def _shape(numbers: str) -> tuple[int, ...]:
     return tuple(map(int, re.findall(r"\d+", numbers)))
 
 
-def _told(
+def _listed(
     sizes: Sequence[tuple[str, tuple[int, ...], tuple[int, ...]]], *, missing: Sequence[str], unexpected: Sequence[str]
 ) -> str | None:
     told = [f"{name} is {there} in the checkpoint and {here} in the network" for name, there, here in sizes]

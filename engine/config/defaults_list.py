@@ -56,7 +56,7 @@ def _fault(group: str, entry: yaml.Node, folders: Sequence[Path]) -> str | None:
     (key, value), *_ = entry.value
     *words, target = key.value.split() or [""]
     if word := next((word for word in words if word not in KEYWORDS), None):
-        return f"{word} is no keyword; {nearest(word, KEYWORDS)}"
+        return f"{word} is not a keyword; {nearest(word, KEYWORDS)}"
     name, known = target.partition("@")[0], _groups(folders)
     if "$" in key.value or name.startswith("/hydra/"):
         return None

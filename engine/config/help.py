@@ -38,7 +38,7 @@ def _experiments() -> str:
 
 
 def _groups() -> str:
-    """Each group's choices but for the experiments, which stand above, and Hydra's own."""
+    """The choices of each group, except experiments, which are listed above, and Hydra's own groups."""
     folders = sorted(path for path in CONF.iterdir() if path.is_dir() and path.name not in ("experiment", "hydra"))
     choices = {folder.name: sorted(file.stem for file in folder.glob("*.yaml")) for folder in folders}
     return "\n".join(_wrapped(f"  {group}: ", ", ".join(names)) for group, names in choices.items())

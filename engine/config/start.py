@@ -53,7 +53,7 @@ def clear_errors(config_name: str) -> Iterator[None]:
             raise
         if isinstance(error, UserError):
             sys.exit(str(error))
-        if told := _of_the_disk(error):
+        if told := _disk_failure(error):
             sys.exit(told)
         in_job = _in_job(error.__traceback__)
         message = None if in_job else _explained(config_name)
@@ -80,7 +80,7 @@ def mistakes_end_it(cfg: DictConfig) -> Iterator[None]:
         raise SystemExit(str(error)) from error
 
 
-def _of_the_disk(error: BaseException | None) -> str | None:
+def _disk_failure(error: BaseException | None) -> str | None:
     """The sentence for an OSError that Hydra has wrapped, such as a file it could not write; else None."""
     while error is not None and not isinstance(error, OSError):
         error = error.__cause__

@@ -105,7 +105,7 @@ class Predictor:
 
 
 class Prediction(NamedTuple):
-    """A photo's position in the input, its pixels as the network saw them (C, H, W) uint8, and its probabilities (K,)."""
+    """A photo's position in the input, the photo as the network saw it (C, H, W) uint8, and probabilities (K,)."""
 
     position: int
     photo: Tensor

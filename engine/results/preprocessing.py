@@ -126,7 +126,7 @@ def _described(step: Any) -> str:
 
 
 def _own_normalization(network: nn.Module) -> dict[str, list[float]] | None:
-    """Of a network that does it itself (networks/pretrained.py): nothing of it is left to do outside."""
+    """Mean and standard deviation of a network that normalizes its inputs itself (networks/pretrained.py); else None."""
     mean, std = getattr(network, "mean", None), getattr(network, "std", None)
     if not isinstance(mean, torch.Tensor) or not isinstance(std, torch.Tensor):
         return None
@@ -134,7 +134,7 @@ def _own_normalization(network: nn.Module) -> dict[str, list[float]] | None:
 
 
 class Inputs(NamedTuple):
-    """(N, …) float32 as the network gets them, and in words what they are."""
+    """Inputs (N, …) float32 as the network gets them, and a description."""
 
     values: Tensor
     name: str
@@ -143,7 +143,7 @@ class Inputs(NamedTuple):
 def real_inputs(trained: Trained, count: int) -> Inputs:
     """At most `count` validation inputs of the run's data if it is available; else noise of the same shape.
 
-    Nothing is downloaded or drawn for it.
+    Nothing is downloaded or generated.
     """
     try:
         values = _validation_inputs(trained, count)

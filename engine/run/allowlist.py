@@ -75,7 +75,7 @@ def read_run_config(
         raise UserError(f"{given}: {_no_run(directory)}; give the directory of a run, logs/<experiment>/<time>.")
     config = _parse(file)
     container = with_todays_names(OmegaConf.to_container(config, resolve=False))
-    if "name" in container:  # which the experiment's alone was
+    if "name" in container:  # in earlier runs, `name` was the name of the experiment
         since = {"experiment": container["name"], "tags": [], "notes": None}
         container |= {key: value for key, value in since.items() if key not in container}
     named = [] if to_compare else list(targets(container))

@@ -58,11 +58,11 @@ def sentence(error: BaseException, cfg: DictConfig | None = None) -> str | None:
     if isinstance(error, UserError):
         return str(error)
     text = f"{error} {error.__cause__}"[:MAX_TEXT]
-    return _of_the_framework(error, text) or _of_the_machine(error, text, cfg)
+    return _framework_failure(error, text) or _machine_failure(error, text, cfg)
 
 
-def _of_the_framework(error: BaseException, text: str) -> str | None:
-    if isinstance(error, KeyError | TypeError | ValueError | AttributeError) and _amid_restoring(error):
+def _framework_failure(error: BaseException, text: str) -> str | None:
+    if isinstance(error, KeyError | TypeError | ValueError | AttributeError) and _while_restoring(error):
         return (
             f"The checkpoint cannot be restored ({type(error).__name__}: {error}): it was modified, or saved by "
             "another program; to start a new run from its weights, give init_from=RUN."
@@ -83,12 +83,12 @@ def _of_the_framework(error: BaseException, text: str) -> str | None:
     return None
 
 
-def _of_the_machine(error: BaseException, text: str, cfg: DictConfig | None) -> str | None:
+def _machine_failure(error: BaseException, text: str, cfg: DictConfig | None) -> str | None:
     if isinstance(error, RuntimeError) and (silent := SILENT.search(text)):
         return _workers_silent(silent[1], cfg)
     if isinstance(error, RuntimeError) and (worker := WORKER.search(text)):
         return _worker_killed(worker[1], text, cfg)
-    if isinstance(error, OSError | EOFError) and _amid_a_batch(error):
+    if isinstance(error, OSError | EOFError) and _while_passing_a_batch(error):
         return _worker_killed("", text, cfg)
     if isinstance(error, RuntimeError) and SHARED_MEMORY.search(text):
         return (
@@ -104,14 +104,14 @@ def _of_the_machine(error: BaseException, text: str, cfg: DictConfig | None) -> 
     return None
 
 
-def _amid_restoring(error: BaseException) -> bool:
+def _while_restoring(error: BaseException) -> bool:
     """Whether the error occurred while Lightning restored a checkpoint."""
     from engine.training.lightning_internals import RESTORING  # which imports torch
 
     return any(frame.f_code.co_name in RESTORING for frame, _ in traceback.walk_tb(error.__traceback__))
 
 
-def _amid_a_batch(error: BaseException) -> bool:
+def _while_passing_a_batch(error: BaseException) -> bool:
     """Whether a worker died while passing a batch, which the DataLoader raises as a broken connection."""
     return any(frame.f_code.co_name == "_try_get_data" for frame, _ in traceback.walk_tb(error.__traceback__))
 

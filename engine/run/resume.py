@@ -87,7 +87,7 @@ class Resume(Callback):
             state = load_checkpoint(self.checkpoint)
             require_shape(state, self.checkpoint, to_resume=True)
             self._read(state)
-            self._refuse_what_cannot_be()
+            self._refuse_impossible_changes()
 
     def _read(self, state: dict[str, Any]) -> None:
         self.epochs, self.in_epoch = position(state["loops"]["fit_loop"])
@@ -101,7 +101,7 @@ class Resume(Callback):
 
     # Refusals --------------------------------------------------------------------------------------------------------
 
-    def _refuse_what_cannot_be(self) -> None:
+    def _refuse_impossible_changes(self) -> None:
         trainer = self._config["trainer"]
         is_done = outcome(self.directory).get("status") in ("completed", "pruned")
         for key, done in (("max_epochs", self.epochs), ("max_steps", self.steps)):

@@ -56,15 +56,15 @@ def saves_within_epochs(callback: ModelCheckpoint) -> bool:
 def allow_clipping(optimizer: Optimizer) -> None:
     """Lets Lightning clip the gradients of a fused optimizer in mixed precision.
 
-    Fused optimizers offer to unscale 16-bit gradients inside their step, so Lightning refuses to clip, in bf16-mixed
-    too, where nothing is scaled. Without the offer the gradients are unscaled before they are clipped.
+    Fused optimizers can unscale gradients inside their step, so Lightning refuses to clip them, even in bf16-mixed,
+    where nothing is scaled. Without that capability, gradients are unscaled before they are clipped.
     """
     if hasattr(optimizer, "_step_supports_amp_scaling"):
         optimizer._step_supports_amp_scaling = False
 
 
 def remade_optimizers(module: Any) -> tuple[list[Any], list[Any]]:
-    """A module's optimizers and the configs of their schedulers, made once more."""
+    """Builds a module's optimizers and the configs of their schedulers again."""
     optimizers, configs = _init_optimizers_and_lr_schedulers(module)
     return optimizers, configs
 
@@ -73,11 +73,11 @@ def remade_optimizers(module: Any) -> tuple[list[Any], list[Any]]:
 
 
 def settle(loop: dict[str, Any], *, validation_due: bool) -> None:
-    """Brings the saved state of a fit loop into the form "before an epoch" or "after some batches of an epoch".
+    """Puts the saved state of a fit loop into the form "before an epoch" or "after some batches of an epoch".
 
     Args:
         loop: `checkpoint["loops"]["fit_loop"]`, changed in place.
-        validation_due: in the second form, whether a validation comes next, from its first batch on.
+        validation_due: in the second form, whether a validation comes next, starting with its first batch.
     """
     epochs, batches = loop["epoch_progress"], loop["epoch_loop.batch_progress"]
     validation = loop["epoch_loop.val_loop.batch_progress"]
@@ -93,7 +93,7 @@ def settle(loop: dict[str, Any], *, validation_due: bool) -> None:
     _set(validation["current"], 0)
     _set(validation["total"], 0)
     if validation_due and not epoch_is_over:
-        # What Lightning has in the middle of an evaluation, but none of its batches is done.
+        # Lightning's state in the middle of an evaluation, but with no batch done.
         validation["total"] |= {"ready": 1, "started": 1}
 
 
@@ -102,7 +102,7 @@ def _set(counts: dict[str, int], value: int) -> None:
 
 
 def count_steps_alike(loop: dict[str, Any], steps: int) -> None:
-    """Sets the saved number of optimizer steps for both ways to optimize, of which a resumed run may take the other."""
+    """Sets the saved number of steps for manual and automatic optimization, since a resumed run may use the other."""
     manual = loop["epoch_loop.manual_optimization.optim_step_progress"]["total"]
     automatic = loop["epoch_loop.automatic_optimization.optim_progress"]["optimizer"]["step"]["total"]
     for counts in (manual, automatic):
@@ -110,7 +110,7 @@ def count_steps_alike(loop: dict[str, Any], steps: int) -> None:
 
 
 def validation_is_due(trainer: Trainer, validated: bool) -> bool:
-    """Whether a validation follows the last training batch and is not over; `validated`: the running one is."""
+    """Whether a validation is due after the last training batch; `validated`: whether the running one is finished."""
     if trainer.validating:
         return not validated
     loop = trainer.fit_loop
@@ -121,10 +121,10 @@ def validation_is_due(trainer: Trainer, validated: bool) -> bool:
 
 
 def resume_exactly(trainer: Trainer) -> None:
-    """Once a training has started: continues inside an epoch only where one was interrupted.
+    """Called after training has started: continues inside an epoch only if one was interrupted.
 
-    A loader with `batches_done` (engine/data) counts the position in its own batches, whose size may have changed since
-    the checkpoint was saved.
+    A loader with `batches_done` (engine/data) counts the position in its own batches, whose size may have changed
+    since the checkpoint was saved.
     """
     loop = trainer.fit_loop
     loop._load_combined_loader_states()  # not done yet if a scheduler asked for the number of steps
