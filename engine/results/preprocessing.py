@@ -126,7 +126,7 @@ def _described(step: Any) -> str:
 
 
 def _own_normalization(network: nn.Module) -> dict[str, list[float]] | None:
-    """Mean and standard deviation of a network that normalizes its inputs itself (networks/pretrained.py); else None."""
+    """Mean and std of a network that normalizes its inputs itself (networks/pretrained.py); None for any other."""
     mean, std = getattr(network, "mean", None), getattr(network, "std", None)
     if not isinstance(mean, torch.Tensor) or not isinstance(std, torch.Tensor):
         return None
