@@ -15,7 +15,7 @@ from engine.startup import quick_imports
 
 def main() -> None:
     settings = read_arguments("evaluate", sys.argv[1:], overrides=True)
-    with quick_imports():  # only here: --help and mistakes need none of it
+    with quick_imports():  # imported here, as --help and mistakes do not need it
         from engine.results.cross_validation import judge
         from engine.results.evaluation_report import report, report_calibration
         from engine.run.failure import for_the_user

@@ -14,7 +14,7 @@ from engine.startup import quick_imports
 
 def main() -> None:
     settings = read_arguments("predict", sys.argv[1:])
-    with quick_imports():  # only here: --help and mistakes need none of it
+    with quick_imports():  # imported here, as --help and mistakes do not need it
         from engine.results.prediction import predict
         from engine.run.failure import for_the_user
 

@@ -15,9 +15,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from engine.config.resolvers import register_resolvers
 from engine.config.start import mistakes_end_it, start
-from engine.config.sweep_job import in_sweep
 from engine.paths import CONF
-from engine.run.config_file import has_features, refuse_used_directory, resolved, save_config
+from engine.run.config_file import has_features, in_sweep, refuse_used_directory, resolved, save_config
 from engine.run.lock import one_writer
 from engine.startup import quick_imports, silence_idle_messages
 
@@ -28,11 +27,11 @@ register_resolvers()  # here, as another program may call `main`
 def train(cfg: DictConfig) -> float | None:
     """One run, from its config to its run directory. Returns the best value of the monitored metric, if any."""
     cfg.monitor = cfg.get("monitor") or {"metric": None, "mode": "min"}
-    if not cfg.get("resume"):  # whose config stays as it is until the changed run has saved
+    if not cfg.get("resume"):  # a resumed run's config.yaml is replaced only after its first save
         refuse_used_directory(Path(cfg.run_dir))
-        with suppress(OmegaConfBaseException):  # at once, for a run that is killed early; preflight tells what is wrong
+        with suppress(OmegaConfBaseException):  # early, in case the run is killed; preflight reports what is wrong
             save_config(cfg)
-    with quick_imports():  # and all others only here: --help, --cfg and tab completion need none of them
+    with quick_imports():  # imported here, as --help, --cfg and tab completion need none of them
         from hydra.utils import instantiate
         from pytorch_lightning import seed_everything
 
@@ -51,6 +50,7 @@ def train(cfg: DictConfig) -> float | None:
         from engine.preflight.preflight import preflight
         from engine.report.write import Collector, report_at_end
         from engine.run.data_facts import KeepConfig, data_facts, data_name, has_test, set_up_ahead
+        from engine.run.input_check import check_input
         from engine.run.record import Record, collect_metrics, recall_training, restore_best
         from engine.speed.memory import keep_freed_memory
         from engine.stop import interruptible
@@ -60,8 +60,7 @@ def train(cfg: DictConfig) -> float | None:
         keep_freed_memory()
         preflight(cfg)
     with interruptible(cfg), Record(cfg) as record:
-        datamodule = instantiate(cfg.datamodule)
-        set_up_ahead(datamodule)
+        datamodule = set_up_ahead(instantiate(cfg.datamodule))
         record.name_data(**data_name(datamodule))
         if record.resume:
             record.resume.check_classes(getattr(datamodule, "classes", ()))
@@ -74,15 +73,21 @@ def train(cfg: DictConfig) -> float | None:
         if cfg.get("init_from") and record.checkpoint is None:
             start_from(module, Path(cfg.init_from))
         keep_config = KeepConfig(module, config | data_facts(cfg, datamodule), record.clock)
+        check_input(cfg, module, keep_config.config["data"])
         if has_features(cfg):
             datamodule = build_features(cfg, datamodule, network)
 
-        resumed = [record.resume] if record.resume else []
         record.trainer = trainer = instantiate(
             cfg.trainer,
             _convert_="all",
             logger=[*map(instantiate, (cfg.get("logger") or {}).values()), *in_trainer(cfg, "logger")],
-            callbacks=[*resumed, RandomState(), *build_callbacks(cfg), keep_config, Collector(**cfg.monitor)],
+            callbacks=[
+                *filter(None, [record.resume]),
+                RandomState(),
+                *build_callbacks(cfg),
+                keep_config,
+                Collector(**cfg.monitor),
+            ],
             plugins=[
                 AtomicCheckpointIO(
                     folders=record.checkpoint_folders, saved=record.resume.saved if record.resume else None
@@ -96,7 +101,7 @@ def train(cfg: DictConfig) -> float | None:
         record.metrics = collect_metrics(trainer, module) | restore_best(trainer, module, cfg.monitor)
         if has_test(datamodule, module) and not record.pruned:
             trainer.test(module, datamodule, verbose=False)
-            record.metrics = collect_metrics(trainer) | record.metrics  # a tuner's trial before the test counts anew
+            record.metrics = collect_metrics(trainer) | record.metrics  # the training's own metrics win
         print_end(record)
     report_at_end(record)
     return record.metrics.get(f"best/{cfg.monitor.metric}")
@@ -105,7 +110,9 @@ def train(cfg: DictConfig) -> float | None:
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")
 def main(cfg: DictConfig) -> float | None:
     if in_sweep():
-        from engine.sweep.worker import run_apart  # in a process that the job alone can end; this one is free of torch
+        from engine.sweep.worker import (
+            run_apart,
+        )  # in its own process, so a crash ends only this job; this process never imports torch
 
         return run_apart(cfg, task="train.train")
     with mistakes_end_it(cfg):

@@ -95,7 +95,7 @@ def convolution_peak(precision: str) -> float:
     """(p): of several 3×3 convolutions, forward and backward, the best median: FLOP/s."""
     medians = []
     for channels, side in ((64, 31), (256, 15), (256, 7), (512, 14)):
-        convolution = nn.Conv2d(channels, channels, 3, padding=1).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        convolution = nn.Conv2d(channels, channels, 3, padding=1).to(memory_format=torch.channels_last)
         inputs = torch.randn(128, channels, side, side).contiguous(memory_format=torch.channels_last).requires_grad_()
         rates = []
         for _ in range(8):

@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
@@ -43,20 +44,22 @@ def main() -> None:
 
     from engine.data.normalization import normalize
     from engine.photos.unlabelled_photos import UnlabelledPhotos, find_photos
-    from engine.results.prediction import Predictor, write_predictions
+    from engine.results.prediction import Loader, Predictor, write_predictions
     from engine.results.preprocessing import photo_transform
     from engine.run.trained import load_trained
 
     trained = load_trained(arguments.run, "best")
     node = trained.config.datamodule
     found = find_photos(arguments.input)
-    files = (found * -(-arguments.photos // len(found)))[: arguments.photos]
+    files = (found.photos * -(-arguments.photos // len(found.photos)))[: arguments.photos]
     dataset = UnlabelledPhotos(files, photo_transform(trained), max_pixels=node.max_pixels)
     predictor = Predictor(trained, "run")
-    network = predictor.module.module.network
+    network: Any = predictor.module.module.network
 
-    def loader() -> torch.utils.data.DataLoader:
-        return dataset.loader(batch_size=node.eval_batch_size, num_workers=arguments.num_workers)
+    def loader() -> Loader:
+        return dataset.loader(
+            batch_size=node.eval_batch_size, num_workers=arguments.num_workers, worker_timeout=node.worker_timeout
+        )
 
     @torch.inference_mode()
     def bare() -> int:
@@ -77,7 +80,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
 
         def whole() -> int:
-            return write_predictions(predictor, files, loader(), Path(folder, "predictions.csv"), None)[0]
+            return write_predictions(predictor, files, loader(), Path(folder, "predictions.csv"), None).photos
 
         rounds = []
         for _ in range(arguments.rounds):

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 
-def timed(method: Callable[..., Any], name: str, seconds: "Counter[str]") -> Callable[..., Any]:
+def timed(method: Callable[..., Any], name: str, seconds: "defaultdict[str, float]") -> Callable[..., Any]:
     """The method, its time added to `seconds[name]`."""
 
     def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -41,7 +41,7 @@ def sweep(arguments: list[str]) -> dict[str, float]:
     from engine.sweep.ledger import Ledger
     from train import main
 
-    seconds: Counter[str] = Counter()
+    seconds: defaultdict[str, float] = defaultdict(float)
     for name in ("on_multirun_start", "on_job_start", "on_job_end", "on_multirun_end"):
         setattr(Ledger, name, timed(getattr(Ledger, name), name, seconds))
     sys.argv[1:] = ["--config-path", str(ROOT / "conf"), *arguments]

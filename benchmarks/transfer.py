@@ -92,7 +92,7 @@ def plain(kind: str, data_dir: Path, epochs: int, seed: int) -> None:
                     if split == "train":
                         loss.backward()
                         optimizer.step()
-                right += torch.sum(logits.argmax(1) == labels).item()
+                right += int(torch.sum(logits.argmax(1) == labels))
         scheduler.step()
         if right / len(sets["val"]) > best:
             best = right / len(sets["val"])

@@ -45,6 +45,11 @@ class CIFAR10(InMemory):
         self.val_size = val_size
         self.stand_in = stand_in
 
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """The shape of one input of the network."""
+        return (3, 32, 32)
+
     def prepare_data(self) -> None:
         OFFICIAL.prepare(self.data_dir, stand_in=self.stand_in)
 

@@ -46,6 +46,11 @@ class Digits(InMemory):
         self.val_size = val_size
         self.test_size = test_size
 
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """The shape of one input of the network."""
+        return (1, SIDE, SIDE)
+
     def load(self) -> dict[str, Split]:
         return self.split(*read_digits())
 

@@ -42,6 +42,11 @@ class DigitsShift(Digits):
         self.target = torch.empty(0)
         self.plain: dict[str, Split] = {}
 
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """The shape of one input of the network."""
+        return (3, SIDE, SIDE)
+
     def load(self) -> dict[str, Split]:
         images, labels = read_digits()
         textures = self.strength * coloured_textures(len(images), size=SIDE, seed=TEXTURE_SEED)

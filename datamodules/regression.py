@@ -16,7 +16,7 @@ class Regression(LightningDataModule):
     """One batch for all steps: x (batch_size, d_in), then y (batch_size, d_out), drawn from a standard normal.
 
     Validation is on the same batch, since there is nothing to generalise to: `val/loss` is the loss after the epoch's
-    last step. `source` is official, since these random numbers are the dataset.
+    last step. `source` is generated: these random numbers are the dataset.
 
     Source: J. Johnson, "Learning PyTorch with Examples". The draws are keyed by `seed` in their own stream: with the
     global generator, weights and data would be the same numbers.
@@ -29,7 +29,7 @@ class Regression(LightningDataModule):
     """
 
     name = "regression"
-    source = "official"
+    source = "generated"
     has_test = False
 
     def __init__(

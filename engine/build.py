@@ -65,7 +65,7 @@ def _without_pretrained_weights(node: DictConfig, checkpoints: Path) -> Any:
     """Builds the network and loads a frozen backbone from `checkpoints` if there is one; the rest is loaded later."""
     network = _instantiate({**node, "pretrained": False} if "pretrained" in node else node)
     backbone = checkpoints / "backbone.ckpt"
-    if backbone.is_file():
+    if backbone.is_file() and hasattr(network, "backbone"):  # else reported when the rest is loaded
         network.backbone.load_state_dict(load_checkpoint(backbone))
     return network
 

@@ -23,13 +23,14 @@ def label(name: str) -> str:
 
 
 def new_run_directory(parent: str, name: object = "") -> str:
-    """`parent/<date_time>`, made here and now, so that no other run can have it too; of two in a second the other gets
-    microseconds. A name stands before it: `parent/<name>_<date_time>`.
+    """Creates `parent/<date_time>` or, with a name, `parent/<name>_<date_time>`, which no other run can then take.
 
-    Where that cannot be, the process ends with one sentence: of an exception in a resolver Hydra prints the traceback.
+    A second one in the same second gets microseconds.
+
+    On failure, the process exits with one sentence, since Hydra would print the traceback of a resolver's exception.
     """
     if _is_one_of_several():
-        sys.exit("Processes that are started one by one write to one run: give all of them the same hydra.run.dir=DIR.")
+        sys.exit("All processes of one run need the same hydra.run.dir=DIR: give it to each of them.")
     try:
         Path(parent).mkdir(parents=True, exist_ok=True)
         form = "%Y-%m-%d_%H-%M-%S"
@@ -43,14 +44,14 @@ def new_run_directory(parent: str, name: object = "") -> str:
                 continue
             return str(directory)
     except OSError as error:
-        sys.exit(f"{parent} cannot hold the run ({error.strerror}): mend its permissions, or give hydra.run.dir=DIR.")
+        sys.exit(f"{parent} cannot hold the run ({error.strerror}): fix its permissions, or give hydra.run.dir=DIR.")
 
 
 def require_literal(place: Path, given: str) -> None:
     """UserError for a path that something else would be made of: OmegaConf replaces `${x}`, TensorBoard `$HOME`."""
     if "${" in str(place) or os.path.expandvars(place) != str(place):
         raise UserError(
-            f"{given}: {place} is read as holding a variable ($NAME or ${{name}}): rename that folder, or give another."
+            f"{given}: {place} looks like a variable ($NAME or ${{name}}): rename that folder, or give another."
         )
 
 
@@ -64,7 +65,7 @@ def refuse_unwritable(argv: list[str]) -> None:
         key, _, value = argument.lstrip("+").partition("=")
         if key == "hydra.job.chdir" and value.lower() not in ("false", "null"):
             raise UserError(
-                f"{argument}: paths start where the command is given, so no run changes folder: leave it out."
+                f"{argument}: runs do not change their working directory, to which paths are relative: leave it out."
             )
         if key not in ("hydra.run.dir", "hydra.sweep.dir") or "${" in value:
             continue
@@ -73,9 +74,7 @@ def refuse_unwritable(argv: list[str]) -> None:
         while not os.path.lexists(place):
             place = place.parent
         if not (place.is_dir() and os.access(place, os.W_OK | os.X_OK)):
-            raise UserError(
-                f"{argument}: {place} is no folder that you may write; mend its permissions, or give another."
-            )
+            raise UserError(f"{argument}: {place} is not a writable folder; fix its permissions, or give another.")
 
 
 def _is_one_of_several() -> bool:

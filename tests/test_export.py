@@ -59,7 +59,7 @@ def test_an_exported_file_predicts_what_its_run_does(finetuned: Path, data_dir: 
     (tmp_path / "x.onnx").write_bytes(b"no network")
     wrong = run_script("predict.py", f"run={finetuned}", f"input={data_dir}", "model=x.onnx", cwd=tmp_path)
     assert wrong.returncode == 1
-    assert wrong.stderr.startswith("model=x.onnx: is no ONNX file that can be used")
+    assert wrong.stderr.startswith("model=x.onnx: is not a usable ONNX file")
 
 
 def test_onnx_runs_with_onnxruntime(finetuned: Path, tmp_path: Path) -> None:

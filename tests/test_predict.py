@@ -24,7 +24,7 @@ def test_photos_good_and_bad_by_a_moved_run(run_dir: Path, data_dir: Path, tmp_p
     assert f"{photos}/ants/0001.jpg" in cut
     assert f"{photos}/bees/empty.png is empty" in empty
     assert count == "2 of 13 photos could not be read."
-    assert others == "Left out, since no photos by their names: 1 .txt."
+    assert others == "Ignored files that are not photos: 1 .txt."
     rows = [json.loads(line) for line in (tmp_path / "seen.jsonl").read_text().splitlines()]
     assert [row["truth"] for row in rows] == [Path(row["path"]).parent.name for row in rows]
     right = sum(row["truth"] == row["class"] for row in rows)
@@ -38,6 +38,15 @@ def test_photos_good_and_bad_by_a_moved_run(run_dir: Path, data_dir: Path, tmp_p
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.width == 4 * 160
     assert {path.name for path in tmp_path.iterdir()} == {photos.name, "moved", "seen.jsonl", "sheet.png"}
+
+
+def test_one_photo_is_told_on_the_terminal(run_dir: Path, data_dir: Path, tmp_path: Path) -> None:
+    photo = data_dir / "hymenoptera_data" / "val" / "bees" / "0001.jpg"
+    done = run_script("predict.py", f"run={run_dir}", f"input={photo}", "output=seen.jsonl", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    row = json.loads((tmp_path / "seen.jsonl").read_text())
+    probability = row["probabilities"][row["class"]]
+    assert done.stdout.splitlines()[0] == f"0001.jpg: {row['class']}, probability {probability:.1%}"
 
 
 def test_mistakes_are_one_sentence(run_dir: Path, tmp_path: Path) -> None:

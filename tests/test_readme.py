@@ -127,7 +127,7 @@ def test_what_works_on_a_run(command: str, places: dict[str, Path]) -> None:
     """But for photos of one's own, which tests/test_own_photos.py goes through."""
     words = arguments(command, **places)
     done = run_script(*words[1:], cwd=places["RUN_DIR"].parent)
-    told = [line for line in done.stderr.splitlines() if not line.startswith("Left out, since no photos")]
+    told = [line for line in done.stderr.splitlines() if not line.startswith("Ignored files that are not photos")]
     assert (done.returncode, told) == (0, [])
 
 

@@ -71,7 +71,7 @@ def test_a_stopped_worker_is_noticed(workers: int, tiny: tuple[str, ...], tmp_pa
     output = (tmp_path / "output.txt").read_text()
     assert "Traceback" not in output
     sentence = output.splitlines()[-1]
-    assert "gave nothing for 2 s" in sentence
+    assert "returned nothing for 2 s" in sentence
     assert "raise datamodule.worker_timeout" in sentence
     assert f"resume={run_directory(tmp_path).relative_to(tmp_path)}" in sentence
     assert are_gone(stopped)
@@ -89,7 +89,7 @@ def test_the_features_wait_no_longer(tiny: tuple[str, ...], tmp_path: Path) -> N
     assert finish(process) == 1
     output = (tmp_path / "output.txt").read_text()
     assert "Traceback" not in output
-    assert "gave nothing for 1 s" in output.splitlines()[-1]
+    assert "returned nothing for 1 s" in output.splitlines()[-1]
     assert are_gone(stopped)
 
 

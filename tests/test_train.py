@@ -1,10 +1,11 @@
 """`python train.py` as a user runs it, in a process of its own."""
 
+import re
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, RunTrain, metrics_of, only_run
+from tests.conftest import ROOT, RunTrain
 
 EXPERIMENTS = sorted(path.stem for path in (ROOT / "conf" / "experiment").glob("*.yaml"))
 
@@ -21,10 +22,9 @@ def test_asking_imports_no_torch_and_leaves_nothing(options: list[str], run_trai
 
 
 def test_help_lists_every_experiment(run_train: RunTrain, tmp_path: Path) -> None:
-    lines = run_train("--help", cwd=tmp_path).stdout.splitlines()
+    text = run_train("--help", cwd=tmp_path).stdout
     for name in EXPERIMENTS:
-        (line,) = (line for line in lines if line.split()[:1] == [name])
-        assert line.endswith("?")
+        assert re.search(rf"^  {name} [^?]+\?$", text, re.MULTILINE)
 
 
 def test_without_stand_in_it_stops_with_one_sentence(run_train: RunTrain, tmp_path: Path) -> None:
@@ -32,11 +32,7 @@ def test_without_stand_in_it_stops_with_one_sentence(run_train: RunTrain, tmp_pa
     assert done.returncode != 0
     assert "hymenoptera_data does not exist, and" in done.stderr
     assert "Traceback" not in done.stderr + done.stdout
-    metrics = metrics_of(only_run(tmp_path))
-    assert metrics["status"] == "failed"
-    assert metrics["seconds"] < 20  # imports, which a busy machine draws out, not counted
-    assert metrics["error"].startswith("DataError: ")
-    assert {"seconds", "data", "network", "seed", "git", "torch", "lightning"} <= metrics.keys()
+    assert not list(tmp_path.glob("logs"))
 
 
 def test_resume_of_nothing_is_one_sentence(run_train: RunTrain, tmp_path: Path) -> None:

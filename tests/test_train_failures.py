@@ -54,7 +54,7 @@ def test_killed_worker(tiny: tuple[str, ...], tmp_path: Path) -> None:
     assert sentence.startswith("A worker process that reads the data ")
     assert "datamodule.num_workers (now 1) or datamodule.batch_size (now 4)" in sentence
     directory = only_run(tmp_path)
-    assert f"go on with `python {ROOT}/train.py resume={directory.relative_to(tmp_path)}`" in sentence
+    assert f"continue with `python {ROOT}/train.py resume={directory.relative_to(tmp_path)}`" in sentence
     assert metrics_of(directory)["error"].endswith(sentence)
 
 
@@ -87,7 +87,7 @@ def test_no_room_for_a_checkpoint(tiny: tuple[str, ...], tmp_path: Path) -> None
     sentence = told(done)
     directory = only_run(tmp_path)
     assert sentence.startswith(f"{directory}/checkpoints/")
-    assert ".ckpt cannot be written (File too large): make room on that disk" in sentence
+    assert ".ckpt cannot be written (File too large): free space on that disk" in sentence
     assert metrics_of(directory)["status"] == "failed"
     assert not [path for path in directory.rglob("*") if path.name.startswith((".best", ".last"))]
 
@@ -95,14 +95,12 @@ def test_no_room_for_a_checkpoint(tiny: tuple[str, ...], tmp_path: Path) -> None
 def test_no_place_for_the_run(tiny: tuple[str, ...], run_train: RunTrain, tmp_path: Path) -> None:
     (tmp_path / "logs").write_text("")  # which stops root, too
     done = run_train(*tiny, *NETWORK, cwd=tmp_path)
-    assert told(done).startswith("logs/transfer_feature_extractor cannot hold the run (Not a directory): mend its perm")
+    assert told(done).startswith("logs/transfer_feature_extractor cannot hold the run (Not a directory): fix its perm")
 
 
 def test_too_little_memory(run_train: RunTrain, tmp_path: Path) -> None:
     """More than an address has room for."""
     done = run_train("experiment=regression_two_layer_net", "datamodule.batch_size=1000000000000", cwd=tmp_path)
-    assert told(done).startswith(
-        "The machine is out of memory, where 4000000000000000 bytes more were asked for: lower "
-    )
+    assert told(done).startswith("The machine is out of memory, trying to allocate 4000000000000000 bytes: lower ")
     assert "datamodule.batch_size (now 1000000000000)" in told(done)
     assert metrics_of(only_run(tmp_path))["error"].endswith(told(done))

@@ -1,4 +1,4 @@
-"""Tells which layers of a network and of a checkpoint differ."""
+"""Finds layers that differ between a network and a checkpoint."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -12,21 +12,21 @@ from engine.files import by_descriptor, open_plain
 
 NETWORK = "network."
 SHOWN = 4
-"""Layers that are named."""
+"""How many layers a message names."""
 
 MAX_TEXT = 50_000
-"""Characters of an error that are looked at: the names in a checkpoint may be a stranger's, however long."""
+"""Characters of an error message that are examined: names in a stranger's checkpoint may be very long."""
 
 HEADING = re.compile(r"Error\(s\) in loading state_dict for (\w+)")
 SIZES = re.compile(r"size mismatch for (\S+): .*?Size\(\[([\d, ]*)\]\) from checkpoint.*?Size\(\[([\d, ]*)\]\)")
 
 
 def differences(network: nn.Module, state: Mapping[str, Tensor]) -> str | None:
-    """Where the entries of a network's state dict and those of a checkpoint differ; None if their shapes are alike."""
+    """Differences in names and shapes between a network's state dict and a checkpoint's; None if there are none."""
     shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     found = {name: tuple(tensor.shape) for name, tensor in state.items()}
     common = [name for name in shapes if name in found and shapes[name] != found[name]]
-    return _told(
+    return _listed(
         [(name, found[name], shapes[name]) for name in common],
         missing=[name for name in shapes if name not in found],
         unexpected=[name for name in found if name not in shapes],
@@ -34,14 +34,14 @@ def differences(network: nn.Module, state: Mapping[str, Tensor]) -> str | None:
 
 
 def saved_shapes(checkpoints: Path, name: str) -> dict[str, Tensor] | None:
-    """The network's entries in a run's checkpoints, their values left unread. None where they cannot be read."""
+    """The network's entries in a run's checkpoints, as meta tensors; None if they cannot be read."""
     try:
         state: dict[str, Any] = _on_meta(checkpoints / name)["state_dict"]
         saved = {key.removeprefix(NETWORK): value for key, value in state.items() if key.startswith(NETWORK)}
-        backbone = checkpoints / "backbone.ckpt"  # a frozen one, which is in no other checkpoint
+        backbone = checkpoints / "backbone.ckpt"  # a frozen backbone is in no other checkpoint
         if backbone.is_file():
             saved |= {f"backbone.{key}": value for key, value in _on_meta(backbone).items()}
-    except Exception:  # damaged, or no checkpoint at all: whoever loads it falls back, or says so
+    except Exception:  # damaged or missing: reported when it is loaded
         return None
     return saved
 
@@ -52,7 +52,7 @@ def _on_meta(path: Path) -> Any:
 
 
 def steps_of(path: Path) -> int:
-    """After how many optimizer steps a checkpoint was saved; 0 where it is damaged, or says nothing of them."""
+    """The number of optimizer steps before a checkpoint was saved; 0 if that cannot be read."""
     try:
         return int(_on_meta(path)["global_step"])
     except Exception:
@@ -60,14 +60,14 @@ def steps_of(path: Path) -> int:
 
 
 def other_architecture(error: RuntimeError) -> str | None:
-    """What `load_state_dict` says of a checkpoint of another architecture, in one sentence; None of other errors."""
+    """One sentence for `load_state_dict`'s error about another architecture; None for other errors."""
     text = str(error)[:MAX_TEXT]
     if not HEADING.match(text):
         return None
     names = {kind: re.search(rf"{kind} key\(s\) in state_dict: (.*?)\. *$", text, re.M) for kind in KINDS}
     missing, unexpected = ([] if found is None else re.findall(r'"([^"]+)"', found[1]) for found in names.values())
     sizes = [(name, _shape(there), _shape(here)) for name, there, here in SIZES.findall(text)]
-    return f"The checkpoint is of another architecture: {_told(sizes, missing=missing, unexpected=unexpected)}."
+    return f"The checkpoint has another architecture: {_listed(sizes, missing=missing, unexpected=unexpected)}."
 
 
 KINDS = ("Missing", "Unexpected")
@@ -77,10 +77,12 @@ def _shape(numbers: str) -> tuple[int, ...]:
     return tuple(map(int, re.findall(r"\d+", numbers)))
 
 
-def _told(
+def _listed(
     sizes: Sequence[tuple[str, tuple[int, ...], tuple[int, ...]]], *, missing: Sequence[str], unexpected: Sequence[str]
 ) -> str | None:
-    told = [f"{name} is {there} there and {here} here" for name, there, here in sizes]
-    told += [f"{name} is only here" for name in missing] + [f"{name} is only there" for name in unexpected]
+    told = [f"{name} is {there} in the checkpoint and {here} in the network" for name, there, here in sizes]
+    told += [f"{name} is only in the network" for name in missing] + [
+        f"{name} is only in the checkpoint" for name in unexpected
+    ]
     more = [f"and {len(told) - SHOWN} more"] if len(told) > SHOWN else []
     return ", ".join(told[:SHOWN] + more) or None

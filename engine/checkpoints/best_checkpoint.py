@@ -1,4 +1,4 @@
-"""Which checkpoints are kept, and the one name under which the best of them is found."""
+"""Keeps the best checkpoints; the best one is always best.ckpt."""
 
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,9 @@ BEST = "best.ckpt"
 
 
 def roll_back(checkpoints: Path, steps: int, kept: str) -> None:
-    """Makes best.ckpt the best of a training that goes on after `steps`, if it was saved after more of them.
+    """Restores the best.ckpt of a training that continues after `steps`, if the current one was saved later.
 
-    `kept` is the path of the best checkpoint then, which may have a name of its own.
+    `kept` is the path of the best checkpoint at that time, which may have another name.
     """
     best = checkpoints / BEST
     if steps_of(best) <= steps:
@@ -29,22 +29,22 @@ def roll_back(checkpoints: Path, steps: int, kept: str) -> None:
 
 
 class Checkpoint(ModelCheckpoint):
-    """A ModelCheckpoint whose best is always `<dirpath>/best.ckpt`, also after the run directory was moved.
+    """A ModelCheckpoint whose best is always `<dirpath>/best.ckpt`, even after the run directory was moved.
 
-    With another `filename`, or more than one checkpoint kept, best.ckpt is a second name of the best one's file. Of
-    several Checkpoints the first has that name. Lightning's own class forgets its best where `dirpath` has changed,
-    and with one fixed file name keeps the last of `save_top_k` under the name of the best.
+    With another `filename`, or several checkpoints, best.ckpt is a second name (hard link) of the best one. If there
+    are several Checkpoints, the first one owns it. Lightning's class forgets its best checkpoint if `dirpath` changes,
+    and with a fixed file name and `save_top_k` above 1, does not keep the best under that name.
     """
 
     def __init__(self, *, filename: str | None = "best", save_top_k: int = 1, **settings: Any) -> None:
-        if filename == "best" and save_top_k not in (0, 1):  # each needs a name of its own
+        if filename == "best" and save_top_k not in (0, 1):  # each needs its own name
             filename, settings["auto_insert_metric_name"] = "epoch_{epoch:03d}", False
         super().__init__(filename=filename, save_top_k=save_top_k, **settings)
 
     def _update_best_and_save(self, current: Tensor, trainer: Any, monitor_candidates: dict[str, Tensor]) -> None:
         best = str(Path(str(self.dirpath), BEST))
         is_first = next(c for c in trainer.callbacks if isinstance(c, Checkpoint)) is self
-        if is_first and self.filename != "best" and best in self.best_k_models:  # from before save_top_k was changed
+        if is_first and self.filename != "best" and best in self.best_k_models:  # saved before save_top_k was changed
             self._rename(best, str(Path(str(self.dirpath), "earlier_best.ckpt")), trainer)
         super()._update_best_and_save(current, trainer, monitor_candidates)
         if is_first and self.best_model_path != best and trainer.is_global_zero:
@@ -60,7 +60,7 @@ class Checkpoint(ModelCheckpoint):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         kept = {self._here(path): score for path, score in state_dict["best_k_models"].items()}
         ranked = sorted(kept, key=lambda path: float(kept[path]), reverse=self.mode == "max")
-        if 0 < self.save_top_k < len(ranked):  # fewer are kept than were
+        if 0 < self.save_top_k < len(ranked):  # save_top_k was lowered
             ranked = ranked[: self.save_top_k]
         full = len(ranked) == self.save_top_k
         super().load_state_dict(
@@ -74,7 +74,7 @@ class Checkpoint(ModelCheckpoint):
                 "best_k_models": {path: kept[path] for path in kept if path in ranked},
             }
         )
-        self.current_score = state_dict["current_score"]  # Lightning leaves it out
+        self.current_score = state_dict["current_score"]  # Lightning does not restore it
 
     def _here(self, path: str) -> str:
         return str(Path(str(self.dirpath), Path(path).name)) if path else path

@@ -1,4 +1,4 @@
-"""Checkpoint files that are whole or are known not to be."""
+"""Saves checkpoints atomically, and verifies them when they are loaded."""
 
 import hashlib
 import io
@@ -27,21 +27,20 @@ TRAILER = len(MARK) + hashlib.sha256().digest_size
 LAST = "last.ckpt"
 
 TEMPORARY = ".temp.ckpt"
-"""With it, processes that Lightning forked or spawned hand the trained weights back (launchers/multiprocessing.py)."""
+"""Lightning's file for returning weights from forked or spawned processes (launchers/multiprocessing.py)."""
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Saves so that a kill or a full disk leaves the previous file as it was; loads what has not been damaged since.
+    """A kill or a full disk during saving leaves the previous file intact; damage is detected when loading.
 
-    A checkpoint is written beside its place, in the same file system, flushed to the disk and renamed; the one it
-    replaces is kept as `<name>.prev`. Behind torch.save's archive, whose readers pass over it, stands its SHA-256.
-    Loading checks it, falls back to `.prev` where it does not fit, reads nothing but tensors and plain containers
-    (weights_only), and takes local files alone.
+    A checkpoint is written to a temporary file in the same directory, flushed to disk and renamed; the previous one is
+    kept as `<name>.prev`. Its SHA-256 is appended to torch.save's archive, whose readers ignore it. Loading verifies
+    it, falls back to `.prev`, and only reads tensors and plain containers (weights_only) from local files.
 
     Args:
-        folders: gives those in which checkpoints may be saved and removed; None: anywhere. A file's name may be made of
-            metrics, and so of anything.
-        saved: called with the path of each checkpoint that has been saved.
+        folders: returns the folders in which checkpoints may be saved and removed; None: anywhere. File names may
+            contain metrics, and thus arbitrary text.
+        saved: called with the path of each saved checkpoint.
     """
 
     def __init__(
@@ -59,11 +58,11 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             return
         folders = self.folders() if self.folders else [Path(path.absolute().anchor)]
         if not any(path.resolve().is_relative_to(Path(folder).resolve()) for folder in folders):
-            raise UserError(f"{path} is not in {folders[-1]}, where its checkpoints belong: give another filename.")
+            raise UserError(f"{path} is outside {folders[-1]}, where checkpoints belong: give another filename.")
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         if storage_options is not None:
-            raise TypeError("AtomicCheckpointIO writes local files, which have no storage_options.")
+            raise TypeError("AtomicCheckpointIO only writes local files, without storage_options.")
         target = Path(path)
         self._require_inside(target)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -80,7 +79,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             self.saved(target)
 
     def load_checkpoint(self, path: Any, map_location: Any = "cpu", weights_only: bool | None = True) -> dict[str, Any]:
-        """The checkpoint at `path`, or the one before it. UserError if neither is whole; weights_only is always on."""
+        """The checkpoint at `path`, or the previous one. UserError if both are damaged; weights_only is always on."""
         return load_checkpoint(Path(path), map_location)
 
 
@@ -99,34 +98,34 @@ def load_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
 
 
 def _read(archive: io.BytesIO, path: Path, map_location: Any) -> dict[str, Any]:
-    """Tensors and plain values alone. Not even the environment can ask for more: the argument has the last word."""
+    """Reads only tensors and plain values; the explicit argument overrides torch's environment variables."""
     try:
         require_stored(archive)
         checkpoint = torch.load(archive, map_location=map_location, weights_only=True)
     except (MemoryError, torch.OutOfMemoryError):
         raise
-    except Exception as error:  # pickle's, zip's or torch's own: a good checksum stands on a file that is none of ours
-        raise UserError(f"{path} is refused: it holds something else than tensors and plain values.") from error
+    except Exception as error:  # from pickle, zipfile or torch: a file with a valid checksum may still be foreign
+        raise UserError(f"{path} is refused: it contains other things than tensors and plain values.") from error
     if not isinstance(checkpoint, dict):
-        raise UserError(f"{path} is refused: it is no checkpoint.")
+        raise UserError(f"{path} is refused: it is not a checkpoint.")
     return checkpoint
 
 
 def memory() -> int:
-    """The machine's, in bytes: what is larger cannot be read."""
+    """The machine's memory in bytes, the limit for files to read."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def previous(path: Path) -> Path:
-    """Where the checkpoint before the one at `path` lies."""
+    """The path of the checkpoint before the one at `path`."""
     return path.with_name(f"{path.name}.prev")
 
 
 def _keep(target: Path) -> None:
-    """Gives the file a second name, so that there is no moment without a checkpoint under the first.
+    """Keeps the file as `.prev`, by a second name, so that the first is never without a checkpoint.
 
-    Of several bests since last.ckpt was saved, none but the first does so: a resumed training goes back to last.ckpt,
-    and to the best of that time (roll_back in best_checkpoint.py).
+    Of several best checkpoints since last.ckpt was saved, only the first one replaces `.prev`: a resumed training goes
+    back to last.ckpt, and to the best checkpoint of that time (roll_back in best_checkpoint.py).
     """
     last = target.with_name(LAST)
     both = target != last and previous(target).is_file() and last.is_file()
@@ -137,9 +136,9 @@ def _keep(target: Path) -> None:
 
 
 def name_also(path: Path, name: Path, *, copied: bool = False) -> bool:
-    """Gives the file at `path` a second name, which may have been another file's until now.
+    """Gives the file at `path` a second name, replacing any other file there.
 
-    False where the file system has no hard links, unless it may be `copied` there.
+    False if the file system has no hard links, unless it may be `copied`.
     """
     aside = name.with_name(f".{name.name}.{secrets.token_hex(8)}{PARTIAL}")
     try:

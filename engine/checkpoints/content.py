@@ -1,4 +1,4 @@
-"""What a checkpoint may hold: its form, its size, and no path that leads anywhere but into its own run directory."""
+"""Checks a checkpoint's structure and size, and confines its paths to its own run directory."""
 
 import io
 import os
@@ -17,10 +17,10 @@ from engine.errors import UserError
 from engine.paths import is_place
 
 MAX_EXPANDED = 1 << 30
-"""Bytes that tensors may pretend to have beyond their storages', by strides of 0: copying one would need them."""
+"""Bytes that tensors may exceed their storages by (with strides of 0), which a copy would need."""
 
 LOCATIONS = ("dirpath", "best_model_path", "kth_best_model_path", "last_model_path")
-"""What a ModelCheckpoint keeps of where it writes."""
+"""Paths in the state of a ModelCheckpoint."""
 
 MAX_COUNT = 1 << 53
 Count = Annotated[int, Ge(0), Lt(MAX_COUNT)]
@@ -53,12 +53,12 @@ class _Loops(BaseModel):
 
 
 def _counting(node: Any) -> Any:
-    """ValueError where a loop's counter is negative: it would count up from there, without an end."""
+    """ValueError if a loop's counter is negative, which could make the training endless."""
     children = node.values() if isinstance(node, dict) else node if isinstance(node, list | tuple) else ()
     for child in children:
         _counting(child)
     if isinstance(node, int) and not 0 <= node < MAX_COUNT:
-        raise ValueError("is no count")
+        raise ValueError("is not a count")
     return node
 
 
@@ -66,7 +66,7 @@ Seconds = Annotated[float, Ge(0), Lt(MAX_COUNT), AllowInfNan(False)]
 
 
 class _Content(BaseModel):
-    """The parts of a checkpoint, each of which may be missing, as a frozen backbone's file has none of them."""
+    """The parts of a checkpoint; all are optional, since a frozen backbone's file has none of them."""
 
     model_config = ConfigDict(extra="allow", strict=True)
     state_dict: dict[str, Any] = {}
@@ -82,7 +82,7 @@ class _Content(BaseModel):
 
 
 class _Resumable(_Content):
-    """What a training cannot go on without."""
+    """The parts that resuming needs."""
 
     state_dict: dict[str, Any]
     callbacks: dict[str, Any]
@@ -94,7 +94,7 @@ class _Resumable(_Content):
 
 
 def require_stored(archive: io.BytesIO) -> None:
-    """ValueError where a checkpoint's archive unpacks to more than it is: torch.save stores, and compresses nothing."""
+    """ValueError if an archive unpacks to more than its size; torch.save does not compress."""
     with zipfile.ZipFile(archive) as file:
         entries = file.infolist()
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
@@ -105,20 +105,20 @@ def require_stored(archive: io.BytesIO) -> None:
 
 
 def require_shape(checkpoint: Mapping[str, Any], path: Path, *, to_resume: bool = False) -> None:
-    """UserError where a part has another type than Lightning writes, or, `to_resume`, one is missing."""
+    """UserError if a part has another type than Lightning writes or, with `to_resume`, is missing."""
     try:
         (_Resumable if to_resume else _Content).model_validate(checkpoint)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
-        raise UserError(f"{path} is refused: {place} in it is not what a checkpoint has there.") from error
+        raise UserError(f"{path} is refused: its {place} is not what a checkpoint contains.") from error
     expanded = sum(
         max(0, tensor.numel() * tensor.element_size() - tensor.untyped_storage().nbytes())
         for tensor in _tensors(checkpoint)
         if tensor.layout is torch.strided
     )
     if expanded > MAX_EXPANDED:
-        raise UserError(f"{path} is refused: its tensors are larger than the file by {expanded:,} bytes.")
+        raise UserError(f"{path} is refused: its tensors exceed the file by {expanded:,} bytes.")
 
 
 def _tensors(node: Any) -> Iterator[Tensor]:
@@ -133,10 +133,10 @@ def _tensors(node: Any) -> Iterator[Tensor]:
 
 
 def own_paths(checkpoint: dict[str, Any], checkpoints: Path) -> dict[str, Any]:
-    """The checkpoint, with each path in its callbacks' states led to the file of that name in its run directory.
+    """Replaces each path in the states of callbacks by that of the file with the same name in the run directory.
 
-    Where there is none, the path is dropped: callbacks delete and overwrite what their states name, and the state may
-    be a stranger's. The files of a run that was moved are found again. `checkpoints` is the folder it was read from.
+    Other paths are dropped: callbacks delete and overwrite the files in their states, which may come from a stranger.
+    The files of a moved run are found again. `checkpoints` is the folder that the checkpoint was read from.
     """
     if "callbacks" not in checkpoint:
         return checkpoint
@@ -166,7 +166,7 @@ def _rebuilt_key(name: Any, parent: str, run: Path) -> Any:
 
 
 def _found(name: str, run: Path, *, is_folder: bool = False) -> str:
-    """The checkpoint (or folder) in the run directory whose path ends as `name` does; empty if there is none."""
+    """The checkpoint (or folder) in the run directory whose path ends like `name`; empty if there is none."""
     parts = [part for part in re.split(r"[\\/]", name) if part not in ("", ".", "..")]
     if "\0" in name or any(len(os.fsencode(part)) > 250 for part in parts):
         return ""

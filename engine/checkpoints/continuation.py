@@ -15,14 +15,14 @@ from engine.loggers.curve_files import EVENTS, curve_files
 
 
 def curve_sizes(directory: Path) -> dict[str, int]:
-    """Their sizes in bytes, by their paths from the run directory: of all loggers that the run has had."""
+    """The sizes in bytes of all curve files, by their paths relative to the run directory."""
     return {path.relative_to(directory).as_posix(): path.stat().st_size for path in curve_files(directory)}
 
 
 class Curves:
-    """Cuts the curve files to `sizes` (bytes), and removes those that have none; `undo` takes that back.
+    """Truncates the curve files to `sizes` (bytes), and removes those not in it; `undo` restores them.
 
-    The parts cut off are kept in memory: they hold the points since the last checkpoint.
+    The removed parts, the points since the last checkpoint, are kept in memory.
     """
 
     def __init__(self, directory: Path, sizes: dict[str, int]) -> None:
@@ -52,9 +52,9 @@ class Curves:
 
 
 def open_behind(loggers: Iterable[Logger]) -> None:
-    """Has TensorBoard's loggers open their files, under names behind those of the files that are there.
+    """Makes TensorBoard's loggers open files whose names sort after those of existing files.
 
-    TensorBoard reads the files in the order of their names, which begin with the time: the clock may have gone back.
+    TensorBoard reads files in the order of their names, which start with the time, and the clock may have gone back.
     """
     for logger in loggers:
         if not isinstance(logger, TensorBoardLogger):
@@ -66,13 +66,13 @@ def open_behind(loggers: Iterable[Logger]) -> None:
                 if isinstance(logger, tensorboard_logger.TensorBoardLogger):
                     logger.open_again()
                 else:
-                    logger.experiment  # noqa: B018 (it opens the file)
+                    logger.experiment  # noqa: B018 (opens the file)
 
 
 @contextmanager
 def _clock_of_names(now: int) -> Iterator[None]:
-    """Within, a new event file is named by this time."""
-    from tensorboard.summary.writer import event_file_writer  # only here: a run without TensorBoard needs none of it
+    """New event files are named with this time in the context."""
+    from tensorboard.summary.writer import event_file_writer  # not needed without TensorBoard
 
     main = threading.current_thread()
     clock = SimpleNamespace(time=lambda: now if threading.current_thread() is main else time.time())
@@ -84,7 +84,7 @@ def _clock_of_names(now: int) -> Iterator[None]:
 
 
 def remove_cut_off_writes(directory: Path) -> None:
-    """What a kill left of files that were being written."""
+    """Removes partial files left by a kill."""
     for folder in (directory, directory / "checkpoints"):
         for path in folder.glob(f".*{PARTIAL}"):
             if path.is_file():

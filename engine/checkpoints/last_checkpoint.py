@@ -1,4 +1,4 @@
-"""The checkpoint that a run goes on from, and the signals that make one at once."""
+"""Saves the checkpoint to resume from, also on signals."""
 
 import signal
 import threading
@@ -21,20 +21,20 @@ STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 
 class LastCheckpoint(Checkpoint):
-    """Saves `<dirpath>/last.ckpt` where a resumed training can go on to the same bits.
+    """Saves `<dirpath>/last.ckpt` at points from which a resumed training is bit-identical.
 
-    That is after an epoch, after every `every_n_train_steps`-th optimizer step, at the end, and when SIGTERM or Ctrl-C
-    came: those are noted while training and obeyed after the batch that is being worked on, with Interrupted. A second
-    one is obeyed at once. Nothing is saved on other failures: an exception may have come amid an update of the weights.
+    These are the ends of epochs, every `every_n_train_steps`-th optimizer step, the end of training, and after SIGTERM
+    or Ctrl-C: the current batch is finished and Interrupted is raised. A second signal stops at once. Nothing is saved
+    on other failures, which may occur in the middle of a weight update.
 
-    Not a ModelCheckpoint: that one saves on exceptions wherever they came, and counts chunks of steps as steps.
+    Unlike ModelCheckpoint, it does not save on arbitrary exceptions, and counts the steps within chunks.
 
     Args:
-        dirpath: where the checkpoints lie.
-        every_n_epochs: save after each of so many epochs,
-        min_seconds: unless the last save is not so long ago: where epochs are short, saving takes longer than they do.
-        every_n_train_steps: save also within an epoch, after so many optimizer steps (in chunks of them: after the
-            first chunk that makes so many); null: not.
+        dirpath: the folder of the checkpoints.
+        every_n_epochs: save after every n-th epoch,
+        min_seconds: unless the last save was more recent than this; saving can take longer than a short epoch.
+        every_n_train_steps: also save within epochs, after every n-th optimizer step (with chunks: after the chunk
+            that contains it); null: only after epochs.
     """
 
     follows_chunks = True
@@ -84,7 +84,7 @@ class LastCheckpoint(Checkpoint):
         self._handlers = {}
 
     def _obey(self, trainer: Trainer) -> None:
-        """Saves and stops, if any process was asked to."""
+        """Saves and stops if any process received a signal."""
         asked = self._signal is not None
         if trainer.world_size > 1:
             asked = trainer.strategy.reduce_boolean_decision(asked, all=False)
@@ -99,7 +99,7 @@ class LastCheckpoint(Checkpoint):
         self._saved_step, self._saved_at = trainer.global_step, time.monotonic()
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Notes how far the curves are written, so that a resumed run neither repeats nor leaves out a point."""
+        """Stores the sizes of the curve files, so that a resumed run neither repeats nor misses a point."""
         for logger in trainer.loggers if trainer.is_global_zero else ():
             if isinstance(logger, TensorBoardLogger | CSVLogger):
                 logger.save()
@@ -139,5 +139,5 @@ class LastCheckpoint(Checkpoint):
 
 
 def steps_are_over(trainer: Trainer) -> bool:
-    """Whether max_steps are made: from there Lightning would not go on, and the last validation would be missing."""
+    """Whether max_steps is reached; a checkpoint saved there would skip the last validation on resume."""
     return 0 <= trainer.max_steps <= trainer.global_step

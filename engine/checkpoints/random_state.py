@@ -1,4 +1,4 @@
-"""Where the random generators stand, in checkpoints."""
+"""Saves the states of random generators in checkpoints."""
 
 import random
 from typing import Any
@@ -11,9 +11,9 @@ from engine.training.each_process import of_each_process, of_this_process
 
 
 class RandomState(Callback):
-    """A resumed training draws what it would have drawn: from PyTorch's, NumPy's and Python's own generators.
+    """Restores the generators of PyTorch, NumPy and Python on resume.
 
-    The project's procedures need it not, as they key all randomness; any other LightningModule may draw where it likes.
+    The project's procedures do not need this, as all their randomness is keyed, but other LightningModules do.
     """
 
     follows_chunks = True  # engine/training/chunks.py

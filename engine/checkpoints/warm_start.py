@@ -1,4 +1,4 @@
-"""A new run from another run's weights: `init_from=RUN_DIR`. Nothing else of that run is taken."""
+"""Starts a new run from another run's weights, and nothing else of it: `init_from=RUN_DIR`."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from engine.errors import UserError
 
 
 def weights_of(cfg: DictConfig, checkpoint: Path | None) -> Path | None:
-    """The folder of checkpoints that hold the run's weights, so that no pretrained ones are looked for."""
+    """The folder of the checkpoints that contain the run's weights, if any; pretrained weights are then not needed."""
     if checkpoint is not None:
         return checkpoint.parent
     return checkpoints_of(Path(cfg.init_from)) if cfg.get("init_from") else None
@@ -24,10 +24,9 @@ def checkpoints_of(run: Path) -> Path:
 
 
 def start_from(module: Any, run: Path) -> None:
-    """Loads the weights of the run's best epoch (else its last) into a module whose network has the same layers.
+    """Loads the weights of the run's best epoch (or else its last) into a module with the same layers.
 
-    Of a module with a `network` that alone is compared and loaded, otherwise all of the module. UserError names the
-    layers that differ.
+    If the module has a `network`, only that is compared and loaded. UserError with the layers that differ.
     """
     checkpoints = checkpoints_of(run)
     file = next(path for name in ("best.ckpt", "last.ckpt") if (path := checkpoints / name).is_file())
@@ -39,5 +38,5 @@ def start_from(module: Any, run: Path) -> None:
     if (backbone := checkpoints / "backbone.ckpt").is_file():
         state = {f"backbone.{name}": value for name, value in load_checkpoint(backbone).items()} | state
     if differ := differences(target, state):
-        raise UserError(f"init_from={run}: its network is of another architecture: {differ}.")
+        raise UserError(f"init_from={run}: its network has another architecture: {differ}.")
     target.load_state_dict(state)

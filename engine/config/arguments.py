@@ -1,4 +1,4 @@
-"""The command lines of the entry points but train.py: `key=value`. Nothing here imports torch."""
+"""Parses the `key=value` arguments of every entry point except train.py. Nothing here imports torch."""
 
 import os
 import re
@@ -42,15 +42,15 @@ KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
         lambda value: isinstance(value, list) and bool(value) and all(type(v) is int and v > 0 for v in value),
     ),
 }
-"""What a value must be, and whether it is; the values of all other keys are text."""
+"""A description of each key's valid values and a check for them; all other keys take text."""
 
 
 @contextmanager
 def one_sentence() -> Iterator[None]:
-    """Prints a user's mistake without a traceback, and exits with 1."""
+    """Prints a UserError without its traceback and exits with 1."""
     keep_out_current_folder()
     if sys.argv[1:2] == ["--complete"]:
-        from engine.config.completion import answer_completion  # only here: it is for a shell
+        from engine.config.completion import answer_completion  # imported only for a shell's completion
 
         answer_completion()
     try:
@@ -62,13 +62,13 @@ def one_sentence() -> Iterator[None]:
 
 
 def read_arguments(tool: str, argv: Sequence[str], *, overrides: bool = False) -> dict[str, Any]:
-    """The settings of conf/<tool>.yaml with those of the command line; `run` is then a directory that holds a run.
+    """The settings of conf/<tool>.yaml, updated from the command line; `run` becomes the directory of a run.
 
-    With `overrides` the arguments whose key is none of the tool's own come as a list under "overrides": they are meant
-    for the run's config. `--help` prints the header of the YAML file, and exits.
+    With `overrides`, arguments with unknown keys are collected in a list under "overrides", for the run's config.
+    `--help` prints the header of the YAML file and exits.
 
     Raises:
-        UserError: an option, a key that is unknown, missing or given twice, a value of the wrong kind, no such run.
+        UserError: an option; an unknown, missing or repeated key; an invalid value; no such run.
     """
     file = CONF / f"{tool}.yaml"
     if not {"--help", "-h"}.isdisjoint(argv):
@@ -93,13 +93,15 @@ def read_arguments(tool: str, argv: Sequence[str], *, overrides: bool = False) -
         settings["run"], checkpoint = find_run(settings["run"])
     if checkpoint is not None:
         if given.get("checkpoint", checkpoint) != checkpoint:
-            raise UserError(f"checkpoint={given['checkpoint']}: run={given['run']} names another; leave one out.")
+            raise UserError(
+                f"checkpoint={given['checkpoint']}: run={given['run']} names another one: leave one of them out."
+            )
         settings["checkpoint"] = checkpoint
     return settings | ({"overrides": [f"{key}={value}" for key, value in others.items()]} if overrides else {})
 
 
 def split_names(argv: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The arguments that name runs, `run=` or not, and the others. A path may contain `=`."""
+    """Splits the arguments into names of runs, with or without `run=`, and the rest. A path may contain `=`."""
     names, others = [], []
     for argument in argv:
         key, equals, value = argument.partition("=")
@@ -112,7 +114,7 @@ def split_names(argv: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _split(tool: str, argv: Sequence[str], own: Sequence[str]) -> dict[str, str]:
-    """`key=value` each, as a dictionary."""
+    """The `key=value` arguments as a dictionary."""
     given: dict[str, str] = {}
     for position, argument in enumerate(argv):
         key, equals, value = argument.partition("=")
@@ -126,7 +128,7 @@ def _split(tool: str, argv: Sequence[str], own: Sequence[str]) -> dict[str, str]
             raise UserError(f"{argument}: leave out the spaces around =.")
         if not equals:
             wanted = next((name for name in NEEDED if name in own and not given), None)
-            hint = "quote a value with spaces, 'key=a b'; several photos are a folder or a quoted glob."
+            hint = "quote a value that has spaces, 'key=a b'; for several photos give a folder or a quoted glob."
             raise UserError(f"{argument} is not key=value; {f'did you mean {wanted}={argument}?' if wanted else hint}")
         if key in given:
             raise UserError(f"{key} is given twice: {key}={given[key]} and {argument}.")
@@ -135,7 +137,7 @@ def _split(tool: str, argv: Sequence[str], own: Sequence[str]) -> dict[str, str]
 
 
 def _value(key: str, text: str, default: Any) -> Any:
-    """A setting's value, from its text on the command line."""
+    """Converts the text on the command line to a setting's value."""
     if text == "null" and default is None:
         return None
     if not text:
@@ -153,14 +155,14 @@ def _value(key: str, text: str, default: Any) -> Any:
 
 
 def quoted(value: object) -> str:
-    """As Hydra's grammar and OmegaConf's want a text that may hold anything, each backslash before `"` and `${` too."""
+    """Quotes any text for the grammars of Hydra and OmegaConf, including backslashes before `"` and `${`."""
     text = re.sub(r"(\\*)\$\{", lambda found: found[1] * 2 + r"\${", str(value))
     text = re.sub(r'(\\*)("|\Z)', lambda found: found[1] * 2 + (r"\"" if found[2] else ""), text)
     return f'"{text}"'
 
 
 def unquoted(text: str) -> str:
-    """What was `quoted`; any other text as it is."""
+    """Reverses `quoted`; any other text is returned unchanged."""
     if len(text) < 2 or not text.startswith('"') or not text.endswith('"'):
         return text
     for ending in (r'"|\Z', r"\$\{"):

@@ -1,4 +1,4 @@
-"""Groups that are chosen when a run is resumed: `logger=csv`, `trainer=gpu`."""
+"""Lets a resumed run choose config groups: `logger=csv`, `trainer=gpu`."""
 
 import json
 import re
@@ -13,11 +13,11 @@ from engine.paths import CONF
 from engine.wording import nearest
 
 WHERE = ("accelerator", "devices", "num_nodes", "strategy")
-"""Settings of the Trainer that each choice of it sets; all others stay the run's own."""
+"""Trainer settings that a choice of `trainer` sets; the run keeps its own values for all others."""
 
 
 def config_folders(config_dir: str | None) -> list[Path]:
-    """Where Hydra looks for a group's choices, the first first."""
+    """The folders that Hydra searches for a group's choices, in order."""
     return [CONF, *([Path(config_dir).absolute()] if config_dir else [])]
 
 
@@ -31,11 +31,10 @@ def choices_of(group: str, folders: Sequence[Path]) -> list[str]:
 
 
 def with_choices(config: DictConfig, overrides: list[str], config_dir: str | None) -> list[str]:
-    """Makes room in a run's config for the groups that `overrides` choose, and returns overrides that choose them.
+    """Removes the groups that `overrides` choose from a run's config, and returns overrides that choose them again.
 
-    A choice replaces what the run had. Only the Trainer keeps its settings, except for those that the choice is about.
-    What is returned has the same effect when it comes again, from a process that Lightning starts. UserError for
-    another experiment.
+    A choice replaces the run's own. The Trainer keeps its settings except those in WHERE. The result can be applied
+    repeatedly, as by the processes that Lightning starts. UserError if another experiment is chosen.
     """
     first, kept = [], []
     for override in overrides:
@@ -56,18 +55,18 @@ def with_choices(config: DictConfig, overrides: list[str], config_dir: str | Non
 
 
 def _written(value: Any) -> str:
-    """In Hydra's grammar, which reads JSON of plain values."""
+    """The value as JSON, which Hydra's grammar accepts."""
     return json.dumps(OmegaConf.to_container(value) if OmegaConf.is_config(value) else value)
 
 
 def _trainer(name: str, config_dir: str | None) -> Any:
-    """The settings that a choice of the Trainer makes."""
+    """The Trainer settings of a choice."""
     auto: Any = OmegaConf.load(CONF / "trainer" / "auto.yaml")
     return OmegaConf.merge({key: auto[key] for key in WHERE}, _own(name, config_dir))
 
 
 def _own(name: str, config_dir: str | None) -> Any:
-    """What the file of a Trainer's choice says beyond auto.yaml."""
+    """The settings that a choice of `trainer` adds to auto.yaml."""
     if name == "auto":
         return {}
     folders = config_folders(config_dir)

@@ -1,4 +1,4 @@
-"""`resume=DIR` on the command line: compose from the run's own config instead of conf/; `sweep.resume=DIR` likewise."""
+"""Rewrites `resume=DIR` and `sweep.resume=DIR`, so that Hydra composes from the run's or sweep's own settings."""
 
 import sys
 from pathlib import Path
@@ -24,23 +24,23 @@ CONFIG_OPTIONS = ("--config-path", "-cp", "--config-name", "-cn")
 
 
 class Started(TypedDict):
-    """What sweep.json says of how its sweep was started."""
+    """How a sweep was started, from its sweep.json."""
 
     arguments: list[str]
     cwd: str
 
 
 RESUMED_RUN = "resumed_run"
-"""The name under which Hydra finds the config of the run that is resumed."""
+"""The name of the resumed run's config in Hydra's config store."""
 
 
 def compose_resumed_run_from_its_config(argv: list[str]) -> list[str]:
-    """`resume=DIR key=value` as `--config-name resumed_run hydra.run.dir=DIR resume=DIR key=value`.
+    """Rewrites `resume=DIR key=value` to `--config-name resumed_run hydra.run.dir=DIR resume=DIR key=value`.
 
-    The run's config is then known to Hydra under that name, checked (allowlist.py) and as it was read: Hydra looks for
-    nothing more in DIR, which may be a stranger's. So a resumed run needs nothing but its directory, wherever that was
-    moved, and every override that Hydra knows can still be given, a choice of a group included (choices.py). A command
-    line without `resume=` comes back as it is. UserError if DIR holds no run, or one whose config is refused.
+    The run's config is checked (allowlist.py) and stored under that name, so Hydra reads nothing else from DIR, which
+    may come from a stranger. A resumed run thus needs only its directory, even if that was moved, and any override can
+    be given, including choices of groups (choices.py). Without `resume=`, the command line is returned unchanged.
+    UserError if DIR holds no run or its config is refused.
     """
     given = [argument for argument in argv if argument.startswith("resume=") and argument != "resume=null"]
     if not given:
@@ -49,16 +49,16 @@ def compose_resumed_run_from_its_config(argv: list[str]) -> list[str]:
     config = read_run_config(directory, f"resume={directory}", replaced=[key_of(argument) for argument in argv])
     rest = with_choices(config, [argument for argument in argv if argument not in given], config_dir(argv))
     ConfigStore.instance().store(RESUMED_RUN, config)
-    if RESUMED_RUN in argv:  # the processes that Lightning starts get the rewritten command line
+    if RESUMED_RUN in argv:  # already rewritten: Lightning starts its processes with this command line
         return argv
     own = [f"resume={quoted(directory)}", f"hydra.run.dir={quoted(directory)}", "hydra.output_subdir=null"]
     return ["--config-name", RESUMED_RUN, *rest, *own]
 
 
 def compose_repeated_run_from_its_config(argv: list[str]) -> list[str]:
-    """`--config-path DIR --config-name config`, which repeats the run in DIR, likewise; conf/ itself stays as it is.
+    """Likewise for `--config-path DIR --config-name config`, which repeats the run in DIR; conf/ itself is left alone.
 
-    UserError for any other config there, and for options of Hydra that read pickles.
+    UserError for any other config there, and for Hydra options that read pickles.
     """
     options, _ = get_args_parser().parse_known_args(argv)
     if options.experimental_rerun:
@@ -82,11 +82,10 @@ def compose_repeated_run_from_its_config(argv: list[str]) -> list[str]:
 
 
 def compose_resumed_sweep_from_its_arguments(argv: list[str]) -> list[str]:
-    """`-m sweep.resume=DIR key=value` as the arguments that started the sweep in DIR, with `key=value` behind them.
+    """Rewrites `-m sweep.resume=DIR key=value` to the arguments that started the sweep in DIR, followed by `key=value`.
 
-    A command line without `sweep.resume=` comes back as it is. Raises UserError where DIR holds no sweep, or one whose
-    arguments are refused (allowlist.py), and in a directory other than the one where it was started, from which its
-    relative paths go out.
+    Without `sweep.resume=`, the command line is returned unchanged. UserError if DIR holds no sweep, if its arguments
+    are refused (locations.py), or outside the directory where it was started, to which its paths are relative.
     """
     given = [argument for argument in argv if argument.startswith("sweep.resume=") and argument != "sweep.resume=null"]
     if not given:
@@ -97,7 +96,7 @@ def compose_resumed_sweep_from_its_arguments(argv: list[str]) -> list[str]:
         raise UserError(f"sweep.resume={directory}: there is no sweep.json; give the directory of a sweep.")
     sweep = read_json(directory / "sweep.json", MAX_LEDGER_BYTES, Started)
     if Path.cwd() != Path(sweep["cwd"]) and Path(sweep["cwd"]).is_dir():
-        raise UserError(f"sweep.resume={directory}: the sweep was started in {sweep['cwd']}: go on with it there.")
+        raise UserError(f"sweep.resume={directory}: the sweep was started in {sweep['cwd']}: continue it there.")
     added = [argument for argument in argv if argument not in (*given, "-m", "--multirun")]
     added += [f"sweep.resume={quoted(directory)}", f"hydra.sweep.dir={quoted(directory)}"]
     replaced = {key_of(argument) for argument in added}
@@ -112,18 +111,18 @@ def compose_resumed_sweep_from_its_arguments(argv: list[str]) -> list[str]:
 
 
 def _run_to_resume(given: str) -> Path:
-    """The directory of the run that `resume=` names in any way that `run=` does."""
+    """The directory of the run that `resume=` names; all forms that `run=` takes are allowed."""
     directory, checkpoint = find_run(given, "resume")
     if checkpoint not in (None, "last"):
         raise UserError(
-            f"resume={given}: a run goes on from its last.ckpt: give its directory, or start a new run from its best "
+            f"resume={given}: a run continues from its last.ckpt: give its directory, or start a new run from its best "
             f"weights with init_from={typed(directory)}."
         )
     return directory.absolute()
 
 
 def with_paths(argv: list[str]) -> list[str]:
-    """The command line with the directory of the run that `init_from=` names."""
+    """The command line with `init_from=` resolved to the directory of a run."""
     key = "init_from="
     return [
         f"{key}{quoted(find_run(unquoted(text.removeprefix(key)), 'init_from')[0])}"
@@ -134,9 +133,9 @@ def with_paths(argv: list[str]) -> list[str]:
 
 
 def rewrite_arguments() -> None:
-    """Puts the rewritten command line in the place of the given one; on a user's mistake prints it and exits with 1."""
+    """Rewrites sys.argv; prints a user's mistake and exits with 1."""
     try:
-        before = queued_again()  # a job of SLURM that starts again, with the same command line
+        before = queued_again()  # a requeued SLURM job starts with its first command line
         argv = [f"resume={before}"] if before else options_first(sys.argv[1:])
         overrides = get_args_parser().parse_known_args(argv)[0].overrides
         if mistake := misread(overrides):

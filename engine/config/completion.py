@@ -1,4 +1,4 @@
-"""What completion.sh offers for the last word of a command line. Nothing here imports torch."""
+"""Tab completion for completion.sh: candidates for the last word. Nothing here imports torch."""
 
 import contextlib
 import io
@@ -17,27 +17,27 @@ RUNS = ("run", "resume", "init_from")
 """Keys whose values name a run."""
 
 CHOICES = re.compile(r"\S+: .*?# (\w+(?: \| \w+)+)")
-"""A line of conf/<tool>.yaml whose comment begins with what may be chosen."""
+"""A line of conf/<tool>.yaml whose comment starts with the choices."""
 
 
 def answer_completion(main: Callable[[], object] | None = None) -> None:
-    """Prints what fits the last word of `--complete WORD …`, one a line, and ends the process; else does nothing.
+    """Prints the completions of the last word of `--complete WORD …`, one per line, and exits; else does nothing.
 
-    `main` is train.py's, whose keys and choices Hydra knows.
+    `main` is train.py's main function, whose keys and choices Hydra completes.
     """
     if sys.argv[1:2] != ["--complete"]:
         return
     words = sys.argv[2:] or [""]
     tool = Path(sys.argv[0]).stem
     found = _runs(tool, words[-1]) if main else [*_runs(tool, words[-1]), *_keys(tool, words[-1])]
-    if main and not found and not re.search(r"=[./~]", words[-1]):  # a path, which the shell completes
+    if main and not found and not re.search(r"=[./~]", words[-1]):  # the shell completes paths
         found = _asked_of_hydra(main, words)
     print("\n".join(dict.fromkeys(text for text in found if text.startswith(words[-1]))))
     sys.exit()
 
 
 def _runs(tool: str, word: str) -> list[str]:
-    """`run=last` and the runs under logs/, without that; compare.py takes them by themselves."""
+    """`run=last` and the runs in logs/; for compare.py without `run=`."""
     key, equals, _ = word.partition("=")
     if not (key in RUNS if equals else tool == "compare"):
         return []
@@ -46,7 +46,7 @@ def _runs(tool: str, word: str) -> list[str]:
 
 
 def _keys(tool: str, word: str) -> Iterator[str]:
-    """The keys of conf/<tool>.yaml, or what may be chosen for one."""
+    """The keys of conf/<tool>.yaml, or the choices for one of them."""
     text = (CONF / f"{tool}.yaml").read_text(encoding="utf-8")
     key, equals, _ = word.partition("=")
     settings = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))

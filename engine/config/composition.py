@@ -1,4 +1,4 @@
-"""What Hydra refuses of a command line, told in one message with the mistakes that the rest of it holds."""
+"""Explains why Hydra refuses a command line, together with all other mistakes in it."""
 
 import codecs
 import copy
@@ -21,18 +21,16 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from engine.config.arguments import quoted
 from engine.config.choices import choices_of, config_folders, file_of
+from engine.config.defaults_list import wrong_entry
 from engine.config.sweep_job import one_of_each_kind
 from engine.paths import CONF
 from engine.preflight.findings import Findings
 from engine.startup import quick_imports, silence_idle_messages
 from engine.wording import nearest
 
-HYDRAS_OWN = {"hydra/launcher": "launcher", "hydra/sweeper": "sweep"}
-"""Hydra's groups, and the project's in their place."""
-
 
 def explained(config_name: str, argv: Sequence[str]) -> str | None:
-    """All mistakes of a command line that Hydra refused to compose a config for; None if it refuses no part of it."""
+    """All mistakes in a command line that Hydra could not compose; None if Hydra accepts every part of it."""
     given, _ = get_args_parser().parse_known_args(argv)
     name = given.config_name or config_name
     lines, cfg = refused_overrides(name, given.overrides, multirun=given.multirun, config_dir=given.config_dir)
@@ -52,9 +50,9 @@ def explained(config_name: str, argv: Sequence[str]) -> str | None:
 def refused_overrides(
     config_name: str, overrides: Sequence[str], *, multirun: bool = False, config_dir: str | None = None
 ) -> tuple[dict[str, str], DictConfig | None]:
-    """Why Hydra refuses some of the overrides, and the config that the others give, None if there is none.
+    """Why Hydra refuses some of the overrides, and the config composed from the others (None if that fails, too).
 
-    They are tried one by one, those of groups first: a value can only be changed once its group has been chosen.
+    Overrides are tried one by one, groups first: a value can only be changed after its group is chosen.
     """
     refused: dict[str, str] = {}
     folders = config_folders(config_dir)
@@ -74,7 +72,7 @@ def refused_overrides(
                 cfg = tried[0]
                 multirun |= HydraConfig.get().mode == RunMode.MULTIRUN
     if cfg is not None and OmegaConf.select(cfg, "sweep.study", default="") is None:
-        cfg.sweep.study, cfg.sweep.trial = "study.journal", 0  # as a job of the search has them
+        cfg.sweep.study, cfg.sweep.trial = "study.journal", 0  # as in a job of the search
     return refused, cfg
 
 
@@ -84,7 +82,7 @@ def _composed(config_name: str, overrides: list[str]) -> DictConfig:
 
 
 def without_hydra(whole: DictConfig) -> DictConfig:
-    """What a run gets of a whole config; the part that is Hydra's own is where `${hydra:…}` looks for it."""
+    """The config without `hydra`, which is stored where `${hydra:…}` finds it."""
     HydraConfig.instance().set_config(whole)
     cfg = copy.deepcopy(whole)
     with read_write(cfg), open_dict(cfg):
@@ -100,7 +98,7 @@ def _composed_or_none(config_name: str, overrides: list[str]) -> DictConfig | No
 
 
 def _swept(override: str, searches: bool) -> list[str]:
-    """One override for each value that is swept over; for numbers, only the first, for an interval, its start."""
+    """One override per swept value; for numbers only the first, for an interval its start."""
     try:
         parsed = OverridesParser.create().parse_override(override)
         value = parsed.value()
@@ -110,21 +108,21 @@ def _swept(override: str, searches: bool) -> list[str]:
             return [override]
         values = parsed.sweep_string_iterator()
         return [job[0] for job in one_of_each_kind([(f"{override.partition('=')[0]}={value}",) for value in values])]
-    except Exception:  # which is told when it is composed
+    except Exception:  # reported when it is composed
         return [override]
 
 
 def _reason(override: str, error: Exception, cfg: DictConfig | None, folders: Sequence[Path]) -> str:
     key, _, value = override.lstrip("+~").partition("=")
     if isinstance(error, OverrideParseException):
-        return "cannot be read as key=value; put what holds , { [ ( or a space in quotes, as 'key=\"a, b\"'"
+        return "cannot be read as key=value; quote a value that contains , { [ ( or spaces: 'key=\"a, b\"'"
     if isinstance(error, yaml.MarkedYAMLError) and (mark := error.problem_mark):
         return f"{mark.name}, line {mark.line + 1}: {error.problem}"
+    if fault := next((fault for name in _choices_in(value) if (fault := wrong_entry(key, name, folders))), None):
+        return fault
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, name = error.missing_cfg_file.rpartition("/")
-        if key in HYDRAS_OWN:
-            return f"is chosen by {HYDRAS_OWN[key]}=NAME; {nearest(value, choices_of(HYDRAS_OWN[key], folders))}"
-        choices = nearest(name, choices_of(group, folders))
+        choices = nearest(name, _choices(group, folders))
         return f"there is no {name} in {group or 'conf'}; {choices}" if name else f"has no value; {choices}"
     if any((folder / key).is_dir() for folder in folders):
         if fault := _fault_in_file(key, value, folders):
@@ -136,32 +134,43 @@ def _reason(override: str, error: Exception, cfg: DictConfig | None, folders: Se
     return _in_hydras_words(str(error.__cause__ or error)) or type(error).__name__
 
 
+def _choices_in(value: str) -> list[str]:
+    """`a` and `b` of `[a,b]`."""
+    return [name.strip(" \"'") for name in value.strip("[]").split(",") if name]
+
+
+def _choices(group: str, folders: Sequence[Path]) -> list[str]:
+    """The names of a group's choices, those of Hydra's own groups and plug-ins too."""
+    loader = GlobalHydra.instance().config_loader() if GlobalHydra.instance().is_initialized() else None
+    return loader.get_group_options(group) if loader and group.startswith("hydra/") else choices_of(group, folders)
+
+
 def _in_hydras_words(text: str) -> str:
-    """What its messages mean."""
+    """Hydra's message in plainer words."""
     if text.startswith("Ambiguous value"):
-        return "several values are a sweep, started with -m; one value that is a list is [a,b]"
+        return "several values are a sweep, which needs -m; a single value that is a list is written [a,b]"
     if "requires --multirun" in text:
         return "an interval is searched by sweep=optuna; without it, list the values: a,b,c"
     if "An item is already at" in text:
-        return "is there already: leave out the +"
+        return "already exists: leave out the +"
     return text.partition("\n")[0]
 
 
 def _fault_in_file(group: str, choice: str, folders: Sequence[Path]) -> str | None:
-    """What Hydra says badly, or not at all, of the file of a choice; None if there is nothing of the kind."""
+    """Faults in a choice's file that Hydra reports badly or not at all; None if there are none."""
     file = file_of(group, choice, folders)
     if file is None:
         return None
     content = file.read_bytes()
     if content.startswith(codecs.BOM_UTF8):
-        return f"{file} begins with a byte order mark, behind which Hydra overlooks the first line: save it without one"
+        return f"{file} starts with a byte order mark, which hides its first line from Hydra: save it without one"
     if group == "experiment" and b"@package _global_" not in content:
         return f"{file} needs `# @package _global_` as its first line, as every experiment does"
     return None
 
 
 def _unknown_key(key: str, cfg: DictConfig) -> str | None:
-    """Where a dotted key leaves the config; None if it does not."""
+    """The first part of a dotted key that is not in the config; None if all are."""
     node: Any = HydraConfig.instance().cfg if key.startswith("hydra.") else cfg
     node = root = OmegaConf.to_container(node, resolve=False)
     groups = [path.name for path in CONF.iterdir() if path.is_dir()]
@@ -183,13 +192,13 @@ def _unknown_key(key: str, cfg: DictConfig) -> str | None:
 
 
 def _nearest_key(part: str, names: Sequence[str]) -> str:
-    """As `nearest`, which does not know that lr is short for learning_rate."""
+    """Like `nearest`, but also recognizes initials: lr for learning_rate."""
     initials = "".join(word[:1] for word in part.split("_"))
     return f"did you mean {initials}?" if "_" in part and initials in names else nearest(part, names)
 
 
 def _leaves(part: str, node: Any) -> list[str]:
-    """Full keys that end in this name, or else in one like it, and refer to no other; at most three."""
+    """At most three full keys that end in this name or a similar one and are not links to other keys."""
     keys = {path: path.rpartition(".")[2] for path in _paths(node, "") if not re.search(r"(^|\.)_", path)}
     like = get_close_matches(part, {*keys.values()}, n=1, cutoff=0.7)
     name = part if part in keys.values() else next(iter(like), None)

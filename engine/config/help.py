@@ -1,8 +1,11 @@
 """What `python train.py --help` prints."""
 
+import textwrap
 from pathlib import Path
 
 from engine.paths import CONF
+
+WIDTH = 100  # columns
 
 
 def train_help() -> str:
@@ -10,13 +13,13 @@ def train_help() -> str:
     return f"""Trains what the config says and writes a run directory, logs/<experiment>/<time>/.
 
   python train.py experiment=NAME [group=choice | key=value ...]
-  python train.py -m experiment=NAME seed=0,1,2              one run for each value; sweep.csv and sweep.html tell all
-  python train.py -m sweep.resume=DIR                        continue a sweep that was stopped
-  python train.py sweep=seeds sweep.n=8 experiment=NAME      mean and 95 % interval over seeds
-  python train.py sweep=seeds sweep.n=8 network=A,B          compare two networks (or experiments, …) on the same seeds
-  python train.py resume=DIR                                 continue a run that was stopped
-  python train.py experiment=NAME --cfg job                  show the config and stop
-  python train.py experiment=NAME debug=fast                 one batch of everything
+  python train.py -m experiment=NAME seed=0,1,2            one run per value; see sweep.html
+  python train.py -m sweep.resume=DIR                      continue a sweep that was stopped
+  python train.py sweep=seeds sweep.n=8 experiment=NAME    mean and 95 % interval over seeds
+  python train.py sweep=seeds sweep.n=8 network=A,B        compare networks on the same seeds
+  python train.py resume=DIR                               continue a run that was stopped
+  python train.py experiment=NAME --cfg job                show the config and stop
+  python train.py experiment=NAME debug=fast               one batch of everything
 
 Experiments:
 {_experiments()}
@@ -31,14 +34,21 @@ Tab completion in bash and zsh:  . ./completion.sh
 def _experiments() -> str:
     files = sorted((CONF / "experiment").glob("*.yaml"))
     width = max(len(file.stem) for file in files)
-    return "\n".join(f"  {file.stem:<{width}}  {question(file)}" for file in files)
+    return "\n".join(_wrapped(f"  {file.stem:<{width}}  ", question(file)) for file in files)
 
 
 def _groups() -> str:
-    """Each group's choices but for the experiments, which stand above, and Hydra's own."""
+    """The choices of each group, except experiments, which are listed above, and Hydra's own groups."""
     folders = sorted(path for path in CONF.iterdir() if path.is_dir() and path.name not in ("experiment", "hydra"))
     choices = {folder.name: sorted(file.stem for file in folder.glob("*.yaml")) for folder in folders}
-    return "\n".join(f"  {group}: {', '.join(names)}" for group, names in choices.items())
+    return "\n".join(_wrapped(f"  {group}: ", ", ".join(names)) for group, names in choices.items())
+
+
+def _wrapped(start: str, text: str) -> str:
+    """The text behind `start`, continued on indented lines."""
+    return textwrap.fill(
+        text, WIDTH, initial_indent=start, subsequent_indent=" " * 4, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def question(experiment: Path) -> str:

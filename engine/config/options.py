@@ -1,4 +1,4 @@
-"""A command line of train.py as Hydra wants it: options first, and every value in its grammar."""
+"""Prepares train.py's command line for Hydra: options first, every value in Hydra's grammar."""
 
 import os
 import re
@@ -11,23 +11,27 @@ from hydra.errors import HydraException
 from engine.config.arguments import quoted
 from engine.errors import UserError
 from engine.paths import CONF
+from engine.wording import nearest
 
 LISTS = ("logger", "callback")
-"""Groups of which several may be chosen, or none."""
+"""Groups that take several choices, or none."""
+
+REPLACED = {"hydra/launcher": "launcher", "hydra/sweeper": "sweep"}
+"""Groups of Hydra, and the project's groups that replace them."""
 
 NONE = ("null", "none", "None", "false", "False")
 
 NAMES = ("data_dir", "table", "cache_dir", "index_dir", "name")
-"""Keys whose values are names: a folder may be called 2024, yes or null."""
+"""Keys that take names: a folder may be called 2024, yes or null."""
 
 ODD = re.compile(r"[^\w./:+\-$%\\*@?|\[\]{},'\"~]", re.ASCII)
-"""Characters that Hydra's grammar takes in quotes alone, outside its functions."""
+"""Characters that Hydra's grammar accepts only in quotes or in its functions."""
 
 
 def options_first(argv: Sequence[str]) -> list[str]:
-    """Options with their values, then overrides: Hydra takes overrides in one piece only, and Lightning appends some.
+    """Moves options before overrides: Hydra needs all overrides in one block, and Lightning appends some at the end.
 
-    UserError for an option that Hydra does not know: it may be one of the config's keys.
+    UserError for an unknown option, which may be a key of the config.
     """
     known = {name: action.nargs != 0 for action in get_args_parser()._actions for name in action.option_strings}
     options: list[str] = []
@@ -57,7 +61,7 @@ def config_dir(argv: Sequence[str]) -> str | None:
 
 
 def readable(override: str) -> str:
-    """The override as Hydra's grammar takes it: `~` stands for the home folder, and odd characters are quoted."""
+    """The override in Hydra's grammar: `~` becomes the home folder, and unusual characters are quoted."""
     key, given, value = override.partition("=")
     if not given or key.startswith("~"):
         return override
@@ -68,27 +72,32 @@ def readable(override: str) -> str:
         home = quoted(os.path.expanduser("~"))[1:-1]  # noqa: PTH111 (which raises where there is no home)
         rest = bare[1:] if value.startswith('"') else bare[1:].replace('"', r"\"")
         return f'{key}="{home}{rest}"'
-    if key == "notes" and bare not in ("", *NONE[:3]):  # any text, with commas and all
+    if key == "notes" and bare not in ("", *NONE[:3]):  # free text, commas included
         return f"{key}={quoted(bare)}"
     is_name = key.rpartition(".")[2] in NAMES
     if not (ODD.search(value) or is_name) or re.search(r"[\[\]{},'\"$]", value):
         return override
     try:
         read = OverridesParser.create().parse_override(override).value()
-    except (HydraException, ValueError):  # a number of too many digits
+    except (HydraException, ValueError):  # a number with too many digits
         return f"{key}={quoted(value)}"
     return f"{key}={quoted(value)}" if is_name and isinstance(read, bool | int | float | None) else override
 
 
 def misread(overrides: Sequence[str]) -> str | None:
-    """What is wrong with overrides that a shell has split, or that lack their `=`; None if nothing is."""
+    """What is wrong with overrides that were split by the shell, lack `=` or are replaced; None if nothing is."""
     for position, override in enumerate(overrides):
         following = overrides[position + 1] if position + 1 < len(overrides) else ""
         if override == "=" or following == "=" or (override.endswith("=") and following and "=" not in following):
             return f"{override} {following}: leave out the spaces around =."
         if override.count("[") > override.count("]") or override.count("{") > override.count("}"):
             whole = " ".join(overrides[position:]).partition("]")
-            return f"{override}: leave out the spaces, or quote it all: '{whole[0]}{whole[1]}'."
+            return f"{override}: leave out the spaces, or quote all of it: '{whole[0]}{whole[1]}'."
+        key, _, value = override.lstrip("+").partition("=")
+        if key in REPLACED:
+            choices = [file.stem for file in (CONF / REPLACED[key]).glob("*.yaml")]
+            name = f"{value}." if value in choices else f"NAME; {nearest(value, choices)}"
+            return f"{override}: write {REPLACED[key]}={name}"
         if "=" not in override and not override.startswith("~"):
             groups = [group.parent.name for group in CONF.glob(f"*/{override}.yaml")]
             what = f"did you mean {groups[0]}={override}?" if groups else "each argument is key=value."

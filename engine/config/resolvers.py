@@ -1,20 +1,20 @@
-"""The resolvers that conf/ uses: `${name:argument}`. Nothing here imports torch."""
+"""Resolvers for conf/: `${name:argument}`. Nothing here imports torch."""
 
 from collections.abc import Sized
 from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from engine.config.sweep_job import in_sweep, job_name, own_name, sweep_name, swept_settings
+from engine.config.sweep_job import job_name, own_name, sweep_name, swept_settings
 from engine.errors import DataError
 from engine.paths import new_run_directory
 from engine.photos.split_folders import split_folders
 from engine.photos.table import lines
-from engine.run.config_file import register_stored_resolvers
+from engine.run.config_file import in_sweep, register_stored_resolvers
 
 
 def register_resolvers() -> None:
-    """Once a process, before Hydra composes anything."""
+    """Must be called in each process before Hydra composes a config."""
     OmegaConf.register_new_resolver("count_labels", count_labels, replace=True)
     OmegaConf.register_new_resolver("new_run_directory", new_run_directory, use_cache=True, replace=True)
     OmegaConf.register_new_resolver("count_classes", count_classes, replace=True)
@@ -27,25 +27,25 @@ def register_resolvers() -> None:
 
 
 def count_labels(table: str, column: str, classes: Sized | None = None) -> int:
-    """How many labels a table of photos has in a column, or `classes` names; 0 if it cannot be read."""
+    """The number of labels in a column of a table of photos, or of `classes` if given; 0 if it cannot be read."""
     if classes is not None:
         return len(classes)
     try:
         return len({label for row in lines(Path(table).expanduser()) if (label := (row.get(column) or "").strip())})
-    except DataError:  # the data module says so
+    except DataError:  # reported by the datamodule
         return 0
 
 
 def count_classes(data_dir: str, classes: Sized | None = None) -> int:
-    """How many visible folders lie in the training split of `data_dir`, or in `data_dir` if it has no splits.
+    """The number of visible folders in the training split of `data_dir`, or in `data_dir` itself if it has no splits.
 
-    With `classes`, a list or a mapping of names (datamodule.classes), the number of those.
+    If `classes` is given, a list or mapping of names (datamodule.classes), the number of those.
     """
     if classes is not None:
         return len(classes)
     root = Path(data_dir).expanduser()
     try:
         root = split_folders(root).get("train", root)
-    except DataError:  # the data module says so
+    except DataError:  # reported by the datamodule
         root = root / "train" if (root / "train").is_dir() else root
     return sum(1 for child in root.glob("[!.]*") if child.is_dir())

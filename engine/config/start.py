@@ -1,4 +1,4 @@
-"""How an entry point starts, and what a user reads of an error: one message, or its traceback with `debug=trace`."""
+"""Starts an entry point, and shows errors as one message, or with their traceback if `debug=trace`."""
 
 import gc
 import io
@@ -23,16 +23,16 @@ TRACE = ("debug=trace", "+debug=trace")
 
 
 def start(main: Callable[[], Any]) -> None:
-    """train.py, from its command line."""
+    """Runs train.py's command line."""
     keep_out_current_folder()
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a terminal may know no more than ASCII
+        if isinstance(stream, io.TextIOWrapper):  # a terminal may only support ASCII
             stream.reconfigure(errors="replace")
     if not {"--help", "-h"}.isdisjoint(sys.argv[1:]):
-        print(train_help())  # Hydra would compose the config for it, and read every file of every group
+        print(train_help())  # Hydra's own help would compose the config and read every file of every group
         return
     if sys.argv[1:2] == ["--complete"]:
-        from engine.config.completion import answer_completion  # only here: it is for a shell
+        from engine.config.completion import answer_completion  # imported only for a shell's completion
 
         register_resolvers()
         answer_completion(main)
@@ -44,8 +44,8 @@ def start(main: Callable[[], Any]) -> None:
 
 @contextmanager
 def clear_errors(config_name: str) -> Iterator[None]:
-    """Around an entry point: exits with 1 and one message on a mistake, with its traceback too for `debug=trace`."""
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands errors on instead of printing them
+    """Exits with 1 and one message on a user's mistake; with `debug=trace`, lets the exception through."""
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra re-raises errors instead of printing them
     try:
         yield
     except Exception as error:
@@ -53,7 +53,7 @@ def clear_errors(config_name: str) -> Iterator[None]:
             raise
         if isinstance(error, UserError):
             sys.exit(str(error))
-        if told := _of_the_disk(error):
+        if told := _disk_failure(error):
             sys.exit(told)
         in_job = _in_job(error.__traceback__)
         message = None if in_job else _explained(config_name)
@@ -62,12 +62,12 @@ def clear_errors(config_name: str) -> Iterator[None]:
             sys.exit(1)
         sys.exit(message or str(error))
     finally:
-        gc.freeze()  # what lives until now lives to the end: searching it for garbage there took another second
+        gc.freeze()  # skips a garbage collection at exit that took a second
 
 
 @contextmanager
 def mistakes_end_it(cfg: DictConfig) -> Iterator[None]:
-    """Around a run: what the user can mend ends the process here, before Hydra puts a line of its own above it."""
+    """Exits with a user's mistake before Hydra prints a line of its own above it."""
     with quick_imports():
         from engine.run.failure import for_the_user
 
@@ -80,25 +80,25 @@ def mistakes_end_it(cfg: DictConfig) -> Iterator[None]:
         raise SystemExit(str(error)) from error
 
 
-def _of_the_disk(error: BaseException | None) -> str | None:
-    """What to tell of a file that Hydra itself could not write, whatever it made of the error."""
+def _disk_failure(error: BaseException | None) -> str | None:
+    """The sentence for an OSError that Hydra has wrapped, such as a file it could not write; else None."""
     while error is not None and not isinstance(error, OSError):
         error = error.__cause__
     if error is None:
         return None
-    from engine.run.failure import sentence  # only here, as it imports torch
+    from engine.run.failure import sentence  # imported here, as it needs torch
 
     return sentence(error)
 
 
 def _in_job(trace: TracebackType | None) -> TracebackType | None:
-    """The part of a traceback that is not Hydra's own; None if there is none: Hydra was still composing the config."""
+    """The part of a traceback below Hydra; None if Hydra was still composing the config."""
     while trace is not None and trace.tb_frame.f_code.co_name != "run_job":
         trace = trace.tb_next
     return trace and trace.tb_next
 
 
 def _explained(config_name: str) -> str | None:
-    from engine.config.composition import explained  # only here: it is for errors
+    from engine.config.composition import explained  # imported only for errors
 
     return explained(config_name, sys.argv[1:])

@@ -1,4 +1,4 @@
-"""One job of a sweep: its own settings, where it lies, and how it ended. Nothing here imports torch."""
+"""One job of a sweep: its settings, directory and outcome. Nothing here imports torch."""
 
 import math
 import re
@@ -10,25 +10,21 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.types import RunMode
+
+from engine.run.config_file import in_sweep
 
 Setting = bool | int | float | str | None
 
 DONE = ("completed", "pruned")
-"""The statuses in metrics.json of a job that needs no more work."""
+"""Statuses in metrics.json of jobs that are finished."""
 
 ABOUT_THE_SWEEP = ("sweep", "launcher", "hydra")
-"""Groups that say how the jobs are run, not what they are."""
+"""Groups that configure how jobs are run, not what they compute."""
 
 MAX_LEDGER_BYTES = 1 << 28
 """Of sweep.json."""
 
 MAX_NAME, MAX_VALUE = 100, 30  # characters of a directory's name, and of a value there
-
-
-def in_sweep() -> bool:
-    """Whether Hydra runs this job as one of several."""
-    return HydraConfig.initialized() and bool(HydraConfig.get().mode == RunMode.MULTIRUN)
 
 
 def key_of(override: str) -> str:
@@ -37,12 +33,12 @@ def key_of(override: str) -> str:
 
 
 def is_about_the_sweep(override: str) -> bool:
-    """Whether it is as `sweep=seeds`, `sweep.n=8` or `hydra.sweep.dir=logs/mine`."""
+    """Whether an override configures the sweep, like `sweep=seeds`, `sweep.n=8` or `hydra.sweep.dir=logs/mine`."""
     return re.split(r"[./]", key_of(override), maxsplit=1)[0] in ABOUT_THE_SWEEP
 
 
 def repeat(overrides: Iterable[str]) -> str:
-    """The command that runs a job again, alone."""
+    """The command that repeats a single job."""
     sources = HydraConfig.get().runtime.config_sources if HydraConfig.initialized() else ()
     folders = [source.path for source in sources if source.provider == "command-line"]
     options = ["--config-dir", folders[0]] if folders else []
@@ -50,9 +46,9 @@ def repeat(overrides: Iterable[str]) -> str:
 
 
 def swept_settings() -> dict[str, Setting]:
-    """What this job was given that another of its sweep may not have been; nothing in a run that stands alone.
+    """The settings of this job that may differ between jobs of its sweep; empty for a single run.
 
-    As the sweep starts, the ledger puts the keys that all jobs share into Hydra's `override_dirname.exclude_keys`.
+    When a sweep starts, the ledger adds the keys that all jobs share to Hydra's `override_dirname.exclude_keys`.
     """
     if not in_sweep():
         return {}
@@ -61,7 +57,7 @@ def swept_settings() -> dict[str, Setting]:
 
 
 def settings_of(overrides: Iterable[str], leave_out: Collection[str]) -> dict[str, Setting]:
-    """A job's overrides as `{"optimizer.lr": 0.1}`, without those about the sweep; lists and dictionaries as text."""
+    """A job's overrides as `{"optimizer.lr": 0.1}`, without those for the sweep; lists and dictionaries as text."""
     kept = [o for o in overrides if key_of(o) not in leave_out and not is_about_the_sweep(o)]
     return {key_of(text): _setting(OverridesParser.create().parse_override(text)) for text in kept}
 
@@ -72,38 +68,38 @@ def _setting(override: Override) -> Setting:
 
 
 def sweep_name(*, _root_: Any) -> str:
-    """`<experiment>_sweep`, or `experiments_sweep` where experiments are swept, of which none is chosen yet."""
+    """`<experiment>_sweep`, or `experiments_sweep` if several experiments are swept."""
     given = (text for text in _root_.hydra.overrides.task if key_of(text) == "experiment")
     several = any(OverridesParser.create().parse_override(text).is_sweep_override() for text in given)
     return "experiments_sweep" if several else f"{_root_.hydra.runtime.choices.experiment}_sweep"
 
 
 def own_name(*, _root_: Any) -> str:
-    """The `name` that a run or sweep was given; empty where it has that of its experiment, which links to it.
+    """The `name` given to a run or sweep; empty if it is the default, the name of the experiment.
 
-    The link cannot be followed at the start of a sweep, when Hydra has no job yet.
+    The default is an interpolation, which cannot be resolved when a sweep starts, before Hydra has a job.
     """
     given = _root_._get_node("name")._value()
     return "" if given is None or "${" in str(given) else str(given)
 
 
 def written(value: Setting) -> str:
-    """A value as one gives it on the command line: `null`, `true`, `0.1`."""
+    """A value in command-line syntax: `null`, `true`, `0.1`."""
     if value is None:
         return "null"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def job_name() -> str:
-    """`003_lr-0.01_seed-1`: the directory of this process's job, and its name in TensorBoard.
+    """`003_lr-0.01_seed-1`: the directory of this process's job and its name in TensorBoard.
 
-    No `=` and no comma, which Hydra's grammar would want in quotes in each `run=DIR`.
+    Without `=` and commas, which would need quotes in every `run=DIR`.
     """
     return name_of(HydraConfig.get().job.num, swept_settings())
 
 
 def name_of(number: int, settings: dict[str, Setting]) -> str:
-    """See job_name. A key's last part stands for it, unless another key has the same."""
+    """See job_name. Keys are shortened to their last part unless that is ambiguous."""
     lasts = [key.rpartition(".")[2] for key in settings]
     parts = [f"{number:03}"]
     for (key, value), last in zip(settings.items(), lasts, strict=True):
@@ -114,18 +110,18 @@ def name_of(number: int, settings: dict[str, Setting]) -> str:
 
 
 def standing(directory: Path) -> Path:
-    """The job's directory as it is called now: a run on stand-in data says so in its directory's name."""
+    """The job's current directory: runs on stand-in data rename theirs."""
     renamed = directory.with_name(f"{directory.name}_stand-in")
     return renamed if renamed.is_dir() else directory
 
 
 def finite(value: Any) -> float | None:
-    """A number of metrics.json; None for what is no number, `nan` or infinite."""
+    """A number from metrics.json; None if it is missing, not a number, NaN or infinite."""
     return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
 
 def one_of_each_kind(batch: Sequence[Sequence[str]]) -> list[Sequence[str]]:
-    """Of jobs (overrides) that differ in numbers alone, the first."""
+    """The first of each set of jobs (lists of overrides) that differ only in numbers."""
     parser = OverridesParser.create()
     kinds = {text: _kind(parser, text) for text in {text for job in batch for text in job}}
     firsts = {tuple(kinds[text] for text in job): job for job in reversed(batch)}
@@ -133,7 +129,7 @@ def one_of_each_kind(batch: Sequence[Sequence[str]]) -> list[Sequence[str]]:
 
 
 def representatives(batch: Sequence[Sequence[str]]) -> list[Sequence[str]]:
-    """Jobs (overrides) that show what is wrong with any of them: one of each kind, and the ends of swept numbers."""
+    """Jobs to check on behalf of all: one of each kind, and those with the smallest and largest of swept numbers."""
     parser = OverridesParser.create()
     chosen = one_of_each_kind(batch)
     for place in range(max(map(len, batch), default=0)):
@@ -146,7 +142,7 @@ def representatives(batch: Sequence[Sequence[str]]) -> list[Sequence[str]]:
 
 
 def _kind(parser: OverridesParser, text: str) -> str:
-    """The override; if its value is a number, only that one's type."""
+    """The override; numbers are replaced by their type."""
     override = parser.parse_override(text)
     value = override.value()
     is_number = isinstance(value, int | float) and not isinstance(value, bool)

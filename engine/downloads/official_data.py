@@ -80,16 +80,18 @@ class OfficialData:
 
     def _check_given(self, data_dir: Path) -> None:
         """Raises DataError if `data_dir` does not exist, or is inside or above the data's folder."""
+        above = [folder for folder in data_dir.absolute().parents[:3] if (folder / self.mark).exists()]
         if data_dir.is_dir():
             below = [*data_dir.glob(f"[!.]*/{self.folder}/{self.mark}"), *data_dir.glob(f"[!.]*/{self.mark}")]
             folders = [file.parents[len(Path(self.mark).parts) - 1] for file in below]
-            folders += [folder for folder in data_dir.absolute().parents[:3] if (folder / self.mark).exists()]
+            folders += above
             hint = f"does not contain {self.folder}/: did you mean {folders[0]}?" if folders else ""
         else:
             siblings = [path.name for path in data_dir.parent.glob("[!.]*") if path.is_dir()]
-            near = difflib.get_close_matches(data_dir.name, siblings, 1)
+            near = [] if above else difflib.get_close_matches(data_dir.name, siblings, 1)
             hint = "is not a folder: "
-            hint += f"did you mean {data_dir.parent / near[0]}?" if near else "create it first to download data there."
+            found = [*above, *(data_dir.parent / name for name in near)]
+            hint += f"did you mean {found[0]}?" if found else "create it first to download data there."
         if hint:
             raise DataError(f"datamodule.data_dir={data_dir} {hint}")
 

@@ -10,6 +10,7 @@ from engine.data.stratified_folds import stratified_folds
 from engine.data.stratified_split import stratified_split
 from engine.errors import DataError
 from engine.photos.class_folders import Classes, class_files, same_classes, selected
+from engine.photos.nearby import meant
 from engine.photos.split_folders import refuse_classes_that_may_be_splits, split_folders
 
 logger = logging.getLogger(__name__)
@@ -30,6 +31,24 @@ def splits_of(
         DataError: split_folders', class_files' and selected's errors, splits have different classes, there is one class
             alone, or too few images in a class that is to be split.
     """
+    try:
+        found, has_folders = _labelled(root, classes)
+    except DataError as error:
+        if (near := meant(root)) is None:
+            raise
+        raise DataError(f"{str(error).rstrip('.')}; did you mean {near}?") from error
+    if "test" not in found and test_fraction:
+        found["train"], found["test"] = drawn(found["train"], "test", test_fraction, seed)
+        val_fraction = val_fraction / (1 - test_fraction)  # of the whole
+    if has_folders and "val" not in found:
+        logger.info("%s has no folder val: %.3g of train is drawn for it.", root, val_fraction)
+    if "val" not in found:
+        found["train"], found["val"] = drawn(found["train"], "val", val_fraction, seed)
+    return found
+
+
+def _labelled(root: Path, classes: Selection) -> tuple[dict[str, Classes], bool]:
+    """The image files of each class in the splits that `root` has folders for, or of training, and whether it has."""
     folders = split_folders(root)
     if not folders and classes is None:
         refuse_classes_that_may_be_splits(root)
@@ -46,14 +65,7 @@ def splits_of(
             f"{root} has images of one class alone (as in {folder}), which leaves nothing to learn: "
             "give the folder that holds a folder for each of several classes."
         )
-    if "test" not in found and test_fraction:
-        found["train"], found["test"] = drawn(found["train"], "test", test_fraction, seed)
-        val_fraction = val_fraction / (1 - test_fraction)  # of the whole
-    if folders and "val" not in found:
-        logger.info("%s has no folder val: %.3g of train is drawn for it.", root, val_fraction)
-    if "val" not in found:
-        found["train"], found["val"] = drawn(found["train"], "val", val_fraction, seed)
-    return found
+    return found, bool(folders)
 
 
 def folded(splits: Mapping[str, Classes], *, num_folds: int, fold: int, seed: int) -> dict[str, Classes]:

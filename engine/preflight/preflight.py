@@ -1,7 +1,7 @@
-"""Tells every mistake in a config at once, before data or weights are touched.
+"""Reports all mistakes in a config at once, before any data or weights are touched.
 
-What is right is said nowhere but in the `_target_`s themselves, in their signatures and annotations (signatures.py) and
-in what their constructors say (rehearsal.py), and for the root's keys in conf/train.yaml.
+The rules come from the `_target_`s themselves: their signatures and annotations (signatures.py) and the errors of their
+constructors (rehearsal.py); for root keys, from conf/train.yaml.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,48 +18,55 @@ from typing_extensions import NotRequired, is_typeddict
 from engine.build import CLASS_WEIGHTS, FOR_MODULE, READ_HERE, follows_monitor, takes
 from engine.errors import UserError
 from engine.paths import CONF
+from engine.preflight.accelerators import has_no_gpu
 from engine.preflight.findings import UNKNOWN, Findings, is_known, select
 from engine.preflight.members import GIVEN_BY_CODE, check_members, check_progress_bars
+from engine.preflight.other_choices import check_other_choices
 from engine.preflight.rehearsal import rehearse
 from engine.preflight.signatures import choices_of, described, fits, signature_of, type_hints
 from engine.preflight.targets import find_target
 from engine.run.config_file import has_features, usable_cores
-from engine.run.outcome import write_outcome
+from engine.run.refused import leave_refused
 from engine.training.procedure import Procedure
 from engine.wording import missing_extra, nearest
 
 ENOUGH = 100
-"""Mistakes after which no more are looked for."""
+"""The search stops after this many mistakes."""
 
 PARTS = ("datamodule", "network", "loss", "lightning_module", "optimizer", "trainer")
-"""Parts of a run that are made from a `_target_`; callbacks and loggers are several."""
+"""Parts of a run with one `_target_` each; there can be several callbacks and loggers."""
 
 READ_BY_CODE = {"network": READ_HERE, "loss": CLASS_WEIGHTS, "features": ("precision", "engine")}
-"""Keys that engine/build.py takes out before the `_target_` is called."""
+"""Keys that engine/build.py removes before calling the `_target_`."""
 
 INSTRUCTIONS = ("_target_", "_partial_", "_args_", "_convert_", "_recursive_")
-"""Keys that are Hydra's."""
+"""Keys with a meaning to Hydra's `instantiate`."""
 
 SIZES = ("num_classes", "d_in", "d_out")
-"""What the parts of a run must agree upon, by the name that it has in all of them."""
+"""Sizes that must be the same in all parts that have them."""
+
+
+PATHS = ("data_dir", "table", "cache_dir", "index_dir")
+"""Keys for which an empty text would be the current folder."""
 
 
 def preflight(cfg: DictConfig) -> None:
-    """Raises UserError with all mistakes of the config of train.py; a new run's metrics.json then has them too."""
+    """Raises UserError with all mistakes in the config of train.py; a new run's directory is removed (refused.py)."""
     findings = find_mistakes(cfg)
     if not findings.lines:
         return
     directory = findings.values.get("run_dir")
-    if not findings.values.get("resume") and isinstance(directory, str) and Path(directory).is_dir():
-        failed = {"status": "failed", "error": f"UserError: {findings.message()}"}
-        write_outcome(Path(directory), failed)
+    if not findings.values.get("resume") and isinstance(directory, str):
+        leave_refused(Path(directory), {"status": "failed", "error": f"UserError: {findings.message()}"})
     raise UserError(findings.message())
 
 
 def find_mistakes(cfg: DictConfig) -> Findings:
-    """What is wrong with a config of train.py, its interpolations not resolved yet."""
+    """The mistakes in a config of train.py, whose interpolations are not resolved yet."""
     findings = Findings(cfg)
-    if (findings.values.get("monitor") or {}).get("metric") is None:  # engine/build.py makes none that need one
+    if (findings.values.get("monitor") or {}).get(
+        "metric"
+    ) is None:  # engine/build.py leaves out callbacks that need one
         callbacks = findings.values.get("callback") or {}
         findings.values["callback"] = {name: callbacks[name] for name in callbacks if not follows_monitor(cfg, name)}
     _check_root(findings)
@@ -81,7 +88,7 @@ def find_mistakes(cfg: DictConfig) -> Findings:
 
 
 def _check_root(findings: Findings) -> None:
-    """Unknown and missing keys, and the types of those that belong to no part, as conf/train.yaml has them."""
+    """Checks root keys against conf/train.yaml: unknown and missing ones, and the types of plain values."""
     known = OmegaConf.to_container(OmegaConf.load(CONF / "train.yaml"))
     assert isinstance(known, dict)
     own = {str(key): value for key, value in known.items() if key not in ("defaults", "hydra")}
@@ -89,22 +96,22 @@ def _check_root(findings: Findings) -> None:
     for group in _needed(findings.values):
         if findings.values.get(group) is None:
             choices = [path.stem for path in (CONF / group).glob("*.yaml")]
-            findings.add(group, f"a run needs one: give {group}=NAME; {nearest('', choices)}")
-    # What a group holds, its own check says.
+            findings.add(group, f"is required: give {group}=NAME; {nearest('', choices)}")
+    # The contents of groups are checked separately.
     _check_keys(findings, findings.values, own | dict.fromkeys([*groups, "features"]), "")
     seed = findings.values.get("seed")
     if isinstance(seed, int) and not min_seed_value <= seed <= max_seed_value:
         findings.add("seed", f"must be a whole number from {min_seed_value} to {max_seed_value:,}")
     _check_names(findings)
     if findings.raw.get("run_dir") != own["run_dir"]:
-        findings.add("run_dir", "follows hydra.run.dir: give that instead")
+        findings.add("run_dir", "is set from hydra.run.dir: give that instead")
 
 
 def _check_names(findings: Findings) -> None:
-    """What a run is called; keys whose default says nothing of their kind."""
+    """Checks name, tags and notes, whose defaults do not determine their types."""
     name, tags, notes = (findings.values.get(key) for key in ("name", "tags", "notes"))
     if not str(name or "").strip():
-        findings.add("name", "has no value: leave it out, or give the run a name")
+        findings.add("name", "has no value: leave it out, or give a name")
     if tags is not None and not (isinstance(tags, list) and all(isinstance(tag, str | int | float) for tag in tags)):
         findings.add("tags", f"must be a list of names, as tags=[{tags if isinstance(tags, str) else 'baseline'}]")
     if not isinstance(notes, str | int | float | None):
@@ -112,12 +119,12 @@ def _check_names(findings: Findings) -> None:
 
 
 def _needed(values: Mapping[str, Any]) -> Iterator[str]:
-    """The parts that a run cannot do without: a LightningModule's own arguments say what it needs."""
+    """The required parts, which follow from the LightningModule's arguments."""
     yield from ("lightning_module", "trainer")
     module = values.get("lightning_module")
     try:
         target = find_target(module.get("_target_") if isinstance(module, Mapping) else None)
-    except LookupError:  # its own check says so
+    except LookupError:  # reported by another check
         return
     if not is_overridden("train_dataloader", target, LightningModule):
         yield "datamodule"
@@ -131,7 +138,7 @@ def _check_keys(findings: Findings, values: Mapping[str, Any], known: Mapping[st
         if len(findings.lines) > ENOUGH:
             return
         path, default = f"{prefix}{key}", known.get(key)
-        # A key that others refer to serves its purpose.
+        # A key of the user's own is valid if others refer to it.
         if key not in known and f"${{{path}" not in whole:
             findings.add(path, f"there is no such key; {nearest(key, known)}")
         elif isinstance(default, Mapping) and isinstance(value, Mapping):
@@ -146,7 +153,7 @@ def _check_keys(findings: Findings, values: Mapping[str, Any], known: Mapping[st
 
 
 def _parts(values: Mapping[str, Any]) -> Iterator[str]:
-    """The keys of what is made from a `_target_`."""
+    """The keys of all parts that must have a `_target_`."""
     yield from (part for part in PARTS if values.get(part) is not None)
     for group in ("callback", "logger"):
         members = values.get(group)
@@ -184,11 +191,12 @@ def _check_node(findings: Findings, path: str, node: Mapping[str, Any]) -> None:
         findings.add(f"{path}._target_", str(error.args[0]))
         return
     given = (*GIVEN_BY_CODE.get(path, ()), *READ_BY_CODE.get(path, ()), *INSTRUCTIONS)
+    check_other_choices(findings, path, [key for key in node if not signature.takes(key) and key not in given])
     for key, value in list(node.items()):
         if key in given:
             continue
         if key in signature.hints:
-            # What a _partial_ has as null is filled in by whoever calls it.
+            # A null in a _partial_ may be filled in by its caller.
             if value is not None or not node.get("_partial_"):
                 _check_hint(findings, f"{path}.{key}", value, signature.hints[key])
         elif not signature.takes_others:
@@ -201,14 +209,14 @@ def _check_node(findings: Findings, path: str, node: Mapping[str, Any]) -> None:
 
 
 def _check_hint(findings: Findings, path: str, value: Any, hint: Any) -> None:
-    if not is_known(value) or fits(value, hint):
+    if not is_known(value) or (fits(value, hint) and not (value == "" and path.rpartition(".")[2] in PATHS)):
         return
     near = get_close_matches(str(value), choices_of(hint), n=1)
     findings.add(path, f"must be {described(hint)}" + (f"; did you mean {near[0]}?" if near else ""))
 
 
 def _check_scheduler(findings: Findings) -> None:
-    """The group that is handed over as it is: a mapping whose keys the procedure's annotation names."""
+    """Checks `scheduler`, which is passed on as a mapping, against the procedure's annotation."""
     module, scheduler = (findings.values.get(name) for name in ("lightning_module", "scheduler"))
     hint: Any
     if not isinstance(module, Mapping) or not isinstance(scheduler, Mapping):
@@ -230,7 +238,7 @@ def _check_scheduler(findings: Findings) -> None:
 
 
 def _check_read_by_code(findings: Findings) -> None:
-    """What engine/build.py does with the keys that it takes out."""
+    """Checks the keys that engine/build.py reads itself."""
     substitute = select(findings.values, "network.substitute")
     networks = [path.stem for path in (CONF / "network").glob("*.yaml")]
     if substitute not in (UNKNOWN, None, *networks):
@@ -250,10 +258,11 @@ def _check_read_by_code(findings: Findings) -> None:
 
 
 def _check_processes(findings: Findings) -> None:
-    """As many as asked for are started, whether or not the machine can bear them."""
+    """Limits the number of processes to what the machine can run."""
     cores = usable_cores()
     limits = {"datamodule.num_workers": max(64, 4 * cores)}
-    if select(findings.values, "trainer.accelerator") == "cpu":
+    accelerator = select(findings.values, "trainer.accelerator")
+    if accelerator == "cpu" or (accelerator == "auto" and has_no_gpu()):
         limits["trainer.devices"] = max(8, cores)
     for key, limit in limits.items():
         number = select(findings.values, key)
@@ -263,7 +272,7 @@ def _check_processes(findings: Findings) -> None:
 
 
 def _check_sizes(findings: Findings) -> None:
-    """What the network takes and gives is what the data and the procedure have."""
+    """Checks that the sizes of network and procedure match those of the data."""
     data, network, module = (
         {size: select(findings.values, f"{part}.{size}") for size in SIZES}
         for part in ("datamodule", "network", "lightning_module")

@@ -1,7 +1,7 @@
-"""Makes the network, loss, optimizer, scheduler, procedure and Trainer ahead of the run, to hear what they refuse.
+"""Builds network, loss, optimizer, scheduler, procedure and Trainer before the run, to catch what they reject.
 
-Nothing is made that could write, or open a file or a connection: no data, no logger, no callback of one's own. The
-network is made on torch's meta device: without memory, without weights, without a draw.
+Nothing is built that could write or open files or connections: no data, no loggers, no callbacks of the user's own. The
+network is built on torch's meta device, without memory, weights or random draws.
 """
 
 import re
@@ -22,6 +22,8 @@ from torch.overrides import TorchFunctionMode
 from engine.build import FOR_MODULE, READ_HERE, build_loss, takes
 from engine.checkpoints.architecture import differences, saved_shapes
 from engine.errors import UserError
+from engine.preflight.accelerators import require_accelerator
+from engine.preflight.chosen import meant_for
 from engine.preflight.findings import Findings, is_known, select
 from engine.preflight.monitors import check_monitors
 from engine.preflight.targets import find_target
@@ -35,28 +37,35 @@ from engine.wording import nearest
 Settings = Mapping[str, Any]
 
 DRAWS = ("normal_", "uniform_", "bernoulli_", "exponential_", "random_", "erfinv_")
-"""Methods that give values alone. On the meta device they would import sympy, which takes a second."""
+"""In-place random methods. On the meta device they would import sympy, which takes a second."""
 
 DIVISORS = ("accumulate_grad_batches", "check_val_every_n_epoch", "log_every_n_steps")
-"""Counts that Lightning and engine/training/procedure.py divide by as they are."""
+"""Counts that Lightning and engine/training/procedure.py divide by, unchecked."""
+
+LENGTHS = {
+    "max_epochs": "at least 1, or -1 for no limit",
+    "max_steps": "at least 1, or -1 for no limit",
+    "limit_train_batches": "a share above 0, at least 1 batch, or null for all",
+}
+"""Settings that limit the training, and their valid values."""
 
 MISSING = re.compile(r"missing \d+ required .*arguments?: (.*)")
-"""What Python says of a call that lacks some."""
+"""Python's message for missing arguments."""
 
 MAX_TEXT = 10_000
-"""Characters of an error that are looked at: it may repeat a config's value, however long that is."""
+"""Characters of an error message that are examined: it may repeat a long value of the config."""
 
 STEPS = 100
-"""Optimizer steps of the training, for schedulers that are to span it."""
+"""Assumed number of optimizer steps, for schedulers that span the training."""
 
 OUTPUTS = ("lightning_module.num_classes", "network.num_classes", "network.d_out")
-"""Where a config has the number of the network's outputs."""
+"""Keys that may give the number of the network's outputs."""
 
 
 def rehearse(findings: Findings) -> None:
-    """Adds what the constructors refuse, and what only shows when the parts are put together."""
+    """Reports what constructors reject, alone or when the parts are combined."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # they come again
+        warnings.simplefilter("ignore")  # they will be shown again
         _make(findings, "trainer", _trainer)
         for name in findings.values.get("callback") or ():
             if str(select(findings.values, f"callback.{name}._target_")).startswith("pytorch_lightning.callbacks."):
@@ -74,14 +83,14 @@ def rehearse(findings: Findings) -> None:
         _try_optimizer(findings, module)
         if module is not None and network is not None:
             _check_initialization(findings, network)
-        if isinstance(module, AccountedModule):  # any other says only in training what it logs
+        if isinstance(module, AccountedModule):  # other modules' metrics are only known in training
             check_monitors(findings, module)
         if network is not None and findings.values.get("resume"):
             _check_checkpoint(findings, network)
 
 
 def _make(findings: Findings, path: str, make: Callable[[Settings], Any] = instantiate) -> Any:
-    """What is made of the settings at `path`; None where they have mistakes, which are noted."""
+    """Builds the part at `path`; None if its settings have mistakes, which are recorded."""
     settings = select(findings.values, path)
     if not isinstance(settings, Mapping) or not is_known(settings) or findings.any_below(path):
         return None
@@ -90,7 +99,7 @@ def _make(findings: Findings, path: str, make: Callable[[Settings], Any] = insta
     except Exception as error:
         inner, cause = _cause(error)
         text = " ".join(str(cause).split())[:MAX_TEXT] or type(cause).__name__
-        # On the meta device it may want values that are not there; memory is no mistake of the config's.
+        # It may need values, which the meta device lacks; running out of memory is no mistake in the config.
         if re.search(r"\bmeta\b", text, re.IGNORECASE) or MEMORY.search(text):
             return None
         if missing := MISSING.search(text):
@@ -100,14 +109,14 @@ def _make(findings: Findings, path: str, make: Callable[[Settings], Any] = insta
         if inner and isinstance(part := select(settings, inner), Mapping):
             path, settings = f"{path}.{inner}", part
         blamed = culprit(settings, text)
-        if blamed is None and (other := re.match(r"(network|loss)\b", text)):  # what it is put together with
+        if blamed is None and (other := re.match(r"(network|loss)\b", text)):  # the part it is combined with
             path = other[1]
         findings.add(f"{path}.{blamed}" if blamed else path, text if len(text) <= 300 else f"{text[:299]}…")
         return None
 
 
 def _cause(error: BaseException) -> tuple[str, BaseException]:
-    """What a constructor raised under Hydra's cover, and the key of that part below the one that is made."""
+    """The key of the nested part whose constructor failed, and its exception, which Hydra has wrapped."""
     inner = ""
     while isinstance(error, InstantiationException) and error.__cause__:
         if key := re.search(r"full_key: (\S+)", str(error)):
@@ -117,7 +126,7 @@ def _cause(error: BaseException) -> tuple[str, BaseException]:
 
 
 def culprit(settings: Settings, text: str) -> str | None:
-    """The setting that an error's text names, as it is or in words; else the one whose value, a text, it has."""
+    """The setting that an error message names, literally or in words; else one whose text value it contains."""
     keys = [key for key in settings if not key.startswith("_")]
     words = {key: "learning rate" if key == "lr" else key.removesuffix("s") for key in keys}
     named = [key for key in keys if re.search(rf"\b({re.escape(key)}\b|{re.escape(words[key])})", text)]
@@ -129,10 +138,14 @@ def culprit(settings: Settings, text: str) -> str | None:
     return next((found[0] for found in (given, both, named, texts, zeros) if found), None)
 
 
-# What is made --------------------------------------------------------------------------------------------------------
+# Building parts -------------------------------------------------------------------------------------------------------
 
 
 def _trainer(node: Settings) -> Any:
+    for key in LENGTHS:
+        if node.get(key) == 0 and not isinstance(node[key], bool):
+            raise ValueError(f"trains nothing: {key} must be {LENGTHS[key]}")
+    require_accelerator(node.get("accelerator"))
     trainer = instantiate({**node, "plugins": None}, logger=False, callbacks=[])
     for name in DIVISORS:
         if (count := getattr(trainer, name, None)) is not None and count < 1:
@@ -141,7 +154,7 @@ def _trainer(node: Settings) -> Any:
 
 
 def _tried_loss(node: Settings, outputs: int | None) -> Any:
-    """The loss, and of torch's own a value of it: they look at their settings only then."""
+    """The loss; torch's own losses are also called once, since they check their settings only then."""
     loss = build_loss(node)
     if not isinstance(loss, _Loss) or not type(loss).__module__.startswith("torch.") or outputs is None:
         return loss
@@ -149,21 +162,21 @@ def _tried_loss(node: Settings, outputs: int | None) -> Any:
     for targets in (torch.zeros(2, dtype=torch.long), torch.zeros(2, outputs)):
         try:
             loss(scores, targets)
-        except TypeError:  # of another number of inputs
+        except TypeError:  # it takes another number of inputs
             return loss
         except (ValueError, RuntimeError) as error:
             refused = error
         else:
             return loss
     assert refused is not None
-    if culprit(node, str(refused)):  # else it is of predictions or targets of another form
+    if culprit(node, str(refused)):  # otherwise it expects other predictions or targets
         raise refused
     return loss
 
 
 def _without_weights(node: Settings) -> nn.Module | None:
-    """The network on the meta device; None where it would load weights by other means than our `pretrained`."""
-    if re.search(r"'weights': (?!None)", str(node)):  # torchvision's
+    """The network on the meta device; None if it would load weights by other means than our `pretrained`."""
+    if re.search(r"'weights': (?!None)", str(node)):  # torchvision's argument
         return None
     settings = {key: value for key, value in node.items() if key not in READ_HERE}
     with torch.device("meta"), _NoDraws():
@@ -172,7 +185,7 @@ def _without_weights(node: Settings) -> nn.Module | None:
 
 
 class _NoDraws(TorchFunctionMode):
-    """Leaves tensors as they are where they would be filled with drawn values."""
+    """Skips in-place random initialization."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -181,7 +194,7 @@ class _NoDraws(TorchFunctionMode):
 
 def _procedure(node: Settings, made: Mapping[str, Any]) -> Any:
     target = find_target(node["_target_"])
-    if not issubclass(target, Procedure):  # it may do anything when it is made
+    if not issubclass(target, Procedure):  # its constructor may do anything
         return None
     parts = {part: made[part] for part in FOR_MODULE if takes(target, part)}
     with _NoDraws():
@@ -189,13 +202,15 @@ def _procedure(node: Settings, made: Mapping[str, Any]) -> Any:
 
 
 def _try_optimizer(findings: Findings, module: Any) -> None:
-    """On parameters of the real ones' shapes, without their memory; and the schedule on that."""
+    """Builds the optimizer and its scheduler on parameters of the real shapes that take no memory."""
     groups: list[dict[str, Any]] = [{"params": [torch.zeros(1, 1)]}]
     if module is not None:
         try:
             groups = parameter_groups(module.trained_parameters(), module.param_groups)
         except (ValueError, KeyError, re.error) as error:
-            findings.add("lightning_module.param_groups", str(error))
+            meant = meant_for("lightning_module", "param_groups", group="network")
+            whose = f"; {meant[0].parent.name}/{meant[0].name} sets them for network={meant[1]}" if meant else ""
+            findings.add("lightning_module.param_groups", f"{str(error).rstrip('.')}{whose}")
 
     def make(node: Settings) -> Optimizer:
         shaped = [
@@ -227,16 +242,18 @@ def _try_optimizer(findings: Findings, module: Any) -> None:
 
 
 def _check_initialization(findings: Findings, network: nn.Module) -> None:
-    """Whether `init` would redraw pretrained weights that are trained; frozen ones it leaves alone."""
+    """Reports an `init` that would overwrite pretrained weights; frozen ones are never initialized."""
     init, pretrained = (select(findings.values, path) for path in ("lightning_module.init", "network.pretrained"))
     backbone = getattr(network, "backbone", network)
     if init is not None and pretrained is True and any(weight.requires_grad for weight in backbone.parameters()):
-        findings.add("lightning_module.init", "would redraw the pretrained weights: null, or network.pretrained=false")
+        findings.add(
+            "lightning_module.init", "would overwrite the pretrained weights: give null, or network.pretrained=false"
+        )
 
 
 def _check_checkpoint(findings: Findings, network: nn.Module) -> None:
-    """Whether the checkpoint that the run goes on from is of this network."""
+    """Reports a checkpoint to resume from whose network has another architecture."""
     checkpoints = Path(findings.values["run_dir"], "checkpoints")
     saved = saved_shapes(checkpoints, "last.ckpt")
     if saved and (differ := differences(network, saved)):
-        findings.add("network", f"{checkpoints / 'last.ckpt'} is of another architecture: {differ}")
+        findings.add("network", f"{checkpoints / 'last.ckpt'} has another architecture: {differ}")

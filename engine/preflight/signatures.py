@@ -1,4 +1,4 @@
-"""What a `_target_` takes, from its own signature and annotations: names, types, choices and ranges."""
+"""The names, types, choices and ranges that a `_target_` accepts, from its signature and annotations."""
 
 import ast
 import inspect
@@ -14,21 +14,24 @@ from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_ori
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 BOUNDS = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
-"""What annotated_types calls its limits, in words."""
+"""annotated_types' limits in words."""
 
 
 class Signature(NamedTuple):
-    """The keywords that a callable takes, with their annotations; those it must have; whether it takes any other."""
+    """A callable's keywords with their annotations, the required ones, and whether it takes any others."""
 
     hints: dict[str, Any]
     required: list[str]
     takes_others: bool
 
+    def takes(self, name: str) -> bool:
+        return self.takes_others or name in self.hints
+
 
 def signature_of(target: Callable[..., Any]) -> Signature:
-    """A constructor that does nothing with its **kwargs but pass them to its base's also takes the base's names.
+    """A callable's signature. A constructor that only passes its **kwargs on to its base also has the base's names.
 
-    Required are the base's as well, but those that the constructor gives it itself.
+    The base's required arguments are required, too, unless the constructor passes them itself.
     """
     hints: dict[str, Any] = {}
     required: list[str] = []
@@ -57,7 +60,7 @@ def signature_of(target: Callable[..., Any]) -> Signature:
 
 
 def _passed_on(function: Callable[..., Any], name: str) -> set[str] | None:
-    """What goes to another `__init__` along with the **kwargs `name`; None where these go elsewhere, or are changed."""
+    """Keywords passed to another `__init__` along with the **kwargs `name`; None if these are used in other ways."""
     try:
         nodes = list(ast.walk(ast.parse(textwrap.dedent(inspect.getsource(function)))))
     except (OSError, TypeError, SyntaxError):
@@ -81,11 +84,11 @@ def _constructors(target: Any) -> Iterator[Callable[..., Any]]:
 
 
 def _nothing(self: Any) -> None:
-    """What a class without a constructor takes."""
+    """Stands for the constructor of a class without one."""
 
 
 def type_hints(function: Any) -> dict[str, Any]:
-    """Its annotations; none of them where one names what its module imports for type checkers alone."""
+    """A function's annotations; empty if one names something imported only for type checkers."""
     try:
         return get_type_hints(function, include_extras=True)
     except (NameError, TypeError, AttributeError):
@@ -96,14 +99,14 @@ def type_hints(function: Any) -> dict[str, Any]:
 
 
 def fits(value: Any, hint: Any) -> bool:
-    """Whether a config's value (None, bool, number, text, list, mapping) is of the annotated type and in its range.
+    """Whether a config's value (None, bool, number, text, list, mapping) has the annotated type and range.
 
-    Nothing is converted, but that YAML has lists for tuples and text for paths. What holds a mapping with a `_target_`
-    fits anything, and so does any value where the annotation is not one that pydantic knows.
+    Nothing is converted, except lists to tuples and text to paths, which YAML lacks. Values that contain a mapping with
+    a `_target_` fit any annotation, and any value fits an annotation that pydantic does not know.
     """
     if _holds_target(value) or (adapter := _adapter(hint)) is None:
         return True
-    # As JSON, a list may be a tuple and text a path; in Python, a list may be whatever it is an instance of.
+    # In JSON mode, lists fit tuples and text fits paths; in Python mode, a list fits every class it is an instance of.
     with suppress(TypeError, ValueError):  # ValidationError is one
         return _is_still_bool(value, adapter.validate_json(json.dumps(value), strict=True))
     with suppress(ValidationError):
@@ -119,17 +122,17 @@ def _holds_target(value: Any) -> bool:
 
 @cache
 def _adapter(hint: Any) -> TypeAdapter[Any] | None:
-    for config in (ConfigDict(arbitrary_types_allowed=True), None):  # a TypedDict refuses any
-        with suppress(Exception):  # of whatever an annotation holds that is no type
+    for config in (ConfigDict(arbitrary_types_allowed=True), None):  # a TypedDict accepts no config
+        with suppress(Exception):  # an annotation may contain things that are no types
             adapter = TypeAdapter(hint, config=config)
             with suppress(ValidationError):
-                adapter.validate_python(None)  # a name that leads nowhere shows only now
+                adapter.validate_python(None)  # undefined names are found only now
             return adapter
     return None
 
 
 def _is_still_bool(value: Any, validated: Any) -> bool:
-    """False where true was taken for the 1 of a Literal[1]."""
+    """False if `true` was accepted as the 1 of a Literal[1]."""
     return not isinstance(value, bool) or isinstance(validated, bool)
 
 
@@ -140,9 +143,9 @@ TARGET = "a _target_ that makes a "
 
 
 def described(hint: Any) -> str:
-    """An annotation in a user's words: `a whole number at least 1, or null`."""
+    """An annotation in words: `a whole number at least 1 or null`."""
     parts = list(dict.fromkeys(_alternatives(hint)))
-    # What only a _target_ makes is of interest where nothing else will do.
+    # Types that need a _target_ are only mentioned if there is no alternative.
     others = [part for part in parts if not part.startswith(TARGET)]
     parts = others if {*others} - {"null"} else parts
     choices = [part for part in parts if part.startswith("'")]
@@ -153,12 +156,12 @@ def described(hint: Any) -> str:
 
 
 def choices_of(hint: Any) -> list[str]:
-    """The texts that an annotation lists."""
+    """The texts of a Literal annotation."""
     return [part[1:] for part in _alternatives(hint) if part.startswith("'")]
 
 
 def _alternatives(hint: Any) -> Iterator[str]:
-    """What the annotation allows, one by one; a text that it lists has a quote before it."""
+    """The alternatives of an annotation; the texts of a Literal start with a quote."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Annotated:
         limits = [
@@ -191,7 +194,7 @@ def _alternatives(hint: Any) -> Iterator[str]:
 
 
 def _is_list(kind: type) -> bool:
-    """Whether a list in YAML can be one; a tensor, which is iterable too, is none."""
+    """Whether a YAML list can be one; a tensor is iterable, too, but no list."""
     return issubclass(kind, Iterable) and kind.__module__ in ("builtins", "collections.abc")
 
 

@@ -1,4 +1,4 @@
-"""Finds what a `_target_` names, or says what is like it."""
+"""Imports what a `_target_` names, or suggests a similar name."""
 
 import importlib.util
 import pkgutil
@@ -9,9 +9,9 @@ from engine.wording import nearest
 
 
 def find_target(name: Any) -> Any:
-    """The class or function of a dotted name, its module imported. LookupError, which says what is like it."""
+    """Imports the class or function with a dotted name. LookupError with a similar name if there is none."""
     if not isinstance(name, str) or "." not in name:
-        raise LookupError("must be the dotted name of a class or function, as torch.optim.SGD")
+        raise LookupError("must be the dotted name of a class or function, such as torch.optim.SGD")
     names = name.split(".")
     found: Any = _import(names[0])
     for depth, part in enumerate(names[1:], start=1):

@@ -67,12 +67,12 @@ def answer(
     at_best = value(full, {full: metrics.get(f"best/{full}"), **best}) if epoch is not None else None
     parts = []
     if tested:
-        which = f"last epoch ({epochs})" if epoch is None else f"epoch {epoch + 1}, the best by {monitor}"
+        which = f"last epoch ({epochs})" if epoch is None else f"epoch {epoch}, the best by {monitor}"
         parts.append(f"test/{name} {tested} – {which}")
     if at_best:
-        also = ", also the last" if epoch + 1 == epochs else ""
-        parts.append(f"{full} {at_best} – best epoch ({epoch + 1}{also}), {_selected(monitor)}")
-    if last and not (at_best and epoch + 1 == epochs):
+        also = ", also the last" if epoch == epochs else ""
+        parts.append(f"{full} {at_best} – best epoch ({epoch}{also}), {_selected(monitor)}")
+    if last and not (at_best and epoch == epochs):
         parts.append(f"{full} {last} – last epoch ({epochs}){', which was not selected' if at_best else ''}")
     if not parts:
         return f"{full} was never a number."

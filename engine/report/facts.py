@@ -136,7 +136,7 @@ class Facts:
     def shown_epoch(self) -> str:
         """Which weights the predictions are of."""
         epoch = self.outcome.get("best/epoch")
-        return f"best epoch ({epoch + 1})" if isinstance(epoch, int) else "last epoch"
+        return f"best epoch ({epoch})" if isinstance(epoch, int) else "last epoch"
 
 
 def _is_sound(key: str, value: object) -> bool:

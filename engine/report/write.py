@@ -8,12 +8,12 @@ from omegaconf import OmegaConf
 
 from engine.activity import activity
 from engine.checkpoints.checkpoint_io import load_checkpoint
-from engine.config.sweep_job import in_sweep
 from engine.errors import printable
 from engine.files import read_plain
 from engine.paths import typed
 from engine.results.outputs import Collector as Collector
 from engine.run.allowlist import MAX_BYTES, Loader
+from engine.run.config_file import in_sweep
 from engine.run.failure import sentence
 from engine.run.outcome import outcome
 from engine.run.record import Record

@@ -1,4 +1,4 @@
-"""How far to trust a probability: temperature scaling and its measure."""
+"""Calibrated probabilities: temperature scaling and its measure."""
 
 import json
 from collections.abc import Sequence
@@ -25,8 +25,8 @@ LOWEST, HIGHEST = 0.05, 20.0
 class Calibration(BaseModel):
     """calibration.json: probabilities are the softmax of the logits divided by `temperature`.
 
-    It was fitted on `photos` of `split` with `checkpoint`. ece_before and ece_after are the expected calibration errors
-    on these photos; `ece_held_out` is that of all of them, each under the temperature of the half that it is not in.
+    It was fitted on `photos` photos of `split` with `checkpoint`. ece_before and ece_after are the expected calibration
+    errors on these photos; for `ece_held_out`, the temperature of each half was fitted on the other half.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -52,14 +52,14 @@ def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray) ->
 
 
 def tempered(probabilities: Any, temperature: float) -> Any:
-    """Probabilities (N, K), an array or a tensor, whose logarithms are divided by the temperature."""
+    """Divides the logarithms of probabilities (N, K), an array or tensor, by the temperature, and normalizes."""
     powers = (probabilities + 1e-12) ** (1 / temperature)
     sums = powers.sum(1)
     return powers / (sums[:, None] if isinstance(powers, Tensor) else sums[:, np.newaxis])
 
 
 def best_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """The temperature of the lowest negative log-likelihood (Guo et al. 2017, section 4.2)."""
+    """The temperature with the lowest negative log-likelihood (Guo et al. 2017, section 4.2)."""
     rows = np.arange(len(labels))
 
     def loss(log_temperature: float) -> float:
@@ -70,7 +70,7 @@ def best_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
 
 
 def calibrate(rows: Sequence[PhotoRow], *, checkpoint: str, epoch: int, split: str) -> Calibration:
-    """UserError for too few photos."""
+    """Fits a temperature and measures its effect. UserError if there are too few photos."""
     if len(rows) < FEWEST:
         raise UserError(
             f"calibrate=true: {len(rows)} labelled photos are too few to fit a temperature; {FEWEST} are needed."
@@ -99,7 +99,7 @@ def keep(calibration: Calibration, directory: Path) -> None:
 
 
 def temperature_of(directory: Path, checkpoint: str, epoch: int) -> float:
-    """That of the run's calibration.json, if it is of this checkpoint; else 1. UserError for a file of another form."""
+    """The temperature in calibration.json if it is for this checkpoint; else 1. UserError for an invalid file."""
     if not (directory / FILE).is_file():
         return 1.0
     content = Calibration.model_validate(read_json(directory / FILE, MAX_BYTES, Calibration))

@@ -1,4 +1,4 @@
-"""Photos with a few words under each, on one picture."""
+"""Draws photos with captions on one picture."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +20,7 @@ WHITE, BLACK = (255, 255, 255), (0, 0, 0)
 
 
 class Tile(NamedTuple):
-    """A photo, scaled to TILE × TILE, and the lines of text under it, on a background."""
+    """A photo, scaled to TILE × TILE, its caption's lines, and the background color."""
 
     photo: Image.Image
     lines: Sequence[str]
@@ -29,19 +29,19 @@ class Tile(NamedTuple):
 
 
 def scaled(photo: Tensor) -> Image.Image:
-    """A photo (1 or 3, H, W), uint8 or floats in [0, 1], as a picture of TILE × TILE pixels."""
+    """Converts a photo (1 or 3, H, W), uint8 or floats in [0, 1], to a picture of TILE × TILE pixels."""
     if photo.is_floating_point():
         photo = (photo.clamp(0, 1) * 255).round().byte()
     return to_pil_image(photo).convert("RGB").resize((TILE, TILE), Image.Resampling.BILINEAR)
 
 
 def line_height(size: int) -> int:
-    """Pixels of a line in letters of this size."""
+    """The height of a line in pixels for this font size."""
     return 3 * size // 2
 
 
 def draw_tiles(tiles: Sequence[Tile], *, columns: int, size: int) -> Image.Image:
-    """The tiles in rows of `columns`, with letters of `size` points."""
+    """Draws the tiles in rows of `columns`, with captions in `size` points."""
     line = line_height(size)
     height = TILE + line * max(len(tile.lines) for tile in tiles)
     sheet = Image.new("RGB", (min(columns, len(tiles)) * TILE, -(-len(tiles) // columns) * height), "white")
@@ -57,14 +57,14 @@ def draw_tiles(tiles: Sequence[Tile], *, columns: int, size: int) -> Image.Image
 
 
 class ContactSheet:
-    """Photos with the prediction and the file's name under each, in rows; the suffix of `path` says the format.
+    """Photos with predictions and file names below them, in rows; the suffix of `path` sets the format.
 
     Meant for each `every`-th photo of the input. UserError for a suffix of no picture.
     """
 
     def __init__(self, path: Path, *, every: int) -> None:
         self.format = Image.registered_extensions().get(path.suffix.lower())
-        if self.format not in Image.SAVE:  # some can only be read
+        if self.format not in Image.SAVE:  # some formats can only be read
             raise UserError(f"contact_sheet={path}: give an image file, .png or .jpg.")
         self.path = path
         self.every = every
@@ -75,7 +75,7 @@ class ContactSheet:
         self.tiles.append(Tile(scaled(photo), (prediction, name)))
 
     def save(self) -> bool:
-        """Writes the picture, a square of tiles as far as possible; False if there are none."""
+        """Writes the picture, as square as possible; returns False if there are no photos."""
         if not self.tiles:
             return False
         columns = min(MAX_COLUMNS, next(n for n in range(1, len(self.tiles) + 1) if n * n >= len(self.tiles)))

@@ -1,4 +1,4 @@
-"""What a run's recipe is worth on photos that chose nothing: nested cross-validation of its head on cached features."""
+"""Nested cross-validation of a run's head on cached features: its accuracy on photos that selected nothing."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -24,26 +24,26 @@ from engine.startup import silence_idle_messages
 
 SPLIT = "cross_validation"
 MIN_FOLDS = 3
-"""One to judge by, one to choose the epoch by, one to train on."""
+"""One to evaluate on, one to choose the epoch, one to train on."""
 
 
 def judge(directory: Path, *, split: str, checkpoint: str, overrides: Sequence[str]) -> Evaluation | None:
-    """What evaluate.py does: `evaluate` a split, or `cross_validate`."""
+    """Runs `cross_validate` for that split, or else `evaluate`."""
     if split == SPLIT:
         return cross_validate(directory, checkpoint=checkpoint, overrides=overrides)
     return evaluate(directory, split=split, checkpoint=checkpoint, overrides=overrides)
 
 
 def cross_validate(directory: Path, *, checkpoint: str, overrides: Sequence[str]) -> Evaluation | None:
-    """Trains the head of the run in `directory` anew on parts of its training and validation photos, all at once.
+    """Retrains the head of the run in `directory` on parts of its training and validation photos, all heads at once.
 
-    Each of 10 parts is held out once in each of 5 repeats (conf/features/folds.yaml); a test split stays apart. Where a
-    class has fewer than 10 photos, there are as many parts as it has. The
-    metrics are those of lightning_modules/cross_validator.py: `val/nested_acc` at epochs that were chosen as the run's
-    best epoch was, but on other photos than those that are judged, and `val/acc` at the last epoch. Seed, optimizer,
-    schedule and number of epochs are the run's. None in all of several processes but the first.
+    Each of 10 parts is held out once in each of 5 repeats (conf/features/folds.yaml); a test split is not used. If a
+    class has fewer than 10 photos, there are as many parts as it has photos. The metrics are those of
+    lightning_modules/cross_validator.py: `val/nested_acc` at epochs chosen like the run's best epoch, but on other
+    photos than those evaluated, and `val/acc` at the last epoch. Seed, optimizer, schedule and number of epochs are the
+    run's. Returns None in all processes but the first.
 
-    UserError for a run whose network has no frozen backbone, or that is a cross-validation itself.
+    UserError if the run has no frozen backbone, or is a cross-validation itself.
     """
     trained = load_trained(directory, checkpoint, overrides)
     _fold(trained)
@@ -74,37 +74,37 @@ def cross_validate(directory: Path, *, checkpoint: str, overrides: Sequence[str]
 
 
 def can_be_cross_validated(config: Mapping[Any, Any]) -> bool:
-    """Whether the run of a config trains one head on cached features."""
+    """Whether a config trains a single head on cached features."""
     features = config.get("features") or {}
     return has_features(config) and "num_folds" not in features and _validator(config) is not None
 
 
 def _validator(config: Mapping[Any, Any]) -> str | None:
-    """The procedure in conf/lightning_module/ that cross-validates the config's; None where there is none."""
-    with suppress(Exception):  # a foreign part that cannot be imported here
+    """The procedure in conf/lightning_module/ that cross-validates the config's; None if there is none."""
+    with suppress(Exception):  # a foreign part that cannot be imported
         name: str | None = getattr(get_object(str(config["lightning_module"]["_target_"])), "cross_validator", None)
         return name
     return None
 
 
 def _number_of_folds(labels: Sequence[int], config: DictConfig) -> int:
-    """The config's, or fewer where a class has fewer photos. UserError for fewer than three."""
+    """The config's number, or the size of the smallest class if that is less. UserError below three."""
     smallest = min(Counter(labels).values())
     if smallest < MIN_FOLDS:
-        raise UserError(f"split={SPLIT}: needs {MIN_FOLDS} photos of each class; of one there are {smallest}.")
+        raise UserError(f"split={SPLIT}: needs {MIN_FOLDS} photos of each class; one class has {smallest}.")
     return min(int(config.features.num_folds), smallest)
 
 
 def _fold(trained: Trained) -> None:
-    """Turns the run's config into that of its cross-validation."""
+    """Changes the run's config to that of its cross-validation."""
     config = trained.config
     name = _validator(config)
     if "num_folds" in (config.get("features") or {}):
         raise UserError(f"split={SPLIT}: {trained.directory} is a cross-validation itself; see its own val/acc.")
     if name is None or not trained.has_features:
         raise UserError(
-            f"split={SPLIT}: retrains a head on cached features, which {trained.directory} has none of. Hold a test "
-            "split out instead: train with datamodule.test_fraction=0.2."
+            f"split={SPLIT}: retrains a head on cached features, which {trained.directory} does not have: hold out a "
+            "test split instead, with datamodule.test_fraction=0.2 in training."
         )
     with open_dict(config):
         for group, choice in (("features", "folds"), ("lightning_module", name)):

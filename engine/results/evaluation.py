@@ -1,4 +1,4 @@
-"""The metrics of a trained network, in the very way in which its training computed them."""
+"""Evaluates a trained network exactly as its training did."""
 
 import math
 from collections.abc import Sequence
@@ -27,15 +27,15 @@ from engine.startup import silence_idle_messages
 
 SPLITS = ("val", "test")
 PLACES = ("datamodule.data_dir", "datamodule.table")
-"""Settings that say which data it is."""
+"""Settings that select the data."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The metrics of `split` by their TensorBoard names, and what they were computed with and on.
+    """The metrics of `split` by their TensorBoard names, and how they were computed.
 
-    `elsewhere`: on other data than the run's own. `photos`: a row for each, if it was of photos and gave classes.
-    `heads`: of a cross-validation, what each of its heads gave.
+    `elsewhere`: whether the data is not the run's own. `photos`: a row for each photo, if its classes were predicted.
+    `heads`: the result of each head of a cross-validation.
     """
 
     trained: Trained
@@ -51,15 +51,15 @@ class Evaluation:
 def evaluate(
     directory: Path, *, split: str, checkpoint: str, overrides: Sequence[str], callbacks: Sequence[Callback] = ()
 ) -> Evaluation | None:
-    """The metrics of a run's network on its own data or, by `overrides` of its config, on other data of its classes.
+    """Evaluates a run's network on its own data or, with `overrides` of its config, on other data of the same classes.
 
-    With the run's own config they are those of the run itself, bit for bit (on the same kind of machine, and with the
-    same number of threads): `best` gives its best validation and its test, `last` its last validation. On another
-    folder of class folders they are of all its photos, in 32-bit precision, as predict.py and exports compute. None in
-    all of several processes but the first.
+    With the run's own config, the metrics are bit-identical to the run's (on the same kind of machine, with the same
+    number of threads): `best` reproduces its best validation and its test, `last` its last validation. Another folder
+    of class folders is evaluated completely, in 32-bit precision like predict.py and exports. Returns None in all
+    processes but the first.
 
     Raises:
-        UserError: no such run, checkpoint or split, an unknown override, or data of other classes.
+        UserError: no such run, checkpoint or split, an unknown override, or data with other classes.
     """
     if split not in SPLITS:
         raise UserError(f"split={split}: choose from {', '.join(SPLITS)}, cross_validation.")
@@ -82,7 +82,7 @@ def evaluate(
     metrics = {name: written(value) for name, value in trainer.callback_metrics.items() if name != "step"}
     if not metrics:
         raise UserError(
-            f"split={split}: {data['name']} has no such data, or {type(module).__name__} logs nothing of it."
+            f"split={split}: {data['name']} has no such data, or {type(module).__name__} logs nothing for it."
         )
     if not trainer.is_global_zero:
         return None
@@ -92,7 +92,7 @@ def evaluate(
 
 
 def trainer_for_evaluation(node: DictConfig, callbacks: Sequence[Callback] = ()) -> Any:
-    """A Trainer with a run's settings that writes nothing, and shows its progress on a line that then vanishes."""
+    """A Trainer with a run's settings that writes nothing and shows its progress on a transient line."""
     return instantiate(
         node,
         logger=False,
@@ -104,7 +104,7 @@ def trainer_for_evaluation(node: DictConfig, callbacks: Sequence[Callback] = ())
 
 
 class _Progress(Callback):
-    """An Activity (engine/activity.py) that counts batches."""
+    """Shows progress in batches (engine/activity.py)."""
 
     shown: Activity | None = None
 
@@ -137,7 +137,7 @@ class _Progress(Callback):
 
 
 def _check_split(split: str, module: Any, datamodule: Any, name: str) -> None:
-    """UserError where a part lacks what Lightning's validation or test needs."""
+    """UserError if a part lacks a method that Lightning's validation or test needs."""
     loader, step = f"{split}_dataloader", {"val": "validation_step", "test": "test_step"}[split]
     if not is_overridden(step, module, LightningModule):
         raise UserError(f"split={split}: {type(module).__name__} has no {step}.")
@@ -147,7 +147,7 @@ def _check_split(split: str, module: Any, datamodule: Any, name: str) -> None:
 
 
 def written(value: Any) -> float | str:
-    """As in metrics.json: JSON has no NaN and no infinity."""
+    """The value as stored in metrics.json: JSON has neither NaN nor infinity."""
     number = float(value)
     return number if math.isfinite(number) else str(number)
 
@@ -161,9 +161,9 @@ def _is_elsewhere(directory: Path, overrides: Sequence[str]) -> bool:
 
 
 def load_data(trained: Trained, split: str, elsewhere: bool) -> tuple[Any, str]:
-    """The datamodule, set up, its classes those of the run, and which part of the data `split` is.
+    """Sets up the datamodule and checks its classes; returns it with the name of the evaluated part.
 
-    Drawn data serves only a run that was on such itself.
+    Stand-in data is only used for a run that was trained on it.
     """
     node, run_data = trained.config.datamodule, trained.data
     if "stand_in" in node:
@@ -184,14 +184,14 @@ def load_data(trained: Trained, split: str, elsewhere: bool) -> tuple[Any, str]:
     if [composed(name) for name in classes] != [composed(name) for name in run_data["classes"]]:
         name = getattr(datamodule, "name", type(datamodule).__name__)
         raise UserError(
-            f"{name} has the classes {', '.join(classes)}, where the run {trained.directory} learned "
-            f"{', '.join(run_data['classes'])}: give data of the same classes."
+            f"{name} has the classes {', '.join(classes)}, but the run {trained.directory} learned "
+            f"{', '.join(run_data['classes'])}: give data with the same classes."
         )
     return datamodule, split
 
 
 def _read_class_folders(node: DictConfig) -> None:
-    """Lets photos of a known data set lie in any folder of class folders, with or without folders of splits."""
+    """Accepts any folder of class folders for a known data set, with or without folders of splits."""
     root = Path(node.data_dir)
     if split_folders(root, for_training=False) or any(counts_as_photo(file.name) for file in root.glob("[!.]*/*")):
         node._target_ = "datamodules.image_folder.ImageFolder"

@@ -1,4 +1,4 @@
-"""What is shown and kept of an evaluation."""
+"""Prints and saves the results of an evaluation."""
 
 import itertools
 import json
@@ -19,13 +19,13 @@ from engine.run.outcome import MAX_BYTES, outcome, read_json
 from engine.wording import class_metrics, figure, markup
 
 NESTED = (
-    "nested_acc: the best epoch is chosen on other photos than those that it is judged by (in the run: on the same); "
+    "nested_acc: the best epoch is chosen on other photos than it is evaluated on (in the run: on the same); "
     "acc: the last epoch. 95 % intervals for overlapping training parts (Nadeau and Bengio 2003)"
 )
 
 
 def report(evaluation: Evaluation) -> None:
-    """Prints a table of the metrics, and writes them, and a table of the photos, to the run directory."""
+    """Prints the metrics, and writes them and a table of the photos to the run directory."""
     path = _path(evaluation)
     replace_text(path, json.dumps(contents(evaluation), indent=2) + "\n")
     console = Console()
@@ -47,12 +47,12 @@ def report(evaluation: Evaluation) -> None:
 
 
 def report_calibration(evaluation: Evaluation) -> None:
-    """Fits a temperature to the run's own photos, keeps it in the run directory, and says what it changes.
+    """Fits a temperature on the run's own photos, saves it in the run directory, and prints its effect.
 
-    UserError for other data, or a run whose photos and classes are not known.
+    UserError for other data, or a run without known photos and classes.
     """
     if evaluation.elsewhere or evaluation.heads or not evaluation.photos:
-        raise UserError("calibrate=true: is for a run's own photos, each with one class.")
+        raise UserError("calibrate=true: needs the run's own photos, with one class each.")
     trained = evaluation.trained
     found = calibrate(
         evaluation.photos,
@@ -63,15 +63,15 @@ def report_calibration(evaluation: Evaluation) -> None:
     keep(found, trained.directory)
     print(
         f"temperature {found.temperature:.3g}: expected calibration error {found.ece_before:.3f} before, "
-        f"{found.ece_held_out:.3f} after on photos that it was not fitted on ({found.photos:,}, in two halves)"
+        f"{found.ece_held_out:.3f} after, on photos that it was not fitted on ({found.photos:,}, in two halves)"
     )
     print(printable(trained.directory / FILE))
 
 
 def _path(evaluation: Evaluation) -> Path:
-    """In the run directory: named after the split and checkpoint, and after the data if that is not the run's own."""
+    """The file in the run directory, named after split and checkpoint, and after data that is not the run's own."""
     directory, end = evaluation.trained.directory, f"{evaluation.split}_{evaluation.trained.checkpoint}"
-    if evaluation.heads:  # trained anew, from no checkpoint
+    if evaluation.heads:  # retrained, not from a checkpoint
         return directory / f"evaluation_{evaluation.split}.json"
     if not evaluation.elsewhere:
         return directory / f"evaluation_{end}.json"
@@ -83,18 +83,18 @@ def _path(evaluation: Evaluation) -> Path:
         data = read_json(path, MAX_BYTES, dict).get("data", {})
         if all(
             data.get(key) == evaluation.data.get(key) for key in ("data_dir", "table")
-        ):  # not of another folder of that name
+        ):  # not another folder with the same name
             break
     return path
 
 
 def contents(evaluation: Evaluation) -> dict[str, Any]:
-    """The metrics by their TensorBoard names, as in metrics.json, and how they came about."""
+    """The metrics by their TensorBoard names, as in metrics.json, and how they were computed."""
     trained = evaluation.trained
     return evaluation.metrics | {
         "split": evaluation.split,
         "checkpoint": trained.checkpoint,
-        "epoch": trained.content["epoch"],
+        "epoch": trained.content["epoch"] + 1,
         "overrides": evaluation.overrides,
         "data": evaluation.data,
         "torch": version("torch"),
@@ -104,7 +104,7 @@ def contents(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def table(evaluation: Evaluation) -> Table:
-    """A row a metric, each class's own last; beside them the run's own figures where these are of the same data."""
+    """One row per metric, per-class metrics last, with the run's own figures if they are for the same data."""
     trained, data = evaluation.trained, evaluation.data
     drawn = Table(
         title=markup(f"{data.get('part', evaluation.split)}: {_counted(evaluation)}{data['name']} ({data['source']})"),
@@ -126,14 +126,14 @@ def table(evaluation: Evaluation) -> Table:
 
 
 def _counted(evaluation: Evaluation) -> str:
-    """How many examples it was of, where that is known: not of data without a number, nor of some batches alone."""
+    """`153 of `, the number of examples, if it is known and not limited to some batches."""
     count = evaluation.data["counts"].get(evaluation.split)
     limited = evaluation.trained.config.trainer.get(f"limit_{evaluation.split}_batches") is not None
     return "" if count is None or limited else f"{count:,} of "
 
 
 def figures_of_the_run(evaluation: Evaluation) -> dict[str, Any]:
-    """Those of metrics.json that the same checkpoint gave on the same data, by the names that they have here."""
+    """The metrics in metrics.json of the same checkpoint on the same data, by the names used here."""
     trained = evaluation.trained
     content = outcome(trained.directory)
     if evaluation.heads:

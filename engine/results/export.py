@@ -1,4 +1,4 @@
-"""Trained networks as files for other programs."""
+"""Exports trained networks to files for other programs."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -28,7 +28,7 @@ FORMATS: Mapping[str, Callable[[Trained, int], Format]] = {
 
 
 class Exported(NamedTuple):
-    """The file, the largest difference of its outputs from those of the checkpoint's network, and on which inputs."""
+    """The file, the largest difference of its outputs from the checkpoint's, and the inputs used for that."""
 
     path: Path
     difference: float
@@ -51,8 +51,8 @@ def export(
     conf/export.yaml explains the settings.
 
     Raises:
-        UserError: an unknown format, no such run or checkpoint, a network that torch cannot capture, packages that are
-            not installed, or outputs that differ by more than `tolerance`; no file is left then.
+        UserError: an unknown format, no such run or checkpoint, a network that torch cannot capture, missing packages,
+            or outputs that differ by more than `tolerance`. No file is left then.
     """
     if format not in FORMATS:
         raise UserError(f"format={format}: choose from {', '.join(FORMATS)}.")
@@ -71,10 +71,10 @@ def export(
         chosen.save(network, inputs.values[:2], partial)
         loaded = chosen.load(partial, lambda: build_network(trained.config, directory / "checkpoints"))
         difference = largest_difference(loaded, network, inputs.values)
-        if not difference <= tolerance:  # also where it is NaN
+        if not difference <= tolerance:  # also if it is NaN
             raise UserError(
                 f"format={format}: outputs differ from the checkpoint's, which reach {outputs.abs().max():.3g}, "
-                f"by up to {difference:.2g} on {inputs.name}, more than tolerance={tolerance:g}: nothing is written."
+                f"by up to {difference:.2g} on {inputs.name}, more than tolerance={tolerance:g}: nothing was written."
             )
         facts = chosen.facts(partial)
         partial.replace(path)
@@ -99,17 +99,17 @@ def largest_difference(loaded: Outputs, network: nn.Module, inputs: Tensor) -> f
 
 @torch.no_grad()
 def _outputs(network: nn.Module, inputs: Tensor, trained: Trained) -> Tensor:
-    """UserError for a network that does not take such inputs, or gives no tensor."""
+    """The outputs; UserError if the network rejects the inputs, or does not return a tensor."""
     try:
         outputs = network(inputs)
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(
-            f"run={trained.directory}: its network takes no inputs of shape {list(inputs.shape[1:])} ({reason}): "
+            f"run={trained.directory}: its network does not take inputs of shape {list(inputs.shape[1:])} ({reason}): "
             "give the shape of one input, input_shape=[3,32,32]."
         ) from error
     if not isinstance(outputs, Tensor):
-        raise UserError(f"run={trained.directory}: its network gives a {type(outputs).__name__}, no single tensor.")
+        raise UserError(f"run={trained.directory}: its network returns a {type(outputs).__name__} instead of a tensor.")
     return outputs
 
 
@@ -117,7 +117,7 @@ def _origin(trained: Trained) -> dict[str, Any]:
     return {
         "name": trained.config.name,
         "checkpoint": trained.checkpoint,
-        "epoch": trained.content["epoch"],
+        "epoch": trained.content["epoch"] + 1,
         "network": network_name(trained.config.network),
         "data": {key: trained.data[key] for key in ("name", "source")},
         "torch": version("torch"),

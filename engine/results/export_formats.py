@@ -1,4 +1,4 @@
-"""Ways to write a network to a file, and to read it back."""
+"""File formats for networks, with reading back."""
 
 import importlib.util
 import json
@@ -19,20 +19,20 @@ Outputs = Callable[[Tensor], Tensor]
 
 
 class Format(ABC):
-    """A way to write a network; `name` is the file's where the user gives none."""
+    """A file format; `name` is the default file name."""
 
     name: str
 
     @abstractmethod
     def save(self, network: nn.Module, inputs: Tensor, path: Path) -> None:
-        """Writes the network, which takes such inputs (2, …), in any number."""
+        """Writes the network for inputs like these (2, …), with any batch size."""
 
     @abstractmethod
     def load(self, path: Path, build: Callable[[], nn.Module]) -> Outputs:
-        """The network as the file has it; `build` gives one without its weights."""
+        """Reads the network back; `build` returns one without the trained weights."""
 
     def facts(self, path: Path) -> dict[str, Any]:
-        """What a reader of the file should know of it."""
+        """Additional facts about the file for its sidecar."""
         return {}
 
 
@@ -51,9 +51,9 @@ class StateDict(Format):
 
 
 class WholeModule(Format):
-    """`torch.load(path, weights_only=False)` gives the network itself, where this project can be imported.
+    """`torch.load(path, weights_only=False)` returns the network itself, if this project can be imported.
 
-    Reading such a file runs whatever code it names: only ever load your own.
+    Loading such a file can run arbitrary code: only load your own.
     """
 
     name = "network.module.pt"
@@ -67,7 +67,7 @@ class WholeModule(Format):
 
 
 class Safetensors(Format):
-    """`safetensors.torch.load_model(network, path)`; the metadata `network` says as JSON how to build it."""
+    """`safetensors.torch.load_model(network, path)`; the metadata `network` is its config as JSON."""
 
     name = "network.safetensors"
 
@@ -84,7 +84,7 @@ class Safetensors(Format):
 
 
 class TorchExport(Format):
-    """`torch.export.load(path).module()(inputs)`, with torch alone."""
+    """`torch.export.load(path).module()(inputs)`; needs only torch."""
 
     name = "network.pt2"
 
@@ -96,9 +96,9 @@ class TorchExport(Format):
 
 
 class Onnx(Format):
-    """ONNX in one file, its input named `input` and its output `output`.
+    """ONNX in a single file, with the input `input` and the output `output`.
 
-    UserError where the packages of the extra `onnx` are not installed.
+    UserError if the packages of the extra `onnx` are not installed.
     """
 
     name = "network.onnx"
@@ -112,7 +112,7 @@ class Onnx(Format):
     def facts(self, path: Path) -> dict[str, Any]:
         import onnx
 
-        # torch leaves an older one than asked for where it cannot convert.
+        # torch keeps an older opset if it cannot convert to the requested one.
         return {"opset": next(opset.version for opset in onnx.load(path).opset_import if not opset.domain)}
 
     def save(self, network: nn.Module, inputs: Tensor, path: Path) -> None:
@@ -122,7 +122,7 @@ class Onnx(Format):
             f=path,
             input_names=["input"],
             output_names=["output"],
-            dynamic_shapes=({0: "batch"},),  # the name alone
+            dynamic_shapes=({0: "batch"},),  # only names the dimension
             opset_version=self.opset,
             external_data=False,
             verbose=False,
@@ -136,27 +136,27 @@ class Onnx(Format):
 
 
 def onnx_outputs(path: Path) -> Outputs:
-    """The outputs of an ONNX file for inputs as export.py describes them. UserError if it cannot be used."""
+    """A function that runs an ONNX file from export.py. UserError if it cannot be used."""
     known = Onnx(opset=0)
     try:
         outputs = known.load(path, nn.Identity)
-    except Exception as error:  # onnxruntime has its own for each fault
+    except Exception as error:  # onnxruntime has many exceptions of its own
         reason = str(error).partition("\n")[0]
-        raise UserError(f"model={path}: is no ONNX file that can be used ({reason}).") from error
+        raise UserError(f"model={path}: is not a usable ONNX file ({reason}).") from error
 
     def checked(inputs: Tensor) -> Tensor:
         try:
             return outputs(inputs)
         except Exception as error:
             reason = str(error).partition("\n")[0]
-            raise UserError(f"model={path}: was not exported from such a run ({reason}).") from error
+            raise UserError(f"model={path}: was not exported from a run like this ({reason}).") from error
 
     return checked
 
 
 @torch.no_grad()
 def captured(network: nn.Module, inputs: Tensor) -> torch.export.ExportedProgram:
-    """The network as a graph for any number of such inputs. UserError where torch cannot make one of it."""
+    """Captures the network as a graph with any batch size. UserError if torch cannot."""
     import_for_real()  # it needs torch._dynamo
     batch = torch.export.Dim("batch", min=1)
     try:

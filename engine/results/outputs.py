@@ -1,4 +1,4 @@
-"""What a trained network says about each example of a split."""
+"""Collects the outputs of a trained network for each example of a split."""
 
 import math
 from collections.abc import Sequence
@@ -20,13 +20,13 @@ Kind = Literal["class", "labels", "numbers"]
 
 
 Part = tuple[Kind, Tensor, Tensor]
-"""Of a batch: what kind its outputs are of, these and the targets."""
+"""The kind, outputs and targets of a batch."""
 
 
 class Predictions(NamedTuple):
     """Outputs (N, K) with targets: one class each (N,), several labels (N, K) bool, or numbers (N, K).
 
-    Of classes and labels, the outputs are probabilities.
+    For classes and labels, the outputs are probabilities.
     """
 
     split: str
@@ -45,8 +45,10 @@ class Predictions(NamedTuple):
         return torch.bincount(self.targets * size + self.predicted, minlength=size**2).view(size, size)
 
     def mistakes(self, count: int) -> list[tuple[int, int]]:
-        """At most `count` examples with the class or label that they were wrongly given or denied, as positions in the
-        outputs, the most confident first; of an example with several labels only its worst."""
+        """At most `count` pairs of an example and its wrong class or label, as indices, the most confident first.
+
+        With several labels, only the worst one of each example is listed.
+        """
         if self.kind == "class":
             confidence, column = self.outputs.max(1)
             is_wrong = column != self.targets
@@ -60,22 +62,22 @@ class Predictions(NamedTuple):
 
 
 class Collector(Callback):
-    """Keeps the outputs of a test and of the last validation, with their targets; in a training of the best epoch's.
+    """Keeps outputs and targets of a test and of the last validation; in training, also of the best validation.
 
-    The best is by the metric that is monitored, whose `mode` is max or min. Needs evaluation steps that return outputs
-    (N, K), and batches that start with inputs and targets. Of several loaders, only the first counts.
+    The best one is determined by `metric` and `mode` (max or min). Evaluation steps must return outputs (N, K), and
+    batches must start with inputs and targets. Only the first of several dataloaders is used.
     """
 
     follows_chunks = True
 
     def __init__(self, metric: str | None = None, mode: str = "max") -> None:
         self.metric, self.sign = metric, 1 if mode == "max" else -1
-        self.best_epoch: int | None = None
+        self.best_epoch: int | None = None  # from 1
         self._best_value = -math.inf
         self._best_parts: list[Part | None] = []
         self.datamodule: Any = None
         self.others: dict[str, Predictions] = {}
-        """Of other domains (engine/protocols.py), by their names."""
+        """Predictions for other domains (engine/protocols.py), by their names."""
         self._parts: dict[str, list[Part | None]] = {}
 
     def on_validation_batch_end(
@@ -109,11 +111,11 @@ class Collector(Callback):
             return
         value = self.sign * float(trainer.callback_metrics.get(self.metric or "", math.nan))
         if value > self._best_value:
-            self._best_value, self.best_epoch = value, trainer.current_epoch
+            self._best_value, self.best_epoch = value, trainer.current_epoch + 1
             self._best_parts = self._parts.get("val", [])
 
     def choose(self, epoch: int | None) -> bool:
-        """Whether the validation of that epoch, or if None the last one, is kept; from here on it is the one shown."""
+        """Selects the validation of an epoch, or the last one if None; returns whether it is available."""
         if isinstance(self.datamodule, Domains) or epoch not in (None, self.best_epoch):
             return False
         if epoch is not None:
@@ -128,8 +130,8 @@ class Collector(Callback):
         self._compare_domains("test", pl_module)
 
     def _compare_domains(self, split: str, module: LightningModule) -> None:
-        """The outputs for the data of other domains, with no account of them in the module's metrics."""
-        with suppress(Exception):  # only the page would be the poorer
+        """Collects outputs for the data of other domains, without updating the module's metrics."""
+        with suppress(Exception):  # only the report would lack them
             loaders = self.datamodule.other_domains(split) if isinstance(self.datamodule, Domains) else {}
             for name, loader in loaders.items():
                 parts = [_part(module, module(batch[0].to(module.device).to(module.dtype)), batch) for batch in loader]
@@ -141,24 +143,24 @@ class Collector(Callback):
             return
         self.datamodule = trainer.datamodule
         part = None
-        if trainer.world_size == 1:  # one of several processes has only a part of the examples
-            with suppress(Exception):  # whatever a module's own outputs do, its test goes on
+        if trainer.world_size == 1:  # each of several processes only has a part of the examples
+            with suppress(Exception):  # unexpected outputs must not stop a test
                 part = _part(module, outputs, batch)
         self._parts.setdefault(split, []).append(part)
 
     @property
     def splits(self) -> list[str]:
-        """Of which something was kept."""
+        """The splits with outputs."""
         return list(self._parts)
 
     def predictions(self) -> Predictions | None:
-        """Of the test if there was one, else of the validation."""
+        """The test's predictions if there was a test, else the validation's."""
         found = (_joined(split, self._parts.get(split, ())) for split in ("test", "val"))
         return next((predictions for predictions in found if predictions is not None), None)
 
 
 def _joined(split: str, parts: Sequence[Part | None]) -> Predictions | None:
-    """All batches' outputs and targets; None if those of one do not fit."""
+    """The outputs and targets of all batches; None if they do not fit together."""
     fit = [part for part in parts if part is not None]
     if not fit or len(fit) < len(parts) or len({(kind, outputs.shape[1]) for kind, outputs, _ in fit}) > 1:
         return None
@@ -179,18 +181,18 @@ def _part(module: Any, outputs: Any, batch: Any) -> Part | None:
         return ("labels", outputs.float().cpu(), targets.round().bool()) if targets.shape == outputs.shape else None
     if targets.shape != outputs.shape[:1] or targets.is_floating_point():
         return None
-    known = (targets >= 0) & (targets < outputs.shape[1])  # a loss may ignore others
+    known = (targets >= 0) & (targets < outputs.shape[1])  # a loss may ignore other targets
     return ("class", module.probabilities(outputs.float()).cpu(), targets) if known.all() else None
 
 
 def class_names(datamodule: Any, count: int) -> list[str]:
-    """The classes of the outputs; their numbers where the datamodule names none."""
+    """The class names of the outputs; by default their numbers."""
     names = list(getattr(datamodule, "classes", ()) or ())
     return [str(name) for name in names] if len(names) == count else [str(number) for number in range(count)]
 
 
 def example_names(datamodule: Any, split: str, positions: Sequence[int]) -> list[str]:
-    """The examples' files, relative to the data's folder; without files their numbers, from 1."""
+    """The examples' files, relative to the data's folder; by default their numbers, from 1."""
     source = getattr(datamodule, "photos", datamodule)
     files = getattr(getattr(source, split, None), "files", None)
     if files is None:
@@ -201,8 +203,8 @@ def example_names(datamodule: Any, split: str, positions: Sequence[int]) -> list
 
 
 def pictures(datamodule: Any, split: str, positions: Sequence[int], targets: Tensor) -> list[Image.Image]:
-    """The examples as pictures; none where the datamodule shows no images, or has them in another order."""
-    source = getattr(datamodule, "photos", datamodule)  # of features, which would keep the thumbnails in their cache
+    """The examples as pictures; empty if the datamodule shows no images, or in another order."""
+    source = getattr(datamodule, "photos", datamodule)  # cached features would also cache the thumbnails
     if not positions or not (hasattr(source, "thumbnails") and hasattr(source, "labels")):
         return []
     if not torch.equal(torch.as_tensor(source.labels(split, positions)), targets[list(positions)]):
@@ -219,9 +221,9 @@ class PhotoRow(NamedTuple):
 
 
 def photo_rows(predictions: Predictions | None, datamodule: Any) -> Sequence[PhotoRow]:
-    """With the files of a datamodule, or of the photos whose features it has.
+    """A row for each photo of the datamodule, or of the photos behind its cached features.
 
-    Empty for data without files, for several labels per photo, and for a part of the photos alone.
+    Empty for data without files, several labels per photo, or predictions for only a part of the photos.
     """
     if predictions is None or predictions.kind != "class":
         return ()

@@ -1,4 +1,4 @@
-"""What a trained network sees in photos."""
+"""Classifies photos with a trained network."""
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,18 +31,18 @@ from engine.startup import silence_idle_messages
 Loader = DataLoader[PhotoBatch]
 PRECISIONS = ("32", "run")
 MAX_PIXELS = 100_000_000
-"""A larger photo is refused before it is decoded, where the run's datamodule has no max_pixels of its own."""
+"""Default for datamodules without max_pixels: larger photos are refused before they are decoded."""
 
 
 class Predictor:
-    """Photos (N, C, H, W) uint8, transformed → probabilities (N, num_classes), float32 on the CPU.
+    """Transformed photos (N, C, H, W) uint8 → probabilities (N, num_classes), float32 on the CPU.
 
-    It computes in 32-bit precision, as an exported network does, unless `precision` is `run`: then as the training did.
-    With a `model`, an ONNX file that export.py wrote, that computes. With `tta=flip` they are the mean of a photo's and
-    its mirror image's. A run that was calibrated (calibration.py) has its temperature applied. A compiled network is
-    not compiled again: a few photos would not be worth the time.
+    Computes in 32-bit precision like an exported network or, with `precision=run`, in that of the training. With
+    `model`, an ONNX file from export.py is used. With `tta=flip`, the probabilities of a photo and its mirror image are
+    averaged. The temperature of a calibrated run (calibration.py) is applied. The network is not compiled, which would
+    not pay off for a few photos.
 
-    UserError for a run whose network gives no classes.
+    UserError if the run's network does not predict classes.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Predictor:
         if lacks or not trained.data["classes"]:
             what = f"{type(module).__name__} has no {' and no '.join(lacks)} (engine/protocols.py: PredictsClasses)"
             reason = what if lacks else "its datamodule names no classes (engine/protocols.py: Classes)"
-            raise UserError(f"run={trained.directory}: its network gives no classes: {reason}.")
+            raise UserError(f"run={trained.directory}: its network predicts no classes: {reason}.")
         self.several, self.probabilities = module.several, module.probabilities
         self.classes: list[str] = trained.data["classes"]
         self.mean, self.std = normalization(trained)
@@ -98,18 +98,26 @@ class Predictor:
         return self.probabilities(self.module(inputs).float()).cpu()
 
     def label(self, probabilities: Tensor) -> str:
-        """The most probable class; of a network that gives several labels those above one half, with + between."""
+        """The most probable class; for several labels, those above one half, joined by +."""
         if not self.several:
             return self.classes[int(probabilities.argmax())]
         return "+".join(name for name, p in zip(self.classes, probabilities.tolist(), strict=True) if p > 0.5)
 
 
 class Prediction(NamedTuple):
-    """Of the photo at `position` of the input: as the network saw it, (C, H, W) uint8, and what it said, (K,)."""
+    """A photo's position in the input, the photo as the network saw it (C, H, W) uint8, and probabilities (K,)."""
 
     position: int
     photo: Tensor
     probabilities: Tensor
+
+
+class Written(NamedTuple):
+    """The number of predicted photos, the number of correct ones (if known), and the last prediction in words."""
+
+    photos: int
+    right: int
+    last: str
 
 
 def predict(
@@ -126,9 +134,9 @@ def predict(
     batch_size: int | None,
     num_workers: int | None,
 ) -> None:
-    """Writes the predictions for all photos of `photos` (find_photos) and says where; conf/predict.yaml explains.
+    """Writes the predictions for all photos in `photos` (find_photos); conf/predict.yaml explains the settings.
 
-    Files that cannot be read are told on stderr. UserError, with nothing written, where no photo can be.
+    Unreadable files are reported on stderr. UserError, with nothing written, if no photo can be read.
     """
     silence_idle_messages()
     keep_freed_memory()
@@ -153,12 +161,14 @@ def predict(
     with activity("loading the network"):
         predictor = Predictor(trained, precision, tta, Path(model) if model else None)
     truth = true_classes(Path(photos), files, folders_of_classes(predictor.classes, node.get("classes")))
-    count, right = write_predictions(predictor, files, loader, path, sheet, truth)
+    count, right, last = write_predictions(predictor, files, loader, path, sheet, truth)
     if count < len(files):
         print(f"{len(files) - count:,} of {len(files):,} photos could not be read.", file=sys.stderr)
     if others:
-        print(printable(f"Left out, since no photos by their names: {left_out(others)}."), file=sys.stderr)
+        print(printable(f"Ignored files that are not photos: {left_out(others)}."), file=sys.stderr)
     calibrated = "" if predictor.temperature == 1 else f", calibrated with temperature {predictor.temperature:.3g}"
+    if len(files) == 1:
+        print(printable(f"{files[0].name}: {last}"))
     print(printable(f"{count:,} predicted{calibrated}: {path}"))
     if truth:
         print(f"accuracy {right / count:.4f}: {right:,} of {count:,} are in the folder of their class")
@@ -167,7 +177,7 @@ def predict(
 
 
 def folders_of_classes(classes: Sequence[str], merged: Any) -> dict[str, str]:
-    """The class by the name of its folder: the same, or one of those that datamodule.classes merged into it."""
+    """Maps names of folders to classes; datamodule.classes may merge several folders into one class."""
     folders = {name: name for name in classes}
     for name, members in merged.items() if isinstance(merged, Mapping) else ():
         folders |= {composed(str(member)): str(name) for member in ([members] if isinstance(members, str) else members)}
@@ -175,7 +185,7 @@ def folders_of_classes(classes: Sequence[str], merged: Any) -> dict[str, str]:
 
 
 def true_classes(root: Path, files: Sequence[Path], folders: Mapping[str, str]) -> list[str]:
-    """The class of each photo if `root` has folders of classes, or of splits with those, and no others; else none."""
+    """The class of each photo from its class folder, perhaps inside a split's folder; empty if any has none."""
     if not root.is_dir():
         return []
     places = [[composed(part) for part in file.relative_to(root).parts[:-1]] for file in files]
@@ -190,28 +200,28 @@ def write_predictions(
     path: Path,
     sheet: ContactSheet | None,
     truth: Sequence[str] = (),
-) -> tuple[int, int]:
+) -> Written:
     """Writes the predictions for the photos of a loader of UnlabelledPhotos(files) to `path`.
 
-    Returns for how many, and how many of them are the `truth`, if that is known. UserError, with nothing written, where
-    there is none.
+    UserError, with nothing written, if no photo can be read.
     """
-    count = right = 0
+    count, right, last = 0, 0, ""
     with prediction_file(path, predictor.classes, has_truth=bool(truth)) as write:
         for position, photo, probabilities in predictions(predictor, loader):
             label = predictor.label(probabilities)
             write(files[position], label, probabilities.tolist(), truth[position] if truth else None)
             right += bool(truth) and label == truth[position]
+            last = f"{label or 'no class'}, probability {float(probabilities.max()):.1%}"
             if sheet is not None and position % sheet.every == 0:
                 sheet.add(photo, f"{label} {float(probabilities.max()):.0%}", files[position].name)
             count += 1
         if not count:
             raise UserError(f"None of the {len(files):,} files of the input can be read as a photo.")
-    return count, right
+    return Written(count, right, last)
 
 
 def predictions(predictor: Predictor, loader: Loader) -> Iterator[Prediction]:
-    """Of all photos that can be read, in their order; the others are told on stderr."""
+    """Predictions for all readable photos in order; the others are reported on stderr."""
     with activity("predicting", len(loader.dataset), "photos") as shown:  # type: ignore[arg-type]
         for positions, photos, unreadable in loader:
             for reason in unreadable:

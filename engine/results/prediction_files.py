@@ -1,4 +1,4 @@
-"""Predictions as rows of a table."""
+"""Writes predictions as rows of a table."""
 
 import csv
 import io
@@ -14,13 +14,13 @@ from engine.wording import cell
 
 
 class Write(Protocol):
-    """Writes a photo's path, its predicted class, the classes' probabilities and, if it is known, its true class."""
+    """Writes a photo's path, predicted class, probabilities and, if known, true class."""
 
     def __call__(self, path: Path, label: str, probabilities: Sequence[float], truth: str | None = None) -> None: ...
 
 
 def csv_rows(file: IO[str], classes: Sequence[str], has_truth: bool) -> Write:
-    """Columns `path`, `truth` if it is known, `class` and, of each class, `p_<class>`."""
+    """The columns `path`, `truth` if known, `class`, and `p_<class>` for each class."""
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(["path", *(["truth"] if has_truth else []), "class", *(f"p_{name}" for name in classes)])
 
@@ -48,15 +48,15 @@ FORMATS: dict[str, Callable[[IO[str], Sequence[str], bool], Write]] = {".csv": c
 
 @contextmanager
 def prediction_file(path: Path, classes: Sequence[str], *, has_truth: bool = False) -> Iterator[Write]:
-    """What writes rows to `path`, whose suffix says how; the file is there when all rows are in it, or as it was.
+    """Yields a function that writes rows; `path` is replaced only when all are written. Its suffix sets the format.
 
     UserError for another suffix.
     """
     if path.suffix not in FORMATS:
         raise UserError(f"output={path}: give a file that ends in {' or '.join(FORMATS)}.")
     path.parent.mkdir(parents=True, exist_ok=True)
-    # A path that is no UTF-8 keeps its bytes.
+    # Paths that are not UTF-8 keep their bytes.
     with replacing(path) as raw:
         file = io.TextIOWrapper(raw, "utf-8", errors="surrogateescape", newline="")
         yield FORMATS[path.suffix](file, classes, has_truth)
-        file.detach()  # flushed; whoever opened the file below it closes it
+        file.detach()  # flushes; the file below is closed by its own context

@@ -1,4 +1,4 @@
-"""From a photo to the input of a run's network, as the run's directory says it, and inputs to try a network on."""
+"""How a photo becomes an input of a run's network, from its directory; and inputs to test exports with."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -17,17 +17,17 @@ from engine.run.trained import Trained
 
 
 def compute_in_32_bits(config: DictConfig) -> None:
-    """Sets the config of a run to the precision of exported networks, whatever it was trained in."""
+    """Sets a run's config to 32-bit precision, like exported networks."""
     config.trainer.precision = "32-true"
     if config.get("features"):
         config.features.precision = "32"
 
 
 def photo_transform(trained: Trained) -> Callable[[Tensor], Tensor]:
-    """(3, H, W) uint8, of any size, → (C, h, w) uint8 as the network wants it, but for the normalisation.
+    """Photos (3, H, W) uint8 of any size → inputs (C, h, w) uint8 before normalization.
 
-    The run's own evaluation transform; where the run's images had none, since all were of one size, a resize to that.
-    UserError where the network takes no images.
+    The run's evaluation transform or, if it had none since all images had the same size, a resize to that size.
+    UserError if the network does not take images.
     """
     if "eval_transform" in trained.config.datamodule:
         transform: Callable[[Tensor], Tensor] = instantiate(trained.config.datamodule.eval_transform)
@@ -35,32 +35,32 @@ def photo_transform(trained: Trained) -> Callable[[Tensor], Tensor]:
     shape = input_shape(trained)
     if len(shape) != 3 or shape[0] not in (1, 3):
         raise UserError(
-            f"run={trained.directory}: its network takes inputs of shape {tuple(shape)} ({trained.data['name']}), and "
-            "no photos: choose a run on images."
+            f"run={trained.directory}: its network takes inputs of shape {tuple(shape)} ({trained.data['name']}), not "
+            "photos: choose a run on images."
         )
     resize = v2.Resize(list(shape[1:]), antialias=True)
     return v2.Compose([v2.Grayscale(1), resize] if shape[0] == 1 else [resize])
 
 
 def input_shape(trained: Trained) -> Sequence[int]:
-    """Of one input of the network. UserError where the run could not tell."""
+    """The shape of one input of the network. UserError if the run did not know it."""
     shape: Sequence[int] | None = trained.data["input_shape"]
     if shape is None:
         raise UserError(
-            f"run={trained.directory}: the shape of its network's inputs is not known: its datamodule has no "
+            f"run={trained.directory}: the shape of its network's inputs is unknown: its datamodule has no "
             "input_shape and its validation batches do not start with a tensor; export.py takes input_shape=[3,32,32]."
         )
     return shape
 
 
 def normalization(trained: Trained) -> tuple[Sequence[float] | None, Sequence[float] | None]:
-    """Mean and standard deviation of each channel, of pixels in [0, 1], that the data was normalised with, or None."""
+    """Mean and standard deviation per channel, for pixels in [0, 1]; None if the data was not normalized."""
     mean, std = (trained.config.datamodule.get(key) for key in ("mean", "std"))
     return (None, None) if mean is None or std is None else (list(mean), list(std))
 
 
 def describe(trained: Trained, network: nn.Module, dtype: str, outputs: Tensor, meaning: str) -> dict[str, Any]:
-    """What a program needs that uses the network elsewhere: inputs, how a photo becomes one, outputs, class names."""
+    """What other programs need to use the network: inputs, preprocessing, outputs and class names."""
     shape = input_shape(trained)
     return {
         "input": {"name": "input", "shape": ["batch", *shape], "dtype": dtype, **_images(trained, shape)},
@@ -77,7 +77,7 @@ def describe(trained: Trained, network: nn.Module, dtype: str, outputs: Tensor, 
 
 
 def _images(trained: Trained, shape: Sequence[int]) -> dict[str, Any]:
-    """The input's layout, and how a photo becomes one; nothing of a network that takes no images."""
+    """The input's layout and preprocessing; empty for networks that do not take images."""
     if len(shape) != 3:
         return {}
     mean, std = normalization(trained)
@@ -101,7 +101,7 @@ def _images(trained: Trained, shape: Sequence[int]) -> dict[str, Any]:
 
 
 def _described(step: Any) -> str:
-    """A transform in the words that another program needs; its repr where it is none of the usual ones."""
+    """Describes a transform for other programs; by its repr if it is an unusual one."""
     if (
         isinstance(step, v2.Resize)
         and step.max_size is None
@@ -126,7 +126,7 @@ def _described(step: Any) -> str:
 
 
 def _own_normalization(network: nn.Module) -> dict[str, list[float]] | None:
-    """Of a network that does it itself (networks/pretrained.py): nothing of it is left to do outside."""
+    """Mean and std of a network that normalizes its inputs itself (networks/pretrained.py); None for any other."""
     mean, std = getattr(network, "mean", None), getattr(network, "std", None)
     if not isinstance(mean, torch.Tensor) or not isinstance(std, torch.Tensor):
         return None
@@ -134,21 +134,21 @@ def _own_normalization(network: nn.Module) -> dict[str, list[float]] | None:
 
 
 class Inputs(NamedTuple):
-    """(N, …) float32 as the network gets them, and in words what they are."""
+    """Inputs (N, …) float32 as the network gets them, and a description."""
 
     values: Tensor
     name: str
 
 
 def real_inputs(trained: Trained, count: int) -> Inputs:
-    """At most `count` validation inputs of the run's data, where that is at hand; else noise of the same shape.
+    """At most `count` validation inputs of the run's data if it is available; else noise of the same shape.
 
-    Nothing is downloaded or drawn for it.
+    Nothing is downloaded or generated.
     """
     try:
         values = _validation_inputs(trained, count)
-    except Exception:  # whatever a datamodule raises where its data is missing
-        return Inputs(_noise(trained, count), f"{count} inputs of noise (the run's data is not at hand)")
+    except Exception:  # whatever a datamodule raises if its data is missing
+        return Inputs(_noise(trained, count), f"{count} inputs of noise (the run's data is not available)")
     if len(values) < 2 or list(values.shape[1:]) != list(input_shape(trained)):
         return Inputs(_noise(trained, count), f"{count} inputs of noise (the run has no such validation data)")
     return Inputs(values, f"{len(values)} validation inputs of {trained.data['name']} ({trained.data['source']})")
@@ -168,7 +168,7 @@ def _validation_inputs(trained: Trained, count: int) -> Tensor:
 
 
 def _noise(trained: Trained, count: int) -> Tensor:
-    """Uniform over the values of pixels, and normalised as pixels are; standard normal where inputs are no images."""
+    """Uniform pixel values, normalized like pixels; standard normal if inputs are not images."""
     generator = torch.Generator().manual_seed(0)
     shape = (count, *input_shape(trained))
     if len(shape) != 4:

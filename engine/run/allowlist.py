@@ -1,4 +1,4 @@
-"""No code from data: what a config that came with a run may say, checked before Hydra, or what it names, sees it.
+"""Checks what a config that came with a run may contain, before Hydra or any code that it names sees it.
 
 A run directory may come from a stranger. Its config.yaml is what this project wrote, or it is refused: plain values,
 links between keys, no resolver, nothing that Hydra would act upon, and `_target_`s that only make the parts of an
@@ -36,7 +36,7 @@ ALLOW = "LIGHTNING_EXPERIMENTS_ALLOW"
 
 ALLOWED = CONF / "allow_targets.yaml"
 MAX_BYTES = 1 << 20
-"""Of a config file: ours have some thousand."""
+"""Maximum size of a config file; ours have a few thousand bytes."""
 
 KINDS = {
     "torch.nn.modules.module.Module",  # networks, losses, procedures, metrics, transforms
@@ -51,23 +51,23 @@ KINDS = {
     "optuna.pruners._base.BasePruner",
     "optuna.samplers._base.BaseSampler",
 }
-"""What a `_target_` may make, by the class that all of a kind descend from: an allowed package has other things too."""
+"""Base classes of the objects that a `_target_` may create; allowed packages contain other things, too."""
 
 MAX_VALUES, MAX_DEPTH = 20_000, 40
 Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 MAX_LINKS, MAX_TEXT = 10, 100_000
-"""From a key to the value that it links to."""
+"""Limits for following links between keys."""
 
 
 def read_run_config(
     directory: Path, given: str, *, to_compare: bool = False, replaced: Collection[str] = ()
 ) -> DictConfig:
-    """The config.yaml of the run in `directory`, which was `given` as `resume=DIR`, say.
+    """Reads the config.yaml of the run in `directory`, which messages call `given`, such as `resume=DIR`.
 
-    UserError where there is none, and where it names or holds what no run's config does; then nothing that it names has
-    been imported, nothing resolved. With `to_compare` its targets and places may be any: nothing will be made of them.
-    So may the places of keys, or of all that is below them, that are `replaced` by the command line or never made.
+    UserError if there is none, or if it contains anything that no run's config does; nothing that it names has been
+    imported or resolved by then. With `to_compare`, any targets and paths are accepted, since nothing is built from
+    them; likewise any paths at or below keys that are `replaced` on the command line or never built.
     """
     require_plain(directory, given)
     file = directory / "config.yaml"
@@ -75,7 +75,7 @@ def read_run_config(
         raise UserError(f"{given}: {_no_run(directory)}; give the directory of a run, logs/<experiment>/<time>.")
     config = _parse(file)
     container = with_todays_names(OmegaConf.to_container(config, resolve=False))
-    if "name" in container:  # which the experiment's alone was
+    if "name" in container:  # in earlier runs, `name` was the name of the experiment
         since = {"experiment": container["name"], "tags": [], "notes": None}
         container |= {key: value for key, value in since.items() if key not in container}
     named = [] if to_compare else list(targets(container))
@@ -93,22 +93,22 @@ def read_run_config(
 
 
 def _parse(file: Path) -> DictConfig:
-    """The file's content, every interpolation as it stands."""
+    """The file's content, with unresolved interpolations."""
     text = read_plain(file, MAX_BYTES).decode("utf-8", errors="replace")
     try:
-        # One list may stand for a thousand copies of itself, and so on.
+        # Nested aliases could expand to billions of values.
         depth = 0
         for count, event in enumerate(yaml.parse(text, Loader)):
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if isinstance(event, yaml.AliasEvent):
-                raise UserError(f"{file} repeats a part of itself by a YAML alias (*name), which no run's config does.")
+                raise UserError(f"{file} contains a YAML alias (*name), which no run's config has.")
             if count > MAX_VALUES or depth > MAX_DEPTH:
-                raise UserError(f"{file} is no config: it holds more values, or deeper ones, than a run's does.")
+                raise UserError(f"{file} is not a config: it has more values or deeper nesting than any run's.")
         config = OmegaConf.load(io.StringIO(text))
     except (yaml.YAMLError, OmegaConfBaseException, ValueError, TypeError, OSError, RecursionError) as error:
-        raise UserError(f"{file} is no config: {(str(error).splitlines() or [type(error).__name__])[0]}") from error
+        raise UserError(f"{file} is not a config: {(str(error).splitlines() or [type(error).__name__])[0]}") from error
     if not isinstance(config, DictConfig):
-        raise UserError(f"{file} is no config: it holds a list.")
+        raise UserError(f"{file} is not a config: it contains a list.")
     return config
 
 
@@ -123,15 +123,15 @@ def _no_run(directory: Path) -> str:
 
 
 def _refusals(node: Any, path: str, root: dict[str, Any], unused: Collection[str]) -> Iterator[str]:
-    """What a run's config never holds, each with its key's full path."""
+    """Everything that no run's config contains, as messages with the full key."""
     if isinstance(node, dict):
         for key, value in node.items():
             inner = f"{path}.{shown(key)}" if path else shown(key)
             is_roots = isinstance(key, str) and key not in ("defaults", "hydra")
             if not isinstance(key, str | int) or "$" in str(key) or is_place(str(key)) or not (path or is_roots):
-                yield f"{inner} is no key of a run's config."
+                yield f"{inner} is not a key of a run's config."
             elif key == "options" and path.endswith("compile"):
-                yield f"{inner} could name programs that the compiler starts: give it on the command line."
+                yield f"{inner} could name programs for the compiler to start: give it on the command line."
             else:
                 yield from _refusals(value, inner, root, unused)
     elif isinstance(node, list):
@@ -159,7 +159,7 @@ def _refused_text(text: str, path: str, root: dict[str, Any], *, is_used: bool =
 
 
 def _followed(text: str, root: dict[str, Any]) -> str:
-    """The text with the values of the keys that it links to, `${run_dir}` left as it is. LookupError if it may not."""
+    """Resolves links to other keys in a text, except `${run_dir}`. LookupError for links that are not allowed."""
     for _ in range(MAX_LINKS):
         links = [link for link in LINK.findall(text) if link != "run_dir"]
         if "${" in text and not is_linked(text):
@@ -171,7 +171,7 @@ def _followed(text: str, root: dict[str, Any]) -> str:
             for part in link.split("."):
                 value = value.get(part, root) if isinstance(value, dict) else root
             if isinstance(value, dict | list):
-                raise LookupError(f"links to {link}, which is no plain value of this config.")
+                raise LookupError(f"links to {link}, which is not a plain value of this config.")
             text = text.replace(f"${{{link}}}", "null" if value is None else str(value))
             if len(text) > MAX_TEXT:
                 raise LookupError("becomes longer, by its links, than any value of a run's config.")
@@ -179,7 +179,7 @@ def _followed(text: str, root: dict[str, Any]) -> str:
 
 
 def targets(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Every `_target_` below `node`, with its key's full path."""
+    """Yields every `_target_` below `node` with its full key."""
     children: Any = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
     for key, value in children:
         inner = f"{path}[{key}]" if isinstance(node, list) else f"{path}.{key}" if path else key
@@ -193,18 +193,18 @@ def targets(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def unlisted(target: Any) -> str | None:
-    """Why `target` is not of a package that conf/allow_targets.yaml lists, as the end of a sentence; None if it is."""
+    """Why `target` is not in an allowed package (conf/allow_targets.yaml), as the end of a sentence; None if it is."""
     names = target.split(".") if isinstance(target, str) else [""]
     if all(re.fullmatch(r"[A-Za-z]\w*", name) for name in names) and _lies_in(target, _allowed()):
         return None
-    return f"is not what a run's config may name (conf/allow_targets.yaml; your own package: {ALLOW}=PACKAGE)."
+    return f"is not allowed in a run's config (conf/allow_targets.yaml; for your own package: {ALLOW}=PACKAGE)."
 
 
 def unfit(target: str) -> str | None:
-    """Why what a listed package has under that name is no target, as the end of a sentence; None if it is one.
+    """Why a name in an allowed package is not a valid target, as the end of a sentence; None if it is one.
 
-    It must be a class or a function of that package's own, not one that it imported or that hangs on a class. What it
-    makes must be one of KINDS, unless the list has it by its full name or the package is the user's own.
+    It must be a class or function defined at the top level of that package, not one that it imports. It must create
+    one of KINDS, unless it is listed by its full name or the package is the user's own.
     """
     try:
         found = _find(target.split("."))
@@ -215,8 +215,8 @@ def unfit(target: str) -> str | None:
     if not (inspect.isclass(found) or inspect.isfunction(found)):
         return "is neither a class nor a function."
     if not _lies_in(found.__module__, _allowed()):
-        return f"is {found.__module__}'s, which is not what a run's config may name (conf/allow_targets.yaml)."
-    return None if _lies_in(target, _own()) or _makes_a_kind(found) else "makes nothing that an experiment is made of."
+        return f"is from {found.__module__}, which a run's config may not name (conf/allow_targets.yaml)."
+    return None if _lies_in(target, _own()) or _makes_a_kind(found) else "does not create a part of an experiment."
 
 
 def _allowed() -> tuple[str, ...]:
@@ -237,9 +237,9 @@ def _lies_in(name: Any, packages: Sequence[str]) -> bool:
 
 
 def _find(names: list[str]) -> Any:
-    """The module's attribute of that dotted name; AttributeError if the way leads through anything but modules.
+    """The attribute with a dotted name; AttributeError if its path includes anything but modules.
 
-    A module counts under its own name alone: `torch.nn.modules.module.torch` is none of torch.nn's.
+    Modules are only found under their own names: `torch.nn.modules.module.torch` is not part of torch.nn.
     """
     prepare_imports()
     found: Any = importlib.import_module(names[0])
@@ -253,7 +253,7 @@ def _find(names: list[str]) -> Any:
 
 
 def _makes_a_kind(found: Any) -> bool:
-    """Whether a class is, or a function says in its annotation that it returns, one of KINDS."""
+    """Whether a class, or the annotated return type of a function, is a subclass of one of KINDS."""
     if inspect.isfunction(found):
         try:
             found = get_type_hints(found).get("return")
@@ -261,6 +261,6 @@ def _makes_a_kind(found: Any) -> bool:
             return False
     if not inspect.isclass(found):
         return False
-    if found.__module__.startswith("torchvision.transforms."):  # the first version's have no base
+    if found.__module__.startswith("torchvision.transforms."):  # transforms v1 have no common base class
         return True
     return any(f"{base.__module__}.{base.__qualname__}" in KINDS for base in found.__mro__)

@@ -8,6 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from engine.errors import UserError
@@ -16,22 +18,22 @@ from engine.paths import command, typed
 from engine.run.outcome import outcome
 
 RANKS = ("LOCAL_RANK", "NODE_RANK", "RANK", "SLURM_PROCID")
-"""Where Lightning, torchrun and SLURM write which of several processes this one is; the first is 0 in all of them."""
+"""Environment variables in which Lightning, torchrun and SLURM number the processes of a run, from 0."""
 
 LINK = re.compile(r"\$\{([A-Za-z_]\w*(?:\.\w+)*)\}")
-"""A value that is another key's: `${trainer.max_epochs}`. No resolver, no relative key, nothing nested."""
+"""A link to another key: `${trainer.max_epochs}`. No resolvers, no relative keys, no nesting."""
 
 AS_WRITTEN = ("${usable_cores:}", "${eval_resize:${datamodule.image_size}}")
-"""Stored as they stand: another machine has another number of cores, and another image_size another size before it."""
+"""Stored unresolved, as their values depend on the machine and on image_size."""
 
 CGROUP = Path("/sys/fs/cgroup")
 
 NO_RUNS = {"resume": None, "run_dir": "${hydra:runtime.output_dir}"}
-"""Keys whose values are not stored: they say where the run is, not what it is."""
+"""Keys whose values are not stored, since they depend on where the run is."""
 
 
 def usable_cores() -> int:
-    """The cores that this process may use: its affinity and its container's quota (cgroup v2, then v1) count."""
+    """The number of cores this process may use, from its affinity and its container's quota (cgroup v2 or v1)."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     for names in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
         with suppress(OSError, ValueError):  # no such file, or no limit: `max`, -1
@@ -41,14 +43,19 @@ def usable_cores() -> int:
 
 
 def eval_resize(image_size: Any) -> Any:
-    """Pixels of a photo's shorter side before the center crop to `image_size`: 256 for 224, as in torchvision."""
+    """The size of a photo's shorter side before the center crop to `image_size`: 256 for 224, as in torchvision."""
     return image_size * 8 // 7 if isinstance(image_size, int) else image_size
 
 
 def register_stored_resolvers() -> None:
-    """Those that a run's config.yaml may have."""
+    """Registers the resolvers that may occur in a run's config.yaml."""
     OmegaConf.register_new_resolver("eval_resize", eval_resize, replace=True)
     OmegaConf.register_new_resolver("usable_cores", usable_cores, replace=True)
+
+
+def in_sweep() -> bool:
+    """Whether Hydra runs this job as one of several."""
+    return HydraConfig.initialized() and bool(HydraConfig.get().mode == RunMode.MULTIRUN)
 
 
 def is_first_process() -> bool:
@@ -56,7 +63,7 @@ def is_first_process() -> bool:
 
 
 def save_config(cfg: DictConfig) -> dict[str, Any]:
-    """Writes config.yaml and returns the config with every interpolation resolved."""
+    """Writes config.yaml and returns the resolved config."""
     config = resolved(cfg)
     if is_first_process():
         replace_text(Path(cfg.run_dir, "config.yaml"), stored(cfg))
@@ -64,7 +71,7 @@ def save_config(cfg: DictConfig) -> dict[str, Any]:
 
 
 def resolved(cfg: DictConfig) -> dict[str, Any]:
-    """The config in plain containers; `datamodule.data_dir` becomes absolute in `cfg` too."""
+    """The resolved config in plain containers; its paths are made absolute, also in `cfg`."""
     with open_dict(cfg):
         for part, key in (
             ("datamodule", "data_dir"),
@@ -81,7 +88,7 @@ def resolved(cfg: DictConfig) -> dict[str, Any]:
 
 
 def stored(cfg: DictConfig) -> str:
-    """The text of config.yaml: links between keys stay, resolvers' values and the run directory's path do not."""
+    """The text of config.yaml, with links between keys, but without resolvers and the run directory's path."""
     config = resolved(cfg)
     kept = _kept(OmegaConf.to_container(cfg, resolve=False), config, str(config["run_dir"]))
     return OmegaConf.to_yaml(OmegaConf.create(kept | NO_RUNS))
@@ -103,7 +110,7 @@ def _kept(raw: Any, value: Any, run_dir: str) -> Any:
 
 
 def movable(node: Any, run_dir: str) -> Any:
-    """A config's containers, `${run_dir}` standing for the run directory in paths to it or into it."""
+    """The containers of a config, with `${run_dir}` in place of the run directory's path."""
     if isinstance(node, dict):
         return {key: movable(value, run_dir) for key, value in node.items()}
     if isinstance(node, list):
@@ -114,12 +121,12 @@ def movable(node: Any, run_dir: str) -> Any:
 
 
 def has_features(cfg: Mapping[Any, Any]) -> bool:
-    """Whether the run is on features that its frozen backbone gives ahead (engine/features/features.py)."""
+    """Whether the run trains on cached features of a frozen backbone (engine/features/features.py)."""
     return bool(cfg.get("cache")) and "features" in cfg
 
 
 def holds_run(directory: Path) -> bool:
-    """Whether a run has been there; one that failed before it trained anything left nothing to protect."""
+    """Whether the directory holds a run; one that failed before training does not count."""
     patterns = ("checkpoints/*.ckpt", "events.out.tfevents.*", "metrics.csv")
     if any(next(directory.glob(pattern), None) for pattern in patterns):
         return True
@@ -127,7 +134,7 @@ def holds_run(directory: Path) -> bool:
 
 
 def refuse_used_directory(directory: Path) -> None:
-    """UserError where another run has been in `directory`."""
+    """UserError if `directory` holds another run."""
     if is_first_process() and holds_run(directory):
         raise UserError(
             f"{directory} already holds a run: continue it with `{command('train.py')} resume={typed(directory)}`, "
@@ -136,7 +143,7 @@ def refuse_used_directory(directory: Path) -> None:
 
 
 def flat(config: Mapping[Any, Any]) -> dict[str, Any]:
-    """Every value by its dotted key; a list is one value, and so is an empty mapping."""
+    """All values by their dotted keys; lists and empty mappings are values."""
     return dict(_leaves(config, ""))
 
 

@@ -1,4 +1,4 @@
-"""What a run's checkpoints say of its data, so that a trained network can be used where the data is not."""
+"""Facts about the data that a run's checkpoints contain, so that the network can be used without the data."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,14 +16,14 @@ from engine.wording import warnings_about
 
 
 def notices(cfg: DictConfig, source: str) -> list[str]:
-    """What must not be overlooked about a run: the lack of real data or of the weights that were asked for."""
+    """Notices that a run does not use real data or the requested weights."""
     node = cfg.get("network") or {}
     wanted = node.get("substitute_for")
     return warnings_about(source, network_name(node) if wanted else None, wanted)
 
 
 def data_name(datamodule: Any) -> dict[str, str]:
-    """Name and source of the data; of a datamodule that does not say them, its class and `unknown`."""
+    """The data's name and source; by default the class of the datamodule, and `unknown`."""
     if isinstance(datamodule, NamedData):
         return {"name": datamodule.name, "source": datamodule.source}
     name = "the LightningModule's own" if datamodule is None else type(datamodule).__name__
@@ -31,33 +31,34 @@ def data_name(datamodule: Any) -> dict[str, str]:
 
 
 def counts_of(datamodule: Any) -> dict[str, int]:
-    """The number of examples per split; empty for a datamodule that does not say."""
+    """The number of examples per split; empty if the datamodule does not provide it."""
     return dict(datamodule.counts()) if isinstance(datamodule, Counts) else {}
 
 
-def set_up_ahead(datamodule: Any) -> None:
-    """Prepares data that says something about itself before training; Lightning itself prepares any other.
+def set_up_ahead(datamodule: Any) -> Any:
+    """Prepares data that describes itself, and returns the datamodule; Lightning prepares any other during training.
 
-    A plain LightningDataModule may look at its Trainer in `setup`, and there is none yet.
+    A plain LightningDataModule may need its Trainer in `setup`, and there is none yet.
     """
     if isinstance(datamodule, NamedData | Classes | Counts):
         datamodule.prepare_data()  # type: ignore[union-attr]
         datamodule.setup("fit")  # type: ignore[union-attr]
+    return datamodule
 
 
 def has_test(datamodule: Any, module: LightningModule) -> bool:
-    """Whether there is a test: test data, of which a datamodule may say whether it has any, and `test_step`."""
+    """Whether there are test data (`datamodule.has_test` if it exists) and a `test_step`."""
     loaders = [(datamodule, LightningDataModule), (module, LightningModule)]
     defined = any(is_overridden("test_dataloader", part, parent) for part, parent in loaders if part is not None)
     return bool(getattr(datamodule, "has_test", defined)) and is_overridden("test_step", module, LightningModule)
 
 
 class KeepConfig(Callback):
-    """The run's config and what is known of its data, as the hyperparameters of the module and in its checkpoints.
+    """Stores the config and facts about the data as the module's hyperparameters, and in checkpoints.
 
-    Its checkpoints also have the `seconds()` that the run has taken. A LightningModule that has saved hyperparameters
-    of its own keeps them: it may use them (`self.hparams.optimizer`).
-    Checkpoints have plain containers alone, so that they load with weights_only.
+    Checkpoints also contain the run's `seconds()` so far. A LightningModule keeps hyperparameters that it has saved
+    itself, since it may use them (`self.hparams.optimizer`). Checkpoints only contain plain containers, so that they
+    load with weights_only.
     """
 
     def __init__(self, module: LightningModule, config: dict[str, Any], seconds: Callable[[], float]) -> None:
@@ -73,7 +74,7 @@ class KeepConfig(Callback):
 
 
 def is_plain(value: Any) -> bool:
-    """Whether a value consists of plain containers, numbers and text."""
+    """Whether a value consists only of plain containers, numbers and text."""
     if isinstance(value, dict):
         return all(map(is_plain, value.values()))
     if isinstance(value, list | tuple):
@@ -82,9 +83,9 @@ def is_plain(value: Any) -> bool:
 
 
 def data_facts(cfg: DictConfig, datamodule: Any) -> dict[str, Any]:
-    """Under `data` its name, source and class names, and `input_shape`, that of one input of the network, if known.
+    """`data`: its name, source, class names and, if known, the shape of one input (`input_shape`); and `notices`.
 
-    Under `notices` what must not be overlooked (`notices`). All of it is plain containers, for weights_only.
+    Everything is in plain containers, for weights_only.
     """
     shape = getattr(datamodule, "input_shape", None) or _shape_in_validation(datamodule)
     return {
@@ -98,16 +99,16 @@ def data_facts(cfg: DictConfig, datamodule: Any) -> dict[str, Any]:
 
 
 def first_tensor(batch: Any) -> Tensor | None:
-    """The inputs of a batch, if that is a tensor or a sequence that starts with one."""
+    """The inputs of a batch that is a tensor or a sequence starting with one; else None."""
     first = batch[0] if isinstance(batch, list | tuple) and batch else batch
     return first if isinstance(first, Tensor) else None
 
 
 def _shape_in_validation(datamodule: Any) -> list[int] | None:
-    """Of the first input in the validation batches of a plain DataLoader; None if that is not known.
+    """The shape of the first validation input of a plain DataLoader; None if it is unknown.
 
-    It reads one item in this process, and leaves the random generators and the DataLoader's workers alone. A stream may
-    not be read twice.
+    Reads one item in this process, without affecting random generators or the DataLoader's workers. Streams are left
+    alone, since they may not be readable twice.
     """
     try:
         with isolate_rng():
@@ -117,6 +118,6 @@ def _shape_in_validation(datamodule: Any) -> list[int] | None:
                 return None
             first = next(iter(loader.batch_sampler or ()))[0]
             inputs = first_tensor(loader.collate_fn([loader.dataset[first]]))
-    except Exception:  # no validation, or data that cannot be read: the training itself says so
+    except Exception:  # no validation, or unreadable data, which the training reports
         return None
     return None if inputs is None else list(inputs.shape[1:])

@@ -1,4 +1,4 @@
-"""Which failures are the user's to mend, and what is said of each, in one sentence."""
+"""Recognizes failures that the user can fix, and describes each in one sentence."""
 
 import errno
 import re
@@ -19,7 +19,7 @@ BROKEN = (errno.EIO, errno.ESTALE, errno.EREMOTEIO, errno.ENODEV, errno.ENXIO, e
 TOO_MANY = (errno.EMFILE, errno.ENFILE)
 NO_ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR)
 
-# Libraries tell these apart in their messages alone; each pattern names the library's wording that it is for.
+# Libraries distinguish these only by their messages; each pattern is followed by the library it is for.
 WORKER = re.compile(r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\) (?:is killed|exited)")  # torch.utils.data
 SILENT = re.compile(r"DataLoader timed out after ([\d.]+) seconds")
 SIGNAL = re.compile(r"killed by signal: ([\w ]+)")
@@ -31,17 +31,17 @@ MEMORY = re.compile(
 )
 ASKED = re.compile(r"(?:tried|unable) to allocate ([\d.]+ ?\w+)", re.IGNORECASE)
 UNLOGGED = re.compile(r"monitor='(.*?)'\)`? could not find the monitored key in the returned metrics: \[(.*?)\]")
-"""Of Lightning's ModelCheckpoint."""
+"""From Lightning's ModelCheckpoint."""
 FILES = re.compile(r"Too many open files")  # torch.multiprocessing
 SINGLE = re.compile(r"Expected more than 1 value per channel when training")  # torch.nn.functional.batch_norm
 MAX_TEXT = 50_000
-"""Characters of an error that are looked at."""
+"""Characters of an error message that are examined."""
 GPU = re.compile(r"CUDA|CUBLAS|CUDNN|HIP|MPS|XPU")
 
 
 @contextmanager
 def for_the_user(cfg: DictConfig | None = None) -> Iterator[None]:
-    """Turns what a user can mend into a UserError, which Hydra prints without a traceback; `cfg` is the run's."""
+    """Turns failures that the user can fix into UserErrors; `cfg` is the run's config."""
     try:
         yield
     except Exception as error:
@@ -52,43 +52,43 @@ def for_the_user(cfg: DictConfig | None = None) -> Iterator[None]:
 
 
 def sentence(error: BaseException, cfg: DictConfig | None = None) -> str | None:
-    """What to tell the user of an error; None for one that is the program's own, and needs its traceback."""
-    while isinstance(error, InstantiationException) and error.__cause__:  # Hydra's cover of what a class raised
+    """Describes an error to the user; None for bugs, which need their traceback."""
+    while isinstance(error, InstantiationException) and error.__cause__:  # Hydra's wrapper
         error = error.__cause__
     if isinstance(error, UserError):
         return str(error)
     text = f"{error} {error.__cause__}"[:MAX_TEXT]
-    return _of_the_framework(error, text) or _of_the_machine(error, text, cfg)
+    return _framework_failure(error, text) or _machine_failure(error, text, cfg)
 
 
-def _of_the_framework(error: BaseException, text: str) -> str | None:
-    if isinstance(error, KeyError | TypeError | ValueError | AttributeError) and _amid_restoring(error):
+def _framework_failure(error: BaseException, text: str) -> str | None:
+    if isinstance(error, KeyError | TypeError | ValueError | AttributeError) and _while_restoring(error):
         return (
-            f"The checkpoint cannot be restored ({type(error).__name__}: {error}): it was changed, or saved by another "
-            "program; a new run may start from its weights with init_from=RUN."
+            f"The checkpoint cannot be restored ({type(error).__name__}: {error}): it was modified, or saved by "
+            "another program; to start a new run from its weights, give init_from=RUN."
         )
     if isinstance(error, ValueError) and SINGLE.search(text):
         return (
-            "A training batch holds a single example, which BatchNorm cannot normalize: give another "
-            "datamodule.batch_size, so that no single one is left over, or datamodule.drop_last=true if it has that."
+            "A training batch has a single example, which BatchNorm cannot normalize: give a datamodule.batch_size "
+            "that leaves no single example over, or datamodule.drop_last=true if the datamodule has it."
         )
     if unlogged := UNLOGGED.search(text):
         names = [name for name in re.findall("'(.*?)'", unlogged[2]) if name not in ("epoch", "step")]
         return (
-            f"monitor.metric={unlogged[1]}: no such metric was logged, but {', '.join(names) or 'nothing'}: "
-            "give one of those, or monitor=null to keep no best checkpoint."
+            f"monitor.metric={unlogged[1]}: no such metric was logged, only {', '.join(names) or 'none'}: "
+            "give one of those, or monitor=null for no best checkpoint."
         )
     if isinstance(error, RuntimeError) and (told := other_architecture(error)):
         return told
     return None
 
 
-def _of_the_machine(error: BaseException, text: str, cfg: DictConfig | None) -> str | None:
+def _machine_failure(error: BaseException, text: str, cfg: DictConfig | None) -> str | None:
     if isinstance(error, RuntimeError) and (silent := SILENT.search(text)):
         return _workers_silent(silent[1], cfg)
     if isinstance(error, RuntimeError) and (worker := WORKER.search(text)):
         return _worker_killed(worker[1], text, cfg)
-    if isinstance(error, OSError | EOFError) and _amid_a_batch(error):
+    if isinstance(error, OSError | EOFError) and _while_passing_a_batch(error):
         return _worker_killed("", text, cfg)
     if isinstance(error, RuntimeError) and SHARED_MEMORY.search(text):
         return (
@@ -98,75 +98,74 @@ def _of_the_machine(error: BaseException, text: str, cfg: DictConfig | None) -> 
         return _out_of_memory(text, cfg)
     if (isinstance(error, OSError) and error.errno in TOO_MANY) or FILES.search(text):
         advice = f"{_lower(cfg, 'num_workers')}, or raise the limit (ulimit -n)"
-        return f"Too many files are open: {advice}{_how_to_go_on(cfg)}."
+        return f"Too many files are open: {advice}{_how_to_continue(cfg)}."
     if isinstance(error, OSError) and error.errno in (*NO_ROOM, *NO_ACCESS, *BROKEN):
         return _not_written(error, cfg)
     return None
 
 
-def _amid_restoring(error: BaseException) -> bool:
-    """Whether Lightning was using a checkpoint's content."""
+def _while_restoring(error: BaseException) -> bool:
+    """Whether the error occurred while Lightning restored a checkpoint."""
     from engine.training.lightning_internals import RESTORING  # which imports torch
 
     return any(frame.f_code.co_name in RESTORING for frame, _ in traceback.walk_tb(error.__traceback__))
 
 
-def _amid_a_batch(error: BaseException) -> bool:
-    """Whether a worker vanished while it handed a batch over, which the DataLoader raises as the broken connection."""
+def _while_passing_a_batch(error: BaseException) -> bool:
+    """Whether a worker died while passing a batch, which the DataLoader raises as a broken connection."""
     return any(frame.f_code.co_name == "_try_get_data" for frame, _ in traceback.walk_tb(error.__traceback__))
 
 
 def _worker_killed(pids: str, text: str, cfg: DictConfig | None) -> str:
     signal = SIGNAL.search(text)
-    cause = f"was killed by the signal {signal[1].strip()!r}" if signal else "ended without a word"
+    cause = f"was killed by the signal {signal[1].strip()!r}" if signal else "exited without an error message"
     if SHARED_MEMORY.search(text):
         advice = f"shared memory (/dev/shm) may be too small, so make it larger, or {_lower(cfg, 'num_workers')}"
     else:
-        advice = f"mostly for want of memory, so {_lower(cfg, 'num_workers', 'batch_size')}"
+        advice = f"usually for lack of memory, so {_lower(cfg, 'num_workers', 'batch_size')}"
     which = f" (pid {pids})" if pids else ""
-    return f"A worker process that reads the data{which} {cause}: {advice}{_how_to_go_on(cfg)}."
+    return f"A worker process that reads the data{which} {cause}: {advice}{_how_to_continue(cfg)}."
 
 
 def _workers_silent(seconds: str, cfg: DictConfig | None) -> str:
-    advice = "raise datamodule.worker_timeout, or set it to 0 to wait for ever" if cfg else "give num_workers=0"
+    advice = "raise datamodule.worker_timeout, or set it to 0 to wait forever" if cfg else "give num_workers=0"
     return (
-        f"The worker processes that read the data gave nothing for {seconds} s: one was stopped, or the data's disk "
-        f"hangs; {advice}{_how_to_go_on(cfg)}."
+        f"The worker processes that read the data returned nothing for {seconds} s: one was stopped, or the "
+        f"data's disk hangs; {advice}{_how_to_continue(cfg)}."
     )
 
 
 def _out_of_memory(text: str, cfg: DictConfig | None) -> str:
     asked = ASKED.search(text)
-    wanted = f", where {asked[1]} more were asked for" if asked else ""
+    wanted = f", trying to allocate {asked[1]}" if asked else ""
     if GPU.search(text):
         advice = _lower(cfg, "batch_size", "eval_batch_size", "image_size")
-        return f"The GPU is out of memory{wanted}: {advice}{_how_to_go_on(cfg)}."
+        return f"The GPU is out of memory{wanted}: {advice}{_how_to_continue(cfg)}."
     advice = _lower(cfg, "batch_size", "eval_batch_size", "image_size", "num_workers")
-    return f"The machine is out of memory{wanted}: {advice}{_how_to_go_on(cfg)}."
+    return f"The machine is out of memory{wanted}: {advice}{_how_to_continue(cfg)}."
 
 
 def _not_written(error: OSError, cfg: DictConfig | None) -> str:
     run = cfg.get("run_dir") if cfg else None
     place = error.filename or (f"A file in {run}" if run else "A file")
     if error.errno in NO_ROOM:
-        return f"{place} cannot be written ({error.strerror}): make room on that disk{_how_to_go_on(cfg)}."
+        return f"{place} cannot be written ({error.strerror}): free space on that disk{_how_to_continue(cfg)}."
     if error.errno in BROKEN:
-        return f"{place} cannot be read or written ({error.strerror}): see to that disk{_how_to_go_on(cfg)}."
-    return (
-        f"{place} cannot be used ({error.strerror}): mend its permissions, or choose another place{_how_to_go_on(cfg)}."
-    )
+        return f"{place} cannot be read or written ({error.strerror}): check that disk{_how_to_continue(cfg)}."
+    advice = f"fix its permissions, or use another directory{_how_to_continue(cfg)}"
+    return f"{place} cannot be used ({error.strerror}): {advice}."
 
 
 def _lower(cfg: DictConfig | None, *keys: str) -> str:
-    """`lower datamodule.batch_size (now 64) or …`: those of the keys that the datamodule has."""
+    """`lower datamodule.batch_size (now 64) or …`, for those keys that the datamodule has."""
     settings = [f"datamodule.{key}" for key in keys]
     values = {key: OmegaConf.select(cfg, key) for key in settings} if cfg else {}
     known = [f"{key} (now {value})" for key, value in values.items() if value is not None] or settings
     return "lower " + " or ".join(part for part in (", ".join(known[:-1]), known[-1]) if part)
 
 
-def _how_to_go_on(cfg: DictConfig | None) -> str:
-    """For the end of a sentence: the command that takes up a run that has saved something."""
+def _how_to_continue(cfg: DictConfig | None) -> str:
+    """The end of a sentence: the command that resumes the run, if it has saved a checkpoint."""
     run = Path(cfg.get("run_dir") or "") if cfg else Path()
     saved = bool(cfg) and (run / "checkpoints" / "last.ckpt").is_file()
-    return f", then go on with `{command('train.py')} resume={typed(run)}`" if saved else ""
+    return f", then continue with `{command('train.py')} resume={typed(run)}`" if saved else ""

@@ -1,4 +1,4 @@
-"""Which run a path, the start of one, or `last` names. Nothing here imports torch."""
+"""Finds the run that a path, its beginning, or `last` names. Nothing here imports torch."""
 
 import os
 from collections.abc import Iterator
@@ -11,12 +11,12 @@ CONFIG, LOGS = "config.yaml", Path("logs")
 
 
 def find_run(given: str | Path, key: str = "run") -> tuple[Path, str | None]:
-    """The directory of the run that `key=given` names, and which checkpoint where it is the path of one.
+    """The directory of the run that `key=given` names, and the checkpoint's name if it is the path of one.
 
-    `given` is a run's directory or a file in it, the start of its path if no other run's path starts so (`logs/` may be
-    left out of each), or `last`: the run under logs/ that was started or resumed last.
+    `given` is a run's directory, a file in it, a unique beginning of its path (`logs/` can be left out), or `last`: the
+    run in logs/ that was started or resumed last.
 
-    UserError where no run is meant, or several may be.
+    UserError if it names no run, or several.
     """
     try:
         return _find(given, key)
@@ -47,13 +47,13 @@ def _find(given: str | Path, key: str) -> tuple[Path, str | None]:
     if len(runs) == 1:
         return runs[0], None
     if runs:
-        raise UserError(f"{said}: {len(runs)} runs' paths start so, {_listed(runs)}: give more of it.")
+        raise UserError(f"{said}: {len(runs)} runs match, {_listed(runs)}: give more of the path.")
     near = nearest(str(path), map(str, runs_below(LOGS)))
     raise UserError(f"{said}: there is no such run; {near}{'' if near.endswith('?') else ' under logs/.'}")
 
 
 def runs_below(folder: Path) -> Iterator[Path]:
-    """All run directories in a folder, at any depth, in the order of their names; a run's own folders hold none."""
+    """All run directories in a folder, at any depth, sorted by name; runs are not searched for other runs."""
     if (folder / CONFIG).is_file():
         yield folder
     elif folder.is_dir():
@@ -70,11 +70,11 @@ def _run_of_file(path: Path, said: str) -> tuple[Path, str | None]:
             return shown, path.stem if is_checkpoint else None
     if (path.parent / "sweep.json").is_file():
         raise UserError(f"{said}: {_inside(path.parent, said.partition('=')[0])}.")
-    raise UserError(f"{said}: this file lies in no run directory; give one, logs/<experiment>/<time>.")
+    raise UserError(f"{said}: this file is not in a run directory; give one, logs/<experiment>/<time>.")
 
 
 def _inside(folder: Path, key: str) -> str:
-    """Why a folder is no run."""
+    """Why a folder is not a run."""
     runs = list(runs_below(folder))
     if not runs:
         return f"there is no {CONFIG}; give the directory of a run, logs/<experiment>/<time>"
@@ -87,5 +87,5 @@ def _listed(runs: list[Path]) -> str:
 
 
 def _plain(name: str) -> str:
-    """A name as a glob that matches it alone."""
+    """A glob that only matches this name."""
     return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)

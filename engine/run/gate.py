@@ -1,4 +1,4 @@
-"""The gate of a run's or sweep's directory, which may come from a stranger."""
+"""Checks the directory of a run or sweep, which may come from a stranger, before anything in it is read."""
 
 import os
 import stat
@@ -13,11 +13,10 @@ KINDS = {stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket", stat.S_IFCHR: "device", 
 
 
 def require_plain(directory: Path, given: str) -> None:
-    """UserError if anything below `directory`, which was `given` as `resume=DIR`, say, is no regular file or folder, or
-    if its own path is not taken literally by all that write there.
+    """UserError if `directory` contains anything but regular files and folders, or its path is not a literal one.
 
-    A link could lead a write out of the directory, and reading a pipe might never end. Only wandb's own folder may hold
-    links: wandb makes them, and nothing here opens what they lead to.
+    Messages call it `given`, such as `resume=DIR`. A link could redirect writes out of the directory, and reading a
+    pipe might never end. Only wandb's own folder may contain links, which wandb creates and nothing here follows.
     """
     require_literal(directory.absolute(), given)
     try:

@@ -1,5 +1,4 @@
-"""Whether a text of a config, or of a sweep's arguments, is a place that the run could read or write outside its
-directory. Nothing here imports torch."""
+"""Checks texts in a config or a sweep's arguments for paths outside the run directory. Nothing here imports torch."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,26 +15,25 @@ from engine.run.config_file import is_linked
 from engine.wording import shown
 
 PLACES = ("data_dir", "table", "cache_dir", "index_dir", "resume", "init_from")
-"""Keys whose values may lie outside the run directory: a run reads there, or keeps what is written under a hash."""
+"""Keys whose values may be outside the run directory, for reading or for caches."""
 
 OWN = re.compile(r"([A-Za-z][\w+.-]*:/{0,3})?\$\{run_dir\}(/|$)")
-"""A path in the run directory, or the address of one."""
+"""A path in the run directory, or a URL with one."""
 
 DATABASE = re.compile(r"sqlite:///\w[\w-]*\.db")
-"""A data base of that name in the current folder (conf/logger/mlflow.yaml)."""
+"""A database in the current folder (conf/logger/mlflow.yaml)."""
 
 WRITES = re.compile(r"(dir|dirpath|(save|log|output|out|artifact|store|root)_(path|file|folder|location))$")
-"""Ends of keys that say where something is written."""
+"""Endings of keys that set where something is written."""
 
 FIELD = re.compile(r"\{([^{}]*)\}")
 NUMBER_FORMAT = re.compile(r"[-+ ]?#?0?\d{0,3}[,_]?(\.\d{1,3})?[bdeEfFgGnoxX%]?")
-"""Formats of the fields of a file name that give digits, a sign, a point: neither characters by their number, nor what
-fills a width."""
+"""Format specifications in file names that only produce digits, signs and points."""
 
 
 def refused_place(value: str, key: str, places: tuple[str, ...] = PLACES) -> str | None:
-    """Why the value of `key`, its links followed but for `${run_dir}`, may not be, as the end of a sentence."""
-    if re.fullmatch(r"name|notes|tags\[\d+\]", key):  # any text, which becomes no path
+    """Why a value, with its links resolved except `${run_dir}`, is refused, as the end of a sentence; else None."""
+    if re.fullmatch(r"name|notes|tags\[\d+\]", key):  # free text, never used as a path
         return None
     if reason := _refused_format(value):
         return reason
@@ -51,7 +49,7 @@ def refused_place(value: str, key: str, places: tuple[str, ...] = PLACES) -> str
 
 
 def _refused_format(text: str) -> str | None:
-    """`{step:c}` could become a slash, and `{../x}` stands in a file name with the metric's name."""
+    """Refuses formats that could produce a path: `{step:c}` may be a slash, and `{../x}` contains one."""
     for field in FIELD.findall(text):
         name, _, form = field.partition(":")
         if (
@@ -59,12 +57,12 @@ def _refused_format(text: str) -> str | None:
             or re.search(r"![rsa]$|\.\.", name)
             or name.startswith("/")
         ):
-            return "holds a format that could name any file."
+            return "contains a format that could name any file."
     return None
 
 
 def check_arguments(arguments: Sequence[str], file: Path) -> None:
-    """UserError where an argument of a sweep, as `file` in its directory says it was started, could name code."""
+    """UserError if an argument of a sweep, as recorded in `file`, could name code or places."""
     for argument in arguments:
         key, _, value = argument.lstrip("+~").partition("=")
         group, _, _ = key.partition("@")
@@ -73,7 +71,7 @@ def check_arguments(arguments: Sequence[str], file: Path) -> None:
             and re.fullmatch(r"\d+(\.\d+)?|true|false|null", value)
         )
         is_group = "." not in group and (CONF / group).is_dir()
-        if "/" in group or is_group:  # whose choice is a file
+        if "/" in group or is_group:  # a group, whose choices are files
             refused = not re.fullmatch(r"([\w,\[\] -]|(?<=\w)/(?=\w))*", value)
         else:
             refused = is_hydras or "_target_" in argument or not _is_plain(argument, key)
@@ -82,10 +80,10 @@ def check_arguments(arguments: Sequence[str], file: Path) -> None:
 
 
 def _is_plain(argument: str, key: str) -> bool:
-    """Whether no text in an override's value, as Hydra will unescape it, leads anywhere."""
+    """Whether no text in an override's value, as unescaped by Hydra, is a path or URL."""
     try:
         value = OverridesParser.create().parse_override(argument).value()
-    except (HydraException, ValueError):  # a number of too many digits
+    except (HydraException, ValueError):  # a number with too many digits
         return False
     return all(("${" not in text or is_linked(text)) and refused_place(text, key) is None for text in _texts(value))
 

@@ -1,4 +1,4 @@
-"""A run has one writer: a lock on its directory, which is let go when its process ends, however that happens."""
+"""Locks a run's directory for one process at a time; the lock is released when the process ends for any reason."""
 
 import errno
 import fcntl
@@ -19,9 +19,9 @@ Result = TypeVar("Result")
 
 
 def one_writer(train: Callable[[DictConfig], Result]) -> Callable[[DictConfig], Result]:
-    """For a function that trains the run of a config: of several processes one trains in `run_dir`.
+    """Decorates a function that trains a config's run, so that only one process at a time trains in `run_dir`.
 
-    UserError in the others. The further processes of one training belong to it.
+    UserError in others, except for the further processes of the same training.
     """
 
     @wraps(train)
@@ -36,21 +36,21 @@ def one_writer(train: Callable[[DictConfig], Result]) -> Callable[[DictConfig], 
 
 @contextmanager
 def _holding(directory: Path) -> Iterator[None]:
-    """POSIX locks a process alone, not those it forks: a data loader's worker that is left behind holds nothing."""
+    """A POSIX lock belongs to one process, not to its forks: a leftover data loader worker does not hold it."""
     directory.mkdir(parents=True, exist_ok=True)
     try:
         file = open_plain(directory / LOCK, "ab")
     except OSError as error:
-        raise UserError(f"{directory / LOCK} cannot be locked ({error.strerror}): mend or remove it.") from error
+        raise UserError(f"{directory / LOCK} cannot be locked ({error.strerror}): fix or remove it.") from error
     try:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno in (errno.EACCES, errno.EAGAIN):
             file.close()
             raise UserError(
-                f"{directory} is in use by another process, which trains there: stop that first."
+                f"{directory} is in use by another process that trains there: stop that process first."
             ) from error
-        # A file system without locks: nothing can be said.
+        # The file system has no locks.
     try:
         yield
     finally:
@@ -58,7 +58,7 @@ def _holding(directory: Path) -> Iterator[None]:
 
 
 def is_in_use(directory: Path) -> bool:
-    """Whether another process trains there; False where that cannot be known."""
+    """Whether another process trains there; False if that is unknown."""
     try:
         file = open_plain(directory / LOCK, "r+b")
     except (OSError, UserError):

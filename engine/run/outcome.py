@@ -1,4 +1,4 @@
-"""A run's metrics.json: how it ended and with what. Nothing here imports torch."""
+"""A run's metrics.json: its status and results. Nothing here imports torch."""
 
 import json
 from pathlib import Path
@@ -11,10 +11,12 @@ from engine.files import read_plain, replace_text
 
 FILE = "metrics.json"
 MAX_BYTES = 1 << 24
+FORMAT = 2
+"""Of metrics.json, in its key `format`: 2 counts `best/epoch` from 1; earlier files, without the key, from 0."""
 
 
 class Outcome(TypedDict, total=False):
-    """What others than the run read of it; the metrics stand beside it."""
+    """The keys that are read again; metrics are stored beside them."""
 
     status: Literal["completed", "pruned", "interrupted", "failed"]
     error: str
@@ -25,9 +27,9 @@ class Outcome(TypedDict, total=False):
 
 
 def outcome(directory: Path) -> dict[str, Any]:
-    """The content; empty where the run in `directory` has not ended, or the file is not what a run writes.
+    """The content, with `best/epoch` counted from 1; empty if the run has not ended or no run wrote the file.
 
-    UserError for a pipe, say, in its place.
+    UserError if something other than a regular file is in its place.
     """
     file = directory / FILE
     try:
@@ -38,26 +40,28 @@ def outcome(directory: Path) -> dict[str, Any]:
         return {}
     try:
         found: dict[str, Any] = checked(Outcome, content, file)
-    except UserError:  # it is not what a run writes
+    except UserError:  # not written by a run
         return {}
+    if found.get("format") != FORMAT and isinstance(found.get("best/epoch"), int):
+        found |= {"best/epoch": found["best/epoch"] + 1, "format": FORMAT}
     return found
 
 
 def checked(schema: Any, content: Any, file: Path) -> Any:
-    """The content as the file has it. UserError, which says where, if it has another form than the schema."""
-    from pydantic import TypeAdapter, ValidationError  # only here: it takes a while to import
+    """Returns the content unchanged. UserError, with the place, if it does not fit the schema."""
+    from pydantic import TypeAdapter, ValidationError  # slow to import
 
     try:
         TypeAdapter(schema).validate_python(content)
     except (ValidationError, RecursionError) as error:
         place = ".".join(map(str, error.errors()[0]["loc"])) if isinstance(error, ValidationError) else ""
-        where = f"{place[:60]!a} in it" if place else "its content"
-        raise UserError(f"{file} was not written by this project, or was changed: {where} has another form.") from error
+        where = f"{place[:60]!a}" if place else "its content"
+        raise UserError(f"{file} was not written by this project, or was modified: {where} is invalid.") from error
     return content
 
 
 def read_json(file: Path, limit: int, schema: Any) -> Any:
-    """What a JSON file of at most `limit` bytes says. UserError where it is damaged, or of another form."""
+    """The content of a JSON file of at most `limit` bytes. UserError if it is damaged or does not fit the schema."""
     try:
         content = json.loads(read_plain(file, limit))
     except (ValueError, RecursionError) as error:
@@ -66,5 +70,5 @@ def read_json(file: Path, limit: int, schema: Any) -> Any:
 
 
 def write_outcome(directory: Path, content: dict[str, Any]) -> None:
-    """Writes it, whole or not at all."""
+    """Writes metrics.json atomically."""
     replace_text(directory / FILE, json.dumps(content, indent=2) + "\n")

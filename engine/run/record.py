@@ -1,4 +1,4 @@
-"""What a run leaves in its directory beside config, checkpoints and curves: metrics.json."""
+"""Writes a run's metrics.json."""
 
 import math
 import platform
@@ -18,16 +18,17 @@ from engine.errors import UserError
 from engine.run.config_file import is_first_process, usable_cores
 from engine.run.data_facts import counts_of
 from engine.run.failure import sentence
+from engine.run.outcome import FORMAT, write_outcome
 from engine.run.outcome import outcome as outcome_of
-from engine.run.outcome import write_outcome
+from engine.run.refused import leave_refused
 from engine.run.resume import resume_of
 
 NAMES = ("experiment", "name", "tags", "notes")
-"""Root keys that say what a run is called."""
+"""Root keys that describe a run."""
 
 
 class Record:
-    """Context of one run: on leaving it, however that happens, metrics.json says how the run ended and with what."""
+    """Context of one run; on any exit, metrics.json gets the run's status and results."""
 
     def __init__(self, cfg: DictConfig) -> None:
         self.cfg = cfg
@@ -37,39 +38,39 @@ class Record:
         self.resume = resume_of(cfg)
         self.checkpoint = self.resume.checkpoint if self.resume else None
         self._seconds_before = 0.0
-        if self.resume:  # metrics.json is older than the checkpoint where the run was killed since
+        if self.resume:  # if the run was killed, metrics.json may be older than the checkpoint
             self._seconds_before = max(outcome_of(self.directory).get("seconds", 0.0), self.resume.seconds)
         self.trainer: Any = None
         self.is_first_process = is_first_process()
 
     @property
     def seconds(self) -> float:
-        """Of the whole run so far, what was before it was resumed included."""
+        """Duration of the whole run so far, including the time before it was resumed."""
         return self.clock()
 
     @property
     def clock(self) -> Callable[[], float]:
-        """Gives `seconds`, in the processes that Lightning starts, too."""
+        """Returns `seconds`; also works in processes that Lightning starts."""
         return partial(_seconds_since, self.started - self._seconds_before)
 
     @property
     def pruned(self) -> bool:
-        """Whether a search gave the run up early (engine/sweep/pruning.py)."""
+        """Whether a search stopped the run early (engine/sweep/pruning.py)."""
         return any(getattr(callback, "pruned", False) for callback in getattr(self.trainer, "callbacks", ()))
 
     def checkpoint_folders(self) -> list[Path]:
-        """Where checkpoints may be saved: in the run directory, and where the user has a callback save more."""
+        """Where checkpoints may be saved: the run directory, and directories of the user's callbacks."""
         kept = getattr(self.trainer, "checkpoint_callbacks", ())
         return [self.directory, *(Path(callback.dirpath) for callback in kept if getattr(callback, "dirpath", None))]
 
     def name_data(self, name: str, source: str) -> None:
-        """Notes which data the run is on; a stand-in's run directory says so in its name from here on."""
+        """Records the run's data; on stand-in data, the run directory is renamed to say so."""
         self.data = {"name": name, "source": source}
         if source != "stand-in" or self.directory.name.endswith("_stand-in"):
             return
         if self.checkpoint:
             raise UserError(
-                f"resume={self.directory}: the run was not on stand-in data, but its own data is no longer in "
+                f"resume={self.directory}: the run used real data, which is no longer in "
                 f"{self.cfg.datamodule.data_dir}: give datamodule.data_dir=DIR."
             )
         if self.is_first_process:
@@ -108,7 +109,11 @@ class Record:
                 self.metrics = collect_metrics(self.trainer, module) | best_so_far(
                     self.trainer, self.cfg.monitor.metric
                 )
-        write_outcome(self.directory, outcome | self.metrics | self._circumstances())
+        outcome |= self.metrics | self._circumstances()
+        if self.trainer is None and error is not None and outcome["status"] == "failed" and sentence(error, self.cfg):
+            leave_refused(self.directory, outcome)
+        else:
+            write_outcome(self.directory, outcome)
 
     def _circumstances(self) -> dict[str, Any]:
         from importlib.metadata import version
@@ -117,6 +122,7 @@ class Record:
         network = {"name": network_name(node), "substitute_for": node.get("substitute_for")}
         names = OmegaConf.masked_copy(self.cfg, [key for key in NAMES if key in self.cfg])
         return {
+            "format": FORMAT,
             **OmegaConf.to_container(names, resolve=True),  # type: ignore[dict-item]
             "seconds": round(self.seconds, 3),
             "data": self.data,
@@ -128,7 +134,7 @@ class Record:
         } | self._training()
 
     def _training(self) -> dict[str, Any]:
-        """On what and with what it trained; empty if it never came to that."""
+        """The data's size and the machine; empty if the run was not trained."""
         if self.trainer is None:
             return {}
         return {
@@ -139,7 +145,7 @@ class Record:
 
 
 def git_commit() -> str | None:
-    """The commit of the project's checkout, `-dirty` behind it where files differ; None outside a checkout."""
+    """The commit of the project's checkout, with `-dirty` if files differ; None outside a checkout."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         done = subprocess.run(
@@ -151,13 +157,13 @@ def git_commit() -> str | None:
 
 
 def best_checkpoint(trainer: Any, metric: str | None) -> Any:
-    """The callback that keeps the best epoch by `metric`; None if there is none."""
+    """The callback that saves the best epoch by `metric`; None if there is none."""
     kept = trainer.checkpoint_callbacks if metric else ()
     return next((callback for callback in kept if getattr(callback, "monitor", None) == metric), None)
 
 
 def best_so_far(trainer: Any, metric: str | None) -> dict[str, float | None]:
-    """The best value of `metric` by its name in metrics.json; None before the first, nothing where no best is kept."""
+    """`{"best/<metric>": value}` (None before the first validation); empty if no best epoch is saved."""
     callback = best_checkpoint(trainer, metric)
     if callback is None:
         return {}
@@ -166,7 +172,7 @@ def best_so_far(trainer: Any, metric: str | None) -> dict[str, float | None]:
 
 
 def recall_training(trainer: Any, module: Any) -> None:
-    """What other processes did that Lightning started for the training (ddp_spawn), as their last checkpoint has it."""
+    """Restores the state of a training in spawned processes (ddp_spawn) from their last checkpoint."""
     from engine.checkpoints.checkpoint_io import load_checkpoint
 
     last = Path(trainer.default_root_dir, "checkpoints", "last.ckpt")
@@ -181,7 +187,7 @@ def recall_training(trainer: Any, module: Any) -> None:
 
 
 def restore_best(trainer: Any, module: Any, monitor: DictConfig) -> dict[str, Any]:
-    """Loads the weights of the best epoch into `module`, if one was kept; its number and the monitored value there."""
+    """Loads the best epoch's weights into `module`, if kept; returns its number, from 1, and its monitored value."""
     from engine.checkpoints.checkpoint_io import load_checkpoint
 
     callback = best_checkpoint(trainer, monitor.metric)
@@ -192,18 +198,18 @@ def restore_best(trainer: Any, module: Any, monitor: DictConfig) -> dict[str, An
     checkpoint = load_checkpoint(Path(callback.best_model_path), module.device)
     module.on_load_checkpoint(checkpoint)
     module.load_state_dict(checkpoint["state_dict"])
-    return {**best_so_far(trainer, monitor.metric), "best/epoch": checkpoint["epoch"]}
+    return {**best_so_far(trainer, monitor.metric), "best/epoch": checkpoint["epoch"] + 1}
 
 
 def collect_metrics(trainer: Any, module: Any = None) -> dict[str, Any]:
-    """Every metric of the last epoch by its TensorBoard name, the number of epochs, and the throughput.
+    """All metrics of the last epoch by their TensorBoard names, the number of epochs, and the throughput.
 
-    Of a `module` also those that were logged before the training was resumed, if it knows them.
+    With a `module`, also those logged before the training was resumed, if it has them.
     """
     metrics: dict[str, Any] = {}
     for name, value in {**getattr(module, "logged_before", {}), **trainer.callback_metrics}.items():
         number = float(value)
-        if name != "step":  # the position of the others on their curves
+        if name != "step":  # not a metric but the x-axis of the others
             metrics[name] = number if math.isfinite(number) else str(number)
     rates = [c.images_per_second for c in trainer.callbacks if hasattr(c, "images_per_second")]
     return metrics | {"epochs": trainer.current_epoch, "images_per_second": rates[0] if rates else None}

@@ -1,4 +1,4 @@
-"""Resuming is a plan: the settings that were given against what the checkpoint holds, before anything is written."""
+"""Plans how to resume: compares the given settings with the checkpoint before anything is written."""
 
 import sys
 from pathlib import Path
@@ -23,48 +23,48 @@ from engine.training.reschedule import Done, reschedule
 from engine.wording import shown
 
 ABOUT_THE_PROCESS = ("resume", "run_dir", "sweep", "experiment", "name", "tags", "notes")
-"""Root keys that say nothing about the training."""
+"""Root keys that do not affect the training."""
 
 FIXED = {
-    "optimizer._target_": "its state is of no use to another one",
-    "optimizer.amsgrad": "its state lacks or holds the maxima",
-    "lightning_module._target_": "another procedure has another state",
-    "init_from": "its weights are the checkpoint's",
+    "optimizer._target_": "its state does not fit another one",
+    "optimizer.amsgrad": "its state depends on it",
+    "lightning_module._target_": "its state does not fit another procedure",
+    "init_from": "its weights come from the checkpoint",
 }
-"""Settings that a resumed run keeps, with the reason."""
+"""Settings that cannot change on resume, with the reason."""
 
 MAY_CHANGE_IN_AN_EPOCH = (
     *("data_dir", "num_workers", "worker_timeout", "eval_batch_size", "max_pixels", "keep_decoded", "index_dir"),
 )
-"""Settings of a datamodule that leave an epoch's batches as they are."""
+"""Settings of a datamodule that do not change an epoch's batches."""
 
 SHARES = ("devices", "num_nodes", "limit_train_batches", "overfit_batches", "accumulate_grad_batches")
-"""Settings of the Trainer that change which batches or steps an epoch has."""
+"""Trainer settings that change an epoch's batches or steps."""
 
 OF_OPTIMIZATION = ("optimizer", "scheduler", "lightning_module", "trainer", "datamodule", "features")
-"""Groups that the learning rate may depend on: by a setting, or by the number of steps."""
+"""Groups that may affect the learning rate, directly or by the number of steps."""
 
 IMPLEMENTATIONS = ("fused", "foreach", "capturable", "differentiable")
-"""Settings of an optimizer that decide where its state must lie, so they are set before it is loaded."""
+"""Optimizer settings that determine where its state is kept; they are set before it is loaded."""
 
 OF_THE_MACHINE = ("accelerator", "devices", "num_nodes", "strategy", "enable_progress_bar", "enable_model_summary")
-"""Settings of the Trainer that say where and with what display it trains."""
+"""Trainer settings for the hardware and the display."""
 
 PENDING = ".config.yaml.next"
 
 
 class Resume(Callback):
-    """Continues a run from its last checkpoint, with whatever settings have changed since.
+    """Continues a run from its last checkpoint with any changed settings.
 
-    Made from a config with `resume`; UserError if it asks for what cannot be. Until the first checkpoint is saved,
-    everything can be undone. As a callback it must come first: it cuts the curves before anything is logged.
+    Built from a config with `resume`; UserError for changes that are impossible. Everything can be undone until the
+    first checkpoint is saved. It must be the first callback, since it truncates the curves before anything is logged.
     """
 
     follows_chunks = True  # engine/training/chunks.py
 
     def __init__(self, cfg: DictConfig) -> None:
         self.directory = Path(cfg.run_dir)
-        # Plain values alone: other processes may get this object, and know no resolver of Hydra's.
+        # Only plain values: this object may be sent to other processes, which lack Hydra's resolvers.
         self._config, self._text = resolved(cfg), stored(cfg)
         self.committed = False
         self.curves: Curves | None = None
@@ -87,7 +87,7 @@ class Resume(Callback):
             state = load_checkpoint(self.checkpoint)
             require_shape(state, self.checkpoint, to_resume=True)
             self._read(state)
-            self._refuse_what_cannot_be()
+            self._refuse_impossible_changes()
 
     def _read(self, state: dict[str, Any]) -> None:
         self.epochs, self.in_epoch = position(state["loops"]["fit_loop"])
@@ -101,7 +101,7 @@ class Resume(Callback):
 
     # Refusals --------------------------------------------------------------------------------------------------------
 
-    def _refuse_what_cannot_be(self) -> None:
+    def _refuse_impossible_changes(self) -> None:
         trainer = self._config["trainer"]
         is_done = outcome(self.directory).get("status") in ("completed", "pruned")
         for key, done in (("max_epochs", self.epochs), ("max_steps", self.steps)):
@@ -121,7 +121,7 @@ class Resume(Callback):
                 raise UserError(f"{key}={shown(new)}: the run in {self.directory} has {shown(old)}, {reason}.")
 
     def _finish(self, trained: str) -> None:
-        """Ends the process: there is nothing to train."""
+        """Ends the process, as there is nothing left to train."""
         key = "max_steps" if "steps" in trained else "max_epochs"
         more = 2 * (self.steps if key == "max_steps" else self.epochs)
         again = f"{command('train.py')} resume={typed(self.directory)} trainer.{key}={more}"
@@ -131,14 +131,14 @@ class Resume(Callback):
         sys.exit(0)
 
     def _reason(self, key: str, old: Any, new: Any) -> str | None:
-        """Why a setting cannot change from here on; None if it can."""
+        """Why a setting cannot change on resume; None if it can."""
         if key in FIXED and not (key == "init_from" and new is None):
-            more = "a new run may start from its weights" if key != "init_from" else "leave it out"
+            more = "start a new run from its weights" if key != "init_from" else "leave it out"
             return f"and keeps it, since {FIXED[key]}: {more}" + (
                 f" (init_from={typed(self.directory)})" if key != "init_from" else ""
             )
         if key == "lightning_module.param_groups" and _layers(old) != _layers(new):
-            return "and its optimizer's state is of those groups: only their settings can change"
+            return "and its optimizer's state has these groups: only their settings can change"
         group, _, name = key.partition(".")
         in_order = group == "datamodule" and name not in MAY_CHANGE_IN_AN_EPOCH
         in_order |= key == "seed" or (
@@ -146,13 +146,13 @@ class Resume(Callback):
         )
         if self.in_epoch and (in_order or (group == "trainer" and name in SHARES)):
             return (
-                f"and was stopped in the middle of epoch {self.epochs + 1}, whose batches would be others: finish that "
+                f"and was stopped in the middle of epoch {self.epochs + 1}, whose batches would change: finish that "
                 f"epoch first, with trainer.max_epochs={self.epochs + 1}"
             )
         return None
 
     def check_classes(self, classes: Any) -> None:
-        """UserError where the data now has other classes than the run was trained on."""
+        """UserError if the data's classes are no longer those that the run was trained on."""
         if self.checkpoint and self.classes is not None and list(classes) != list(self.classes):
             raise UserError(
                 f"resume={self.directory}: the run was trained on the classes {', '.join(self.classes)}, but "
@@ -160,7 +160,7 @@ class Resume(Callback):
             )
 
     def rows(self) -> dict[str, str]:
-        """For the panel at the start: where the training continues, and what has changed."""
+        """Rows of the start panel: where the training continues, and what has changed."""
         if self.checkpoint is None:
             return {"resumed": "from the beginning: nothing had been saved"}
         lines = [f"{key}: {shown(old)} → {shown(new)}" for key, (old, new) in self.changes.items()]
@@ -182,7 +182,7 @@ class Resume(Callback):
             replace_text(self.directory / PENDING, self._text)
 
     def saved(self, path: Path) -> None:
-        """Called after each checkpoint that was saved: from the first `last.ckpt` on, the run is the changed one."""
+        """Called after each saved checkpoint; the first `last.ckpt` makes the changes permanent."""
         if not self.committed and path.name == "last.ckpt":
             self.committed = True
             complete_pending(self.directory)
@@ -193,7 +193,7 @@ class Resume(Callback):
             replace_text(self.directory / "config.yaml", self._text)
 
     def undo(self) -> None:
-        """After a failure before the first save: the directory is as it was."""
+        """Restores the directory after a failure before the first save."""
         (self.directory / PENDING).unlink(missing_ok=True)
         if self.curves is not None:
             self.curves.undo()
@@ -215,7 +215,7 @@ class Resume(Callback):
                 group |= {name: value for name, value in new.items() if name in group}
 
     def _change_callbacks(self, trainer: Any, states: dict[str, Any]) -> None:
-        """Changed settings win over those that a callback keeps in its state."""
+        """Applies changed settings to the saved states of callbacks."""
         for name in {key.split(".")[1] for key in self._changes_in("callback")} & set(self._config["callback"]):
             members = self._config["callback"]
             target = members[name].get("_target_")
@@ -236,7 +236,7 @@ class Resume(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if any(_has_stopped(callback) for callback in trainer.callbacks):  # type: ignore[attr-defined]
             trainer.should_stop = True  # decided at the end of the last epoch, before the run was interrupted
-        # An earlier resume may have changed the number of steps in an epoch: what is left then counts, too.
+        # An earlier resume may have changed the number of steps per epoch, and so the remaining steps.
         is_uneven = self._planned_steps != _total_steps(pl_module)
         if self.checkpoint is not None and (is_uneven or self._changes_in(*OF_OPTIMIZATION)):
             done = Done(self.steps, self.epochs, self._schedules)
@@ -251,12 +251,12 @@ def _has_stopped(callback: Any) -> bool:
 def _total_steps(module: Any) -> Any:
     try:
         return module.total_steps()
-    except (AttributeError, UserError):  # it has none, or trains without an end
+    except (AttributeError, UserError):  # it has no such method, or trains without end
         return None
 
 
 def complete_pending(directory: Path) -> None:
-    """Puts the changed run's config in its place if its checkpoint was saved; a kill may have come in between."""
+    """Completes a config change whose checkpoint was saved, or else drops it, in case of a kill in between."""
     pending, last = directory / PENDING, directory / "checkpoints" / "last.ckpt"
     if not pending.is_file() or not is_first_process():
         return
@@ -267,14 +267,14 @@ def complete_pending(directory: Path) -> None:
 
 
 def is_of_the_machine(key: str) -> bool:
-    """Whether a setting says only where the data lies or what trains: to a finished run it makes no difference."""
+    """Whether a setting only concerns the data's location or the hardware, which is irrelevant to a finished run."""
     group, _, name = key.partition(".")
     of_group = {"datamodule": MAY_CHANGE_IN_AN_EPOCH, "trainer": OF_THE_MACHINE, "features": ("cache_dir",)}
     return name in of_group.get(group, ())
 
 
 def _layers(groups: Any) -> list[Any]:
-    """Which parameters each group has."""
+    """The pattern of each group."""
     return [group.get("pattern") for group in groups or ()]
 
 

@@ -1,4 +1,4 @@
-"""A finished run, from nothing but its directory."""
+"""Loads a trained run from its directory alone."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ from engine.run.config_file import has_features, register_stored_resolvers
 PREFIX = "network."
 CHECKPOINTS = ("best", "last")
 NOT_MADE = ("logger", "callback")
-"""Groups of the config that only a training makes."""
+"""Config groups that are only built for training."""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A run's directory and config, and the content of the one of its checkpoints (best, last) that was asked for."""
+    """A run's directory, config, and the content of one of its checkpoints (best or last)."""
 
     directory: Path
     config: DictConfig
@@ -31,12 +31,12 @@ class Trained:
 
     @property
     def data(self) -> dict[str, Any]:
-        """What engine/run/data_facts.py noted of the data that the run was on."""
+        """Facts about the run's data (engine/run/data_facts.py)."""
         facts: dict[str, Any] | None = self.content["hyper_parameters"].get("data")
         if facts is None:
             raise UserError(
-                f"run={self.directory}: its checkpoints do not name its data's classes, as those of older versions of "
-                "this project do not: train it again."
+                f"run={self.directory}: its checkpoints do not name its data's classes, since an older version of "
+                "this project wrote them: train it again."
             )
         return facts
 
@@ -56,15 +56,15 @@ class Trained:
     def load_module(self) -> Any:
         """The lightning_module, on the CPU and in eval mode, with the checkpoint's weights."""
         network = build_network(self.config, self.directory / "checkpoints")
-        module = build_module(self.config, network, init=None)  # which would undo the frozen backbone's weights
+        module = build_module(self.config, network, init=None)  # which would overwrite the frozen backbone's weights
         _load_weights(module, self.content["state_dict"], f"{PREFIX}backbone.", self.directory)
         return module.eval()
 
 
 def _load_weights(module: nn.Module, weights: dict[str, Tensor], backbone: str, directory: Path) -> None:
-    """All of a module's weights. Those of a frozen backbone lie in a file of their own, and are in the module already.
+    """Loads a module's weights. A frozen backbone has its own file, and its weights are already in the module.
 
-    UserError, which names them, where weights are neither here nor there: nothing random takes their place.
+    UserError with their names if weights are missing; none are left random.
     """
     own = module.state_dict()
     missing = [name for name in own if name not in weights]
@@ -79,9 +79,9 @@ def _load_weights(module: nn.Module, weights: dict[str, Tensor], backbone: str, 
 
 
 def load_trained(directory: Path, checkpoint: str, overrides: Sequence[str] = ()) -> Trained:
-    """The run in `directory`, some of its config's values changed by `overrides`, each `key=value`.
+    """Loads the run in `directory`, with its config changed by `overrides` (`key=value`).
 
-    UserError where the directory holds no run, the run has no such checkpoint, or the config no such key.
+    UserError if there is no run, no such checkpoint, or no such key.
     """
     file = directory / "checkpoints" / f"{checkpoint}.ckpt"
     if checkpoint not in CHECKPOINTS and not (file.is_file() and Path(checkpoint).name == checkpoint):
@@ -94,7 +94,7 @@ def load_trained(directory: Path, checkpoint: str, overrides: Sequence[str] = ()
 
 
 def load_config(directory: Path) -> DictConfig:
-    """The run's config, with the directory where it lies now. UserError where the directory holds no run."""
+    """The run's config, with its current directory. UserError if the directory holds no run."""
     config = read_run_config(directory, f"run={directory}", replaced=NOT_MADE)
     register_stored_resolvers()
     config.run_dir = str(directory.absolute())
@@ -102,14 +102,16 @@ def load_config(directory: Path) -> DictConfig:
 
 
 def _override(config: DictConfig, override: str) -> None:
-    """Changes a value that is there. A group's choice cannot be changed: what follows from it is in the config."""
+    """Changes an existing value. A group's choice cannot be changed, since the config only has its settings."""
     key, _, text = override.partition("=")
     missing = object()
     before = OmegaConf.select(config, key, default=missing)
     if before is missing:
         raise UserError(f"{override}: the run's config.yaml has no {key}.")
     if isinstance(before, DictConfig):
-        raise UserError(f"{override}: {key} is a group of values; change one, such as {key}.{next(iter(before))!s}.")
-    # A text stays one: a folder may be called 123 or null.
+        raise UserError(
+            f"{override}: {key} is a group of settings; change one of them, such as {key}.{next(iter(before))!s}."
+        )
+    # Text remains text: a folder may be called 123 or null.
     value = text if isinstance(before, str) else OmegaConf.select(OmegaConf.from_dotlist([override]), key)
     OmegaConf.update(config, key, value)

@@ -51,12 +51,22 @@ def print_start(record: Record, datamodule: Any, module: Any, trainer: Any) -> N
         rows["look out"] = "\n".join(findings)
     if missing := "; ".join(not_guaranteed(record, datamodule, module, trainer)):
         rows["limits"] = f"not guaranteed: {missing}"
+    if whole := _whole_in_one_batch(datamodule):
+        rows["batch"] = whole
     if reason := single_steps_because(trainer, module, datamodule):
         rows["steps"] = f"one at a time, not {datamodule.chunk}: {reason}"
     if record.resume is not None:
         rows |= record.resume.rows()
     commands = {"look": tensorboard(record.directory)}
     _print_panel(cfg.name, [], rows | _noticed(cfg, data_name(datamodule)["source"]), commands)
+
+
+def _whole_in_one_batch(datamodule: Any) -> str | None:
+    """A note if the batch is larger than the training data."""
+    size, examples = getattr(datamodule, "batch_size", None), counts_of(datamodule).get("train")
+    if not isinstance(size, int) or not examples or size <= examples:
+        return None
+    return f"all {examples:,} training examples fit in one batch of {size:,}: one step per epoch"
 
 
 def named(value: Any) -> str:
@@ -140,9 +150,9 @@ def figures(metrics: Mapping[str, Any], best: Mapping[str, float]) -> list[Colum
     columns = [Column(f"train, epoch {last}", "train", _of_split(metrics, "train"))]
     if best_epoch is None:
         columns.append(Column(f"val, epoch {last}", "val", _of_split(metrics, "val")))
-    elif best_epoch + 1 != last:
+    elif best_epoch != last:
         columns.append(Column(f"val, epoch {last}", "val", _of_split(metrics, "val")))
-        columns.append(Column(f"val, best: epoch {best_epoch + 1}", "val", _of_split(best, "val")))
+        columns.append(Column(f"val, best: epoch {best_epoch}", "val", _of_split(best, "val")))
     else:
         columns.append(Column(f"val, epoch {last} (best)", "val", _of_split(metrics, "val")))
     tested = f"test, epoch {last}" if best_epoch is None else "test, best epoch"

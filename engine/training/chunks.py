@@ -1,8 +1,8 @@
-"""When mini-batches may reach a procedure in chunks: only where nothing could notice.
+"""Decides whether mini-batches may be passed to a procedure in chunks: only if nothing could notice.
 
-Lightning sees a chunk as one batch: it counts, calls its hooks and stops by chunks, which makes no difference only to
-parts that know about them. Such a class says so in its own body, `follows_chunks = True`; what a subclass overrides
-beyond that is taken to look at single batches.
+Lightning treats a chunk as one batch in its counters, hooks and limits, so every part must support chunks. A class
+declares that in its own body with `follows_chunks = True`; hooks that its subclasses override are assumed to need
+single batches.
 """
 
 import inspect
@@ -19,7 +19,7 @@ from torch.optim import Optimizer
 from engine.training.lightning_internals import looks_within_batches, saves_within_epochs
 
 OUTSIDE_TRAINING = ("validation", "test", "predict", "sanity_check", "_checkpoint", "teardown", "state_dict")
-"""A hook with one of these in its name is called neither around nor between training batches."""
+"""Hooks with one of these in their names are not called around or between training batches."""
 
 CALLBACK_HOOKS = [
     name
@@ -38,13 +38,13 @@ MODULE_HOOKS = [
 
 FOLLOWING = (
     *(callbacks.EarlyStopping, callbacks.ModelSummary, callbacks.BaseFinetuning, callbacks.BackboneFinetuning),
-    callbacks.ProgressBar,  # the base alone: the bars themselves count batches
+    callbacks.ProgressBar,  # only the base class: actual bars count batches
 )
-"""Lightning's own callbacks that neither count batches nor look at them."""
+"""Lightning's callbacks that neither count nor examine batches."""
 
 
 def single_steps_because(trainer: Trainer, module: LightningModule, datamodule: Any) -> str | None:
-    """Why a datamodule with chunks hands out single mini-batches in this training; None: it does not, or has none."""
+    """Why a datamodule with chunks provides single mini-batches in this training; None if it has or uses chunks."""
     if getattr(datamodule, "chunk", 1) == 1:
         return None
     return next(_reasons(trainer, module, datamodule), None)
@@ -67,7 +67,7 @@ def _reasons(trainer: Trainer, module: LightningModule, datamodule: Any) -> Iter
 
 
 def _settings(trainer: Any) -> Iterator[str]:
-    """Trainer settings that count batches, or that act on each of them."""
+    """Trainer settings that count batches or act on each of them."""
     plain = {
         "accumulate_grad_batches": (1,),
         "gradient_clip_val": (None, 0),
@@ -94,7 +94,7 @@ def _settings(trainer: Any) -> Iterator[str]:
 
 
 def _optimizer(factory: Any) -> str | None:
-    """Chunks step an optimizer without a closure, as those of torch allow, except LBFGS."""
+    """Chunks call `optimizer.step()` without a closure, which all of torch's optimizers except LBFGS support."""
     kind = getattr(factory, "func", factory)
     name = getattr(kind, "__name__", type(kind).__name__)
     if not (isinstance(kind, type) and issubclass(kind, Optimizer) and kind.__module__.startswith("torch.optim.")):
@@ -104,7 +104,7 @@ def _optimizer(factory: Any) -> str | None:
 
 
 def _notices(callback: Callback) -> str | None:
-    """The training hook of a callback that may look at batches, if any."""
+    """A callback's training hook that may need single batches; None if there is none."""
     if isinstance(callback, callbacks.ModelCheckpoint):
         following: tuple[type, ...] = () if saves_within_epochs(callback) else (callbacks.ModelCheckpoint,)
     else:
@@ -113,7 +113,7 @@ def _notices(callback: Callback) -> str | None:
 
 
 def _overridden(part: Any, names: Any, following: tuple[type, ...] = ()) -> str | None:
-    """The first of the hooks that a class without `follows_chunks = True` has overridden, or the object itself."""
+    """The first hook overridden by the object or by a class without `follows_chunks = True`."""
     for name in names:
         owner = next((kind for kind in type(part).__mro__ if name in vars(kind)), None)
         known = owner is None or owner in following or vars(owner).get("follows_chunks", False)

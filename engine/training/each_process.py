@@ -1,4 +1,4 @@
-"""States that each process of a training has for itself, in the one checkpoint that they share."""
+"""Stores per-process states in the checkpoint that all processes share."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ KEY = "of_each_process"
 
 
 def of_each_process(state: Any) -> Any:
-    """The states of all processes, for a checkpoint. All must call it; where there is one, its state as it is."""
+    """Gathers the states of all processes for a checkpoint; all must call it. A single process's state is unchanged."""
     if not torch.distributed.is_available() or not torch.distributed.is_initialized():
         return state
     states: list[Any] = [None] * torch.distributed.get_world_size()
@@ -17,7 +17,7 @@ def of_each_process(state: Any) -> Any:
 
 
 def of_this_process(saved: Any) -> Any:
-    """This process's part of what `of_each_process` gave; the first one's where their number is another now."""
+    """This process's state from the result of `of_each_process`; the first one's if there was no such process."""
     if not isinstance(saved, dict) or KEY not in saved:
         return saved
     distributed = torch.distributed.is_available() and torch.distributed.is_initialized()

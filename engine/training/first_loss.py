@@ -1,4 +1,4 @@
-"""Mistakes in the choice of a loss or a batch size, found by their first batch."""
+"""Detects an unsuitable loss or batch size with the first batch."""
 
 import warnings
 from collections.abc import Callable, Iterator
@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from engine.errors import UserError
 
-ABOVE_ZERO = 1e-3  # more than rounding leaves of a log-probability
+ABOVE_ZERO = 1e-3  # above any rounding error of a log-probability
 
 
 def first_loss(loss: Callable[[Tensor, Tensor], Tensor], predictions: Tensor, targets: Tensor) -> Tensor:
-    """`loss(predictions, targets)`, a scalar; UserError where the loss is made for other predictions or targets."""
+    """`loss(predictions, targets)`, a scalar; UserError if the loss expects other predictions or targets."""
     name = type(loss).__name__
     given = f"outputs {_described(predictions)} and targets {_described(targets)}"
     if isinstance(loss, nn.NLLLoss) and float(predictions.detach().max()) > ABOVE_ZERO:
@@ -24,7 +24,9 @@ def first_loss(loss: Callable[[Tensor, Tensor], Tensor], predictions: Tensor, ta
         )
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("error", message="Using a target size")  # torch broadcasts: a loss, but a wrong one
+            warnings.filterwarnings(
+                "error", message="Using a target size"
+            )  # torch would broadcast, giving a wrong loss
             value = loss(predictions, targets)
     except torch.OutOfMemoryError:
         raise
@@ -47,7 +49,7 @@ def _described(tensor: Any) -> str:
 
 @contextmanager
 def small_batch(trainer: Any) -> Iterator[None]:
-    """UserError where BatchNorm is given a single value per channel to train on."""
+    """UserError if BatchNorm gets a single value per channel in training."""
     try:
         yield
     except ValueError as error:
@@ -55,6 +57,6 @@ def small_batch(trainer: Any) -> Iterator[None]:
             raise
         size = getattr(getattr(trainer, "datamodule", None), "batch_size", "?")
         raise UserError(
-            f"datamodule.batch_size={size}: this batch holds one example, and BatchNorm cannot train on a single value "
+            f"datamodule.batch_size={size}: this batch has one example, and BatchNorm cannot train on a single value "
             "per channel: give a size that leaves no remainder of one, or lightning_module.freeze_batchnorm=true."
         ) from error

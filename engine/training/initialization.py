@@ -14,10 +14,10 @@ INITIALIZERS: dict[str, Callable[..., Any]] = {
 
 
 def initialize(network: nn.Module, name: str | None) -> None:
-    """Redraws the weights of every linear layer and convolution in place, and sets their biases to zero.
+    """Initializes the weights of all linear layers and convolutions in place, and sets their biases to zero.
 
-    Other layers (normalisation, embeddings) and frozen ones keep theirs, and with None every layer does. Draws come
-    from torch's global generator. ValueError for an unknown name.
+    Other layers (normalization, embeddings) and frozen ones are unchanged; with None, all are. Uses torch's global
+    generator. ValueError for an unknown name.
     """
     if name is None:
         return

@@ -1,11 +1,11 @@
-"""Everything that depends on names Lightning and torchmetrics keep to themselves; no other file may use one.
+"""All uses of private names of Lightning and torchmetrics; no other file may use any.
 
-tests/engine/training/test_lightning_internals.py checks each of them against the installed release.
+tests/engine/training/test_lightning_internals.py checks them against the installed release.
 
-Most of it is about exact resumption. Lightning 2.6 saves its loops' counters wherever it happens to be in an epoch, and
-guesses from them on restart what had been done: after a batch's end it drops the validation that was due, and after an
-epoch without a validation it continues as if there had been one. Here the counters are brought into one of two forms
-before they are saved, so that a restart needs no guess.
+Most of it is for exact resumption. Lightning 2.6 saves its loops' counters at any point of an epoch, and infers from
+them on restart what had been done: after the end of a batch it drops a validation that was due, and after an epoch
+without validation it continues as if there had been one. Here the counters are put into one of two forms before they
+are saved, so that nothing has to be inferred.
 """
 
 from typing import Any
@@ -19,7 +19,7 @@ from torch.optim import Optimizer
 from torchmetrics import MetricCollection
 
 RESTORING = ("_restore_modules_and_callbacks", "restore_training_state")
-"""Functions of Lightning's checkpoint connector in which a checkpoint's content is used."""
+"""Functions of Lightning's checkpoint connector that use a checkpoint's content."""
 
 # Steps ----------------------------------------------------------------------------------------------------------------
 
@@ -32,12 +32,12 @@ def add_steps(trainer: Trainer, steps: int) -> None:
 
 
 def gradients_are_unfinished(trainer: Trainer) -> bool:
-    """Whether the gradients of the last batch were accumulated and still wait for their optimizer step."""
+    """Whether the gradients of the last batch are accumulated and await an optimizer step."""
     return trainer.fit_loop._should_accumulate()
 
 
 def looks_within_batches(trainer: Any) -> str | None:
-    """The Trainer setting, `name=value`, that has Lightning act inside a step or by the clock, if any."""
+    """A Trainer setting, `name=value`, that makes Lightning act within steps or by time; None if there is none."""
     if trainer._detect_anomaly:
         return "detect_anomaly=true"
     if getattr(trainer, "_val_check_time_interval", None) is not None:
@@ -48,7 +48,7 @@ def looks_within_batches(trainer: Any) -> str | None:
 
 
 def saves_within_epochs(callback: ModelCheckpoint) -> bool:
-    """Whether a ModelCheckpoint also saves between two ends of epochs: by steps, by time or after an exception."""
+    """Whether a ModelCheckpoint also saves within epochs: by steps, by time or on exceptions."""
     by_time = callback._train_time_interval is not None
     return callback._every_n_train_steps > 0 or by_time or bool(callback.save_on_exception)
 
@@ -56,15 +56,15 @@ def saves_within_epochs(callback: ModelCheckpoint) -> bool:
 def allow_clipping(optimizer: Optimizer) -> None:
     """Lets Lightning clip the gradients of a fused optimizer in mixed precision.
 
-    Fused optimizers offer to unscale 16-bit gradients inside their step, so Lightning refuses to clip, in bf16-mixed
-    too, where nothing is scaled. Without the offer the gradients are unscaled before they are clipped.
+    Fused optimizers can unscale gradients inside their step, so Lightning refuses to clip them, even in bf16-mixed,
+    where nothing is scaled. Without that capability, gradients are unscaled before they are clipped.
     """
     if hasattr(optimizer, "_step_supports_amp_scaling"):
         optimizer._step_supports_amp_scaling = False
 
 
 def remade_optimizers(module: Any) -> tuple[list[Any], list[Any]]:
-    """A module's optimizers and the configs of their schedulers, made once more."""
+    """Builds a module's optimizers and the configs of their schedulers again."""
     optimizers, configs = _init_optimizers_and_lr_schedulers(module)
     return optimizers, configs
 
@@ -73,11 +73,11 @@ def remade_optimizers(module: Any) -> tuple[list[Any], list[Any]]:
 
 
 def settle(loop: dict[str, Any], *, validation_due: bool) -> None:
-    """Brings the saved state of a fit loop into the form "before an epoch" or "after some batches of an epoch".
+    """Puts the saved state of a fit loop into the form "before an epoch" or "after some batches of an epoch".
 
     Args:
         loop: `checkpoint["loops"]["fit_loop"]`, changed in place.
-        validation_due: in the second form, whether a validation comes next, from its first batch on.
+        validation_due: in the second form, whether a validation comes next, starting with its first batch.
     """
     epochs, batches = loop["epoch_progress"], loop["epoch_loop.batch_progress"]
     validation = loop["epoch_loop.val_loop.batch_progress"]
@@ -93,7 +93,7 @@ def settle(loop: dict[str, Any], *, validation_due: bool) -> None:
     _set(validation["current"], 0)
     _set(validation["total"], 0)
     if validation_due and not epoch_is_over:
-        # What Lightning has in the middle of an evaluation, but none of its batches is done.
+        # Lightning's state in the middle of an evaluation, but with no batch done.
         validation["total"] |= {"ready": 1, "started": 1}
 
 
@@ -102,7 +102,7 @@ def _set(counts: dict[str, int], value: int) -> None:
 
 
 def count_steps_alike(loop: dict[str, Any], steps: int) -> None:
-    """Sets the saved number of optimizer steps for both ways to optimize, of which a resumed run may take the other."""
+    """Sets the saved number of steps for manual and automatic optimization, since a resumed run may use the other."""
     manual = loop["epoch_loop.manual_optimization.optim_step_progress"]["total"]
     automatic = loop["epoch_loop.automatic_optimization.optim_progress"]["optimizer"]["step"]["total"]
     for counts in (manual, automatic):
@@ -110,7 +110,7 @@ def count_steps_alike(loop: dict[str, Any], steps: int) -> None:
 
 
 def validation_is_due(trainer: Trainer, validated: bool) -> bool:
-    """Whether a validation follows the last training batch and is not over; `validated`: the running one is."""
+    """Whether a validation is due after the last training batch; `validated`: whether the running one is finished."""
     if trainer.validating:
         return not validated
     loop = trainer.fit_loop
@@ -121,14 +121,14 @@ def validation_is_due(trainer: Trainer, validated: bool) -> bool:
 
 
 def resume_exactly(trainer: Trainer) -> None:
-    """Once a training has started: continues inside an epoch only where one was interrupted.
+    """Called after training has started: continues inside an epoch only if one was interrupted.
 
-    A loader with `batches_done` (engine/data) counts the position in its own batches, whose size may have changed since
-    the checkpoint was saved.
+    A loader with `batches_done` (engine/data) counts the position in its own batches, whose size may have changed
+    since the checkpoint was saved.
     """
     loop = trainer.fit_loop
-    loop._load_combined_loader_states()  # not done yet where a scheduler asked for the number of steps
-    loop._restarting = False  # this loop alone: it would leave out an epoch's last scheduler step
+    loop._load_combined_loader_states()  # not done yet if a scheduler asked for the number of steps
+    loop._restarting = False  # only this loop, which would skip an epoch's last scheduler step
     batches: Any = loop.epoch_loop.batch_progress
     if not batches.current.ready:
         loop.epoch_loop.restarting = False
@@ -137,20 +137,20 @@ def resume_exactly(trainer: Trainer) -> None:
     if done is not None:
         vars(batches.current).update(dict.fromkeys(vars(batches.current), done))
     if loop.epoch_loop._num_ready_batches_reached():
-        # All batches are done, but maybe a validation is not. Lightning would ask for another batch without one.
+        # All batches are done, but a validation may be due. Lightning would ask for another batch.
         assert loop._data_fetcher is not None
         loop._data_fetcher.done = True
 
 
 def metric_states(metrics: MetricCollection | None) -> dict[str, Any]:
-    """What has been counted so far, by the metric's name."""
+    """The accumulated state of each metric, by its name."""
     if metrics is None:
         return {}
     return {name: (metric._update_count, dict(metric.metric_state)) for name, metric in metrics.items()}
 
 
 def load_metric_states(metrics: MetricCollection | None, states: dict[str, tuple[int, dict[str, Tensor]]]) -> None:
-    """Continues counting from what `metric_states` returned."""
+    """Restores the result of `metric_states`."""
     for name, metric in () if metrics is None else metrics.items():
         metric._update_count, values = states[name]
         for state, value in values.items():
@@ -158,7 +158,7 @@ def load_metric_states(metrics: MetricCollection | None, states: dict[str, tuple
 
 
 def position(loop: dict[str, Any]) -> tuple[int, bool]:
-    """Of `checkpoint["loops"]["fit_loop"]`: how many epochs are over, and whether another one has been begun."""
+    """From `checkpoint["loops"]["fit_loop"]`: the number of finished epochs, and whether another has begun."""
     epochs, batches = loop["epoch_progress"]["current"], loop["epoch_loop.batch_progress"]
     has_begun = epochs["ready"] > epochs["processed"] and batches["current"]["ready"] > 0
     return epochs["processed"], has_begun and not batches["is_last_batch"]

@@ -11,21 +11,21 @@ from typing import Any
 from torch import nn
 
 SECONDS = 1
-"""For a pattern and all names: it takes milliseconds, unless it backtracks."""
+"""Time limit per pattern for all names; milliseconds are usual, unless it backtracks."""
 
 
 def parameter_groups(
     parameters: nn.Module | Mapping[str, nn.Parameter], groups: Sequence[Mapping[str, Any]] | None
 ) -> list[dict[str, Any]]:
-    """What an optimizer takes: one group of all trainable parameters, or one for each `{pattern, **settings}`.
+    """An optimizer's parameter groups: one for all trainable parameters, or one for each `{pattern, **settings}`.
 
-    `parameters` is a module, or its parameters by name; those that need no gradient are left out.
+    `parameters` is a module, or a mapping from names to parameters; those without gradients are left out.
 
-    A pattern is a regular expression that is searched in the parameter's name (`^head`, `norm.*bias$`). Parameters that
-    no pattern matches form a last group with the optimizer's own settings.
+    A pattern is a regular expression that is searched in parameter names (`^head`, `norm.*bias$`). Parameters that no
+    pattern matches form a last group with the optimizer's default settings.
 
-    Raises ValueError for a pattern that is no regular expression, takes too long or matches nothing, and for a
-    parameter that two patterns match.
+    Raises ValueError for a pattern that is invalid, takes too long or matches nothing, and for a parameter that two
+    patterns match.
     """
     given = dict(parameters.named_parameters()) if isinstance(parameters, nn.Module) else parameters
     named = {name: parameter for name, parameter in given.items() if parameter.requires_grad}
@@ -54,17 +54,17 @@ def _matched(pattern: str, names: Iterable[str]) -> list[str]:
             return [name for name in names if re.search(pattern, name)]
     except TimeoutError as error:
         raise ValueError(
-            f"param_groups: pattern {pattern!r} takes longer than {SECONDS} s: repeat nothing that is itself repeated."
+            f"param_groups: pattern {pattern!r} takes longer than {SECONDS} s: avoid nested repetitions."
         ) from error
     except (re.error, TypeError, OverflowError, RecursionError) as error:
-        raise ValueError(f"param_groups: pattern {pattern!r} is no regular expression: {error}.") from error
+        raise ValueError(f"param_groups: pattern {pattern!r} is not a regular expression: {error}.") from error
 
 
 @contextmanager
 def _time_limit() -> Iterator[None]:
-    """TimeoutError after SECONDS of computing, as `(a*)*b` may take for ever. In a thread, which gets no signals, none.
+    """TimeoutError after SECONDS of CPU time, since `(a*)*b` may take forever. No limit outside the main thread.
 
-    Python looks for signals while it matches. The time is this process's own, so a busy machine makes no difference.
+    Python handles signals while matching. CPU time is measured, so a busy machine makes no difference.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -1,4 +1,4 @@
-"""Learning rates and optimizer settings of a training that continues with other settings than it began with."""
+"""Applies changed schedule and optimizer settings to a resumed training."""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -10,11 +10,11 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from engine.training.lightning_internals import remade_optimizers
 
 OF_PLATEAU = ("best", "num_bad_epochs", "cooldown_counter", "last_epoch", "_last_lr")
-"""What ReduceLROnPlateau has seen, as opposed to its settings."""
+"""The state of ReduceLROnPlateau, as opposed to its settings."""
 
 
 class Done(NamedTuple):
-    """What was done before: optimizer steps, epochs, and the saved states of the schedulers."""
+    """Optimizer steps and epochs before the resume, and the saved states of the schedulers."""
 
     steps: int
     epochs: int
@@ -22,11 +22,11 @@ class Done(NamedTuple):
 
 
 def reschedule(trainer: Trainer, module: LightningModule, done: Done, *, keeps_rate: bool, same_interval: bool) -> None:
-    """Gives optimizers and schedulers the state that a training with today's settings would have after as many steps.
+    """Gives optimizers and schedulers the state they would have after as many steps with the current settings.
 
-    They are made once more, and the schedulers stepped as often as those of the checkpoint were; they and their
-    settings replace the ones in use. ReduceLROnPlateau cannot be repeated without its metric: it keeps what it has
-    seen, and with `keeps_rate` the rate that it has reached.
+    They are built again, the schedulers are stepped as often as those of the checkpoint, and both replace the ones in
+    use. ReduceLROnPlateau cannot be repeated without its metric, so it keeps its state and, with `keeps_rate`, its
+    current rate.
     """
     optimizers, configs = remade_optimizers(module)
     reached: set[int] = set()  # optimizers that keep their rate
@@ -52,13 +52,13 @@ def reschedule(trainer: Trainer, module: LightningModule, done: Done, *, keeps_r
 
 def _advance(scheduler: Any, times: int) -> None:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of steps of the scheduler without any of the optimizer
+        warnings.simplefilter("ignore", UserWarning)  # about scheduler steps without optimizer steps
         for _ in range(times):
             scheduler.step()
 
 
 def _attached(scheduler: Any, optimizer: Any) -> Any:
-    """The scheduler, and those that it is made of, on another optimizer with the same groups."""
+    """Moves a scheduler and its inner ones to another optimizer with the same groups."""
     for inner in getattr(scheduler, "_schedulers", ()):
         _attached(inner, optimizer)
     scheduler.optimizer = optimizer

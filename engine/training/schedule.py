@@ -1,4 +1,4 @@
-"""Learning rate schedules: what the config says about one, made into what Lightning takes."""
+"""Converts the config's learning rate schedule to Lightning's form."""
 
 import math
 import sys
@@ -14,9 +14,9 @@ from engine.errors import UserError
 
 
 class Schedule(TypedDict):
-    """The learning rate is set by `scheduler(optimizer)`, stepped after each `interval`; None: it stays constant.
+    """`scheduler(optimizer)` sets the learning rate and is stepped after each `interval`; None: it is constant.
 
-    `monitor` names the metric that ReduceLROnPlateau, and no other scheduler, is given at the end of each epoch.
+    `monitor` is the metric that ReduceLROnPlateau, and only that, receives after each epoch.
     """
 
     interval: Literal["epoch", "step"]
@@ -25,9 +25,9 @@ class Schedule(TypedDict):
 
 
 def lr_scheduler_config(schedule: Schedule, optimizer: Optimizer, total_steps: Callable[[], int]) -> dict[str, Any]:
-    """Lightning's `lr_scheduler` dictionary; UserError where the parts of the schedule do not fit each other.
+    """Lightning's `lr_scheduler` dictionary; UserError if the parts of the schedule do not fit together.
 
-    `total_steps` returns the optimizer steps of the whole training. Only a scheduler with `total_steps: null` asks it.
+    `total_steps` returns the number of optimizer steps of the whole training, for schedulers with `total_steps: null`.
     """
     factory, interval, monitor = schedule["scheduler"], schedule["interval"], schedule.get("monitor")
     assert factory is not None
@@ -36,13 +36,13 @@ def lr_scheduler_config(schedule: Schedule, optimizer: Optimizer, total_steps: C
     name = type(scheduler).__name__
     if isinstance(scheduler, ReduceLROnPlateau):
         if monitor is None:
-            raise UserError(f"scheduler.monitor: {name} needs a metric to look at: scheduler.monitor=val/loss, say.")
+            raise UserError(f"scheduler.monitor: {name} needs a metric, such as scheduler.monitor=val/loss.")
         if interval != "epoch":
-            raise UserError(f"scheduler.interval={interval}: {name} looks at a metric of an epoch: give epoch.")
-        # Lightning would step it after the epoch's checkpoint is saved: `step_at_epoch_end` does it before.
+            raise UserError(f"scheduler.interval={interval}: {name} uses a metric of the epoch: give epoch.")
+        # Lightning would step it after saving the epoch's checkpoint; `step_at_epoch_end` does it before.
         return {"scheduler": scheduler, "interval": interval, "monitor": monitor, "frequency": sys.maxsize}
     if monitor is not None:
-        raise UserError(f"scheduler.monitor={monitor}: {name} looks at no metric: give scheduler.monitor=null.")
+        raise UserError(f"scheduler.monitor={monitor}: {name} uses no metric: give scheduler.monitor=null.")
     if isinstance(scheduler, CosineAnnealingLR) and scheduler.T_max < 1:
         raise UserError(
             f"scheduler.scheduler.T_max={scheduler.T_max}: the cosine needs a length: give trainer.max_epochs, or "
@@ -54,9 +54,9 @@ def lr_scheduler_config(schedule: Schedule, optimizer: Optimizer, total_steps: C
 def step_at_epoch_end(
     trainer: Trainer, monitor: str | None, metrics: Mapping[str, float], *, in_chunks: bool, validated: bool
 ) -> None:
-    """Steps a scheduler that looks at `monitor`, and in chunks any other whose interval is the epoch.
+    """Steps a scheduler that uses `monitor` and, with chunks, any other whose interval is the epoch.
 
-    Where a validation's metric is missing because none has run yet, the rate stays as it is.
+    If a validation metric is missing because there was no validation yet, the rate is unchanged.
     """
     for config in trainer.lr_scheduler_configs:
         if isinstance(config.scheduler, ReduceLROnPlateau) and monitor is not None:
@@ -70,12 +70,12 @@ def step_at_epoch_end(
 
 
 def training_steps(trainer: Trainer, *, in_chunks: bool) -> int:
-    """Optimizer steps of the whole training, those that are done included, whatever size their epochs had.
+    """The number of optimizer steps of the whole training, including finished epochs, whose sizes may differ.
 
-    UserError if the Trainer and the data do not say how many.
+    UserError if it is not determined by the Trainer and the data.
     """
     steps: float = trainer.max_steps
-    if trainer.max_epochs != -1 or steps == -1:  # otherwise Lightning may have no data yet, and needs none
+    if trainer.max_epochs != -1 or steps == -1:  # otherwise no data is needed, and Lightning may not have any yet
         steps = trainer.estimated_stepping_batches
     if steps in (-1, float("inf")):
         wanted = "trainer.max_epochs" if trainer.max_epochs == -1 else "trainer.max_steps, as the data has no length"
@@ -92,6 +92,6 @@ def training_steps(trainer: Trainer, *, in_chunks: bool) -> int:
         in_epoch = math.ceil(int(trainer.num_training_batches) / trainer.accumulate_grad_batches)
     progress: Any = trainer.fit_loop.epoch_loop.batch_progress.current
     begun = progress.processed * (loader.chunk if in_chunks else 1)
-    before = trainer.global_step - begun // trainer.accumulate_grad_batches  # epochs that may have had other sizes
+    before = trainer.global_step - begun // trainer.accumulate_grad_batches  # in earlier epochs, whose sizes may differ
     in_all = before + in_epoch * (trainer.max_epochs - trainer.current_epoch)
     return in_all if trainer.max_steps == -1 else min(in_all, trainer.max_steps)

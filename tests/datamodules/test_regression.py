@@ -44,5 +44,5 @@ def test_an_epoch_is_the_same_batch_over_and_over():
 
 def test_says_what_it_is():
     datamodule = build(batch_size=5)
-    assert (datamodule.name, datamodule.source, datamodule.has_test) == ("regression", "official", False)
+    assert (datamodule.name, datamodule.source, datamodule.has_test) == ("regression", "generated", False)
     assert datamodule.counts() == {"train": 5}

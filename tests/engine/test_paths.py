@@ -45,13 +45,13 @@ def test_a_given_place_that_cannot_be_written_is_refused(
     (tmp_path / "file").write_text("")
     (tmp_path / "link").symlink_to("/nowhere/logs")
     for name in ("file", "file/run", "link", "link/run"):
-        with pytest.raises(UserError, match=rf"{key}=.*{name}: .* is no folder that you may write; mend"):
+        with pytest.raises(UserError, match=rf"{key}=.*{name}: .* is not a writable folder; fix"):
             refuse_unwritable(["seed=1", f"{key}={tmp_path}/{name}"])
     fine = ["seed=1", f"{key}={tmp_path}/a/b", f"{key}='{tmp_path}/a b'", f"{key}=${{new_run_directory:/file}}", "-m"]
     refuse_unwritable(fine)
     assert not (tmp_path / "a").exists()
     monkeypatch.setattr("os.access", lambda path, mode: False)  # a read-only disk, say, which stops root, too
-    with pytest.raises(UserError, match=f"{key}={tmp_path}/a/b: {tmp_path} is no folder that you may write"):
+    with pytest.raises(UserError, match=f"{key}={tmp_path}/a/b: {tmp_path} is not a writable folder"):
         refuse_unwritable(fine)
 
 

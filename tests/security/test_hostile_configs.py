@@ -101,22 +101,22 @@ PLACES = {
 }
 
 OTHERS = {
-    "a target that is no text": ("network: {_target_: [os, system]}", "network._target_=[os,system] is not what"),
-    "a target that is a mapping": ("network: {_target_: {_target_: os.system}}", "network._target_={…} is not what"),
-    "a target that is nothing": ("network: {_target_: null}", "network._target_=null is not what"),
-    "a target that is a number": ("network: {_target_: 3}", "network._target_=3 is not what"),
+    "a target that is no text": ("network: {_target_: [os, system]}", "network._target_=[os,system] is not allowed"),
+    "a target that is a mapping": ("network: {_target_: {_target_: os.system}}", "network._target_={…} is not allowed"),
+    "a target that is nothing": ("network: {_target_: null}", "network._target_=null is not allowed"),
+    "a target that is a number": ("network: {_target_: 3}", "network._target_=3 is not allowed"),
     "a target put together": (
         "a: os\nnetwork: {_target_: '${a}.system', command: touch CANARY}",
-        "network._target_=${a}.system is not what",
+        "network._target_=${a}.system is not allowed",
     ),
     "Hydra's callbacks": (
         "hydra: {callbacks: {x: {_target_: os.system, command: touch CANARY}}}",
-        "hydra.callbacks.x._target_=os.system is not what",
+        "hydra.callbacks.x._target_=os.system is not allowed",
     ),
-    "Hydra's environment": ("hydra: {job: {env_set: {LD_PRELOAD: DIR/evil.so}}}", "hydra is no key"),
-    "Hydra's search path": ("hydra: {searchpath: ['file://DIR']}", "hydra is no key"),
-    "Hydra's directory": ("hydra: {run: {dir: CANARY}}", "hydra is no key"),
-    "a defaults list": ("defaults: [evil, _self_]", "defaults is no key"),
+    "Hydra's environment": ("hydra: {job: {env_set: {LD_PRELOAD: DIR/evil.so}}}", "hydra is not a key"),
+    "Hydra's search path": ("hydra: {searchpath: ['file://DIR']}", "hydra is not a key"),
+    "Hydra's directory": ("hydra: {run: {dir: CANARY}}", "hydra is not a key"),
+    "a defaults list": ("defaults: [evil, _self_]", "defaults is not a key"),
     "another run directory": ("run_dir: DIR", "run_dir="),
     "the environment": ("name: ${oc.env:HOME}", "name=${oc.env:HOME} is not resolved"),
     "a default from the environment": ("name: ${oc.env:NONE,x}", "name=${oc.env:NONE,x} is not resolved"),
@@ -131,10 +131,10 @@ OTHERS = {
     "a resolver in a list": ("a: [[{b: '${new_run_directory:CANARY}'}]]", "a[0][0].b=${new_run_directory:"),
     "a resolver in a key": ("'${new_run_directory:CANARY}': 1", "${new_run_directory:"),
     "a value that is a relative key's": ("a: ${.b}\nb: 1", "a=${.b} is not resolved"),
-    "a value that is a part's": ("a: ${b}\nb: {c: 1}", "which is no plain value of this config"),
+    "a value that is a part's": ("a: ${b}\nb: {c: 1}", "which is not a plain value of this config"),
     "a value that refers to itself": ("a: ${b}\nb: ${a}", "is not resolved"),
-    "an interpolation that is none": ("a: ${", "is no config"),
-    "a key that is a number": ("1: x", "1 is no key"),
+    "an interpolation that is none": ("a: ${", "is not a config"),
+    "a key that is a number": ("1: x", "1 is not a key"),
     "a checkpoint elsewhere": (
         "callback: {a: {_target_: engine.checkpoints.best_checkpoint.Checkpoint, dirpath: DIR}}",
         "callback.a.dirpath=",
@@ -145,11 +145,11 @@ OTHERS = {
     ),
     "a file name of characters": (
         "callback: {a: {_target_: pytorch_lightning.callbacks.ModelCheckpoint, filename: '{step:c}tmp{step:c}x'}}",
-        "callback.a.filename={step:c}tmp{step:c}x holds a format",
+        "callback.a.filename={step:c}tmp{step:c}x contains a format",
     ),
-    "a file name filled up": ("callback: {a: {filename: 'x{step:/>9}'}}", "holds a format"),
-    "a file name from a metric's": ("callback: {a: {filename: '{../../x}'}}", "holds a format"),
-    "a file name from an attribute": ("callback: {a: {filename: '{step!r:.3}'}}", "holds a format"),
+    "a file name filled up": ("callback: {a: {filename: 'x{step:/>9}'}}", "contains a format"),
+    "a file name from a metric's": ("callback: {a: {filename: '{../../x}'}}", "contains a format"),
+    "a file name from an attribute": ("callback: {a: {filename: '{step!r:.3}'}}", "contains a format"),
     "a data base": ("logger: {a: {tracking_uri: 'sqlite:////abs/EVIL.db'}}", "logger.a.tracking_uri="),
     "a server": ("logger: {a: {tracking_uri: 'http://127.0.0.1:9'}}", "logger.a.tracking_uri=http"),
     "a file by its address": ("logger: {a: {tracking_uri: 'file:/abs'}}", "logger.a.tracking_uri=file:/abs leads out"),
@@ -157,11 +157,11 @@ OTHERS = {
     "a variable": ("logger: {a: {_target_: pytorch_lightning.loggers.CSVLogger, version: $HOME/x}}", "leads out"),
     "a variable in braces": ("logger: {a: {version: 'a$X'}}", "leads out"),
     "a place behind blanks": ("logger: {a: {version: ' /abs'}}", "leads out"),
-    "a place as a key": ("callback: {a: {paths: {/abs: 1}}}", "/abs is no key"),
+    "a place as a key": ("callback: {a: {paths: {/abs: 1}}}", "/abs is not a key"),
     "a place put together": ("a: /abs\nlogger: {a: {version: '${a}/x'}}", "a=/abs leads out"),
     "a resolver behind a backslash": ("name: 'x\\${oc.env:HOME}'", "is not resolved"),
     "thousands of keys": ("a: {" + ", ".join(f"k{i}: 1" for i in range(20_000)) + "}", "more values"),
-    "a depth": ("a: " + "{a: " * 100 + "1" + "}" * 100, "is no config"),
+    "a depth": ("a: " + "{a: " * 100 + "1" + "}" * 100, "is not a config"),
     "a checkpoint at home": (
         "callback: {a: {_target_: engine.checkpoints.best_checkpoint.Checkpoint, filename: ~/canary}}",
         "callback.a.filename=~/canary leads out",
@@ -198,14 +198,14 @@ OTHERS = {
     "a Python name": ("a: !!python/name:os.system", "tag:yaml.org,2002:python/name:os.system"),
     "a list that grows": ("a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]", "YAML alias"),
     "a mapping that is merged": ("a: &a {x: 1}\nb: {<<: *a}", "YAML alias"),
-    "a list": ("[1, 2]", "it holds a list"),
-    "garbage": ("\x00\x01{", "is no config"),
-    "a cut file": ("network: {_target_: netw", "is no config"),
-    "the same key twice": ("a: 1\na: 2", "is no config"),
-    "a depth without end": ("a: " + "[" * 5000, "is no config"),
+    "a list": ("[1, 2]", "it contains a list"),
+    "garbage": ("\x00\x01{", "is not a config"),
+    "a cut file": ("network: {_target_: netw", "is not a config"),
+    "the same key twice": ("a: 1\na: 2", "is not a config"),
+    "a depth without end": ("a: " + "[" * 5000, "is not a config"),
     "a command to the terminal": (
         'network: {_target_: "\\e[2J\\nos.system"}',
-        "network._target_='\\x1b[2J\\nos.system' is not what",
+        "network._target_='\\x1b[2J\\nos.system' is not allowed",
     ),
 }
 """With what the sentence says."""
@@ -240,13 +240,13 @@ def test_hostile_targets(target: str, canary: Path) -> None:
 
 @pytest.mark.parametrize("place", PLACES)
 def test_wherever_a_target_is(place: str, canary: Path) -> None:
-    assert_refused(PLACES[place].replace("HOSTILE", "{_target_: evil.Net}"), canary, r"_target_=evil\.Net is not what")
+    assert_refused(PLACES[place].replace("HOSTILE", "{_target_: evil.Net}"), canary, r"_target_=evil\.Net is not allowed")
 
 
 def test_a_hostile_target_keeps_the_others_from_being_looked_at(canary: Path) -> None:
     """The listed one, which would be imported, comes first and does not exist."""
     text = "a: {_target_: networks.no_such_file.Net}\nb: {_target_: evil.Net}"
-    assert_refused(text, canary, r"b\._target_=evil\.Net is not what")
+    assert_refused(text, canary, r"b\._target_=evil\.Net is not allowed")
 
 
 @pytest.mark.parametrize("name", OTHERS)

@@ -36,9 +36,9 @@ def test_a_file_name_made_of_metrics_stays_in_its_folder(tmp_path: Path) -> None
     io = AtomicCheckpointIO(folders=lambda: [tmp_path / "run"])
     io.save_checkpoint({}, tmp_path / "run" / "checkpoints" / "a.ckpt")
     for path in (tmp_path / "run" / ".." / "b.ckpt", tmp_path / "b.ckpt", Path("/b.ckpt")):
-        with pytest.raises(UserError, match="where its checkpoints belong"):
+        with pytest.raises(UserError, match="where checkpoints belong"):
             io.save_checkpoint({}, path)
-        with pytest.raises(UserError, match="where its checkpoints belong"):
+        with pytest.raises(UserError, match="where checkpoints belong"):
             io.remove_checkpoint(path)
 
 

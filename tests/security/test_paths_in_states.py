@@ -124,7 +124,7 @@ def test_no_tensor_larger_than_its_storage(tmp_path: Path) -> None:
 )
 def test_parts_of_another_type(part: str, value: Any, tmp_path: Path) -> None:
     write(tmp_path / "last.ckpt", checkpoint({"state_dict": {}, part: value}))
-    with pytest.raises(UserError, match=rf"last\.ckpt is refused: {part}.* in it is not what a checkpoint has there"):
+    with pytest.raises(UserError, match=rf"last\.ckpt is refused: its {part}.* is not what a checkpoint contains"):
         load_checkpoint(tmp_path / "last.ckpt")
 
 

@@ -34,7 +34,7 @@ def test_a_pattern_that_backtracks(pattern: str) -> None:
 
 @pytest.mark.parametrize("pattern", ["(", "a{99999999999}", "(" * 5000 + ")" * 5000, "*", 1])
 def test_a_pattern_that_is_none(pattern: str) -> None:
-    with pytest.raises(ValueError, match="is no regular expression"):
+    with pytest.raises(ValueError, match="is not a regular expression"):
         parameter_groups(NETWORK, [{"pattern": pattern}])
 
 

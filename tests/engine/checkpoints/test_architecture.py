@@ -22,10 +22,14 @@ def test_the_same_architecture() -> None:
     [
         (
             network(5),
-            "0.weight is (5, 3) there and (2, 3) here, 0.bias is (5,) there and (2,) here, 1.weight is (1, 5)",
+            "0.weight is (5, 3) in the checkpoint and (2, 3) in the network, 0.bias is (5,) in the "
+            "checkpoint and (2,) in the network, 1.weight is (1, 5)",
         ),
-        (network(bias=False), "0.bias is only here"),
-        (nn.Sequential(*network(), nn.Linear(1, 1)), "2.weight is only there, 2.bias is only there"),
+        (network(bias=False), "0.bias is only in the network"),
+        (
+            nn.Sequential(*network(), nn.Linear(1, 1)),
+            "2.weight is only in the checkpoint, 2.bias is only in the checkpoint",
+        ),
     ],
 )
 def test_layers_that_differ_are_named_as_torch_finds_them(other: nn.Module, told: str) -> None:
@@ -35,7 +39,7 @@ def test_layers_that_differ_are_named_as_torch_finds_them(other: nn.Module, told
     with pytest.raises(RuntimeError) as caught:
         network().load_state_dict(other.state_dict())
     sentence = other_architecture(caught.value)
-    assert sentence == f"The checkpoint is of another architecture: {found}."
+    assert sentence == f"The checkpoint has another architecture: {found}."
     assert failure.sentence(caught.value) == sentence
 
 

@@ -69,7 +69,9 @@ def test_a_checkpoint_names_its_run_and_itself(run: Path) -> None:
     path = run / "checkpoints" / "last.ckpt"
     settings = read_arguments("evaluate", [f"run={path}"], overrides=True)
     assert (settings["run"], settings["checkpoint"]) == (run, "last")
-    with pytest.raises(UserError, match=r"^checkpoint=best: run=.*last\.ckpt names another; leave one out\.$"):
+    with pytest.raises(
+        UserError, match=r"^checkpoint=best: run=.*last\.ckpt names another one: leave one of them out\.$"
+    ):
         read_arguments("evaluate", [f"run={path}", "checkpoint=best"], overrides=True)
 
 
@@ -85,7 +87,7 @@ def test_a_checkpoint_names_its_run_and_itself(run: Path) -> None:
         (["logs/lenet"], "logs/lenet is not key=value; did you mean run=logs/lenet?"),
         (
             ["run=last", "input=a", "b.jpg"],
-            "b.jpg is not key=value; quote a value with spaces, 'key=a b'; several photos are ",
+            "b.jpg is not key=value; quote a value that has spaces, 'key=a b'; for several photos ",
         ),
         (["run=last", "input", "=", "a"], "input: leave out the spaces around =."),
         (["run=last", "input="], "input= has no value: give a photo, a folder of photos or a glob."),

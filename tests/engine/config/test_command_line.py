@@ -109,7 +109,7 @@ def test_a_sweep_goes_on_where_it_was_started(
 ) -> None:
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     monkeypatch.chdir(elsewhere)
-    with pytest.raises(UserError, match=f"the sweep was started in {sweep_dir.parent}: go on with it there"):
+    with pytest.raises(UserError, match=f"the sweep was started in {sweep_dir.parent}: continue it there"):
         compose_resumed_sweep_from_its_arguments(["--config-dir", "mine", f"sweep.resume={sweep_dir}"])
     moved = sweep_dir.parent.rename(elsewhere / "moved") / sweep_dir.name
     given = ["--config-dir", "mine", f"sweep.resume={moved}"]
@@ -132,5 +132,5 @@ def test_a_run_is_resumed_by_any_name(name: str, tmp_path: Path, monkeypatch: py
         (directory / file).write_text("seed: 0\n" if file == "config.yaml" else "")
     assert f'resume="{directory}"' in compose_resumed_run_from_its_config([f"resume={name}"])
     assert with_paths([f"init_from={name}", "seed=1"]) == ['init_from="logs/digits/2026_a"', "seed=1"]
-    with pytest.raises(UserError, match=r"goes on from its last.ckpt.* init_from=logs/digits/2026_a"):
+    with pytest.raises(UserError, match=r"continues from its last.ckpt.* init_from=logs/digits/2026_a"):
         compose_resumed_run_from_its_config(["resume=logs/digits/2026_a/checkpoints/best.ckpt"])

@@ -33,7 +33,7 @@ def _hydra() -> Iterator[None]:
         ("seeed=1", "there is no seeed; did you mean seed?"),
         ("~optimizr", "there is no optimizr; did you mean optimizer?"),
         ("~optimizer.lrr", "there is no lrr in optimizer; did you mean lr?"),
-        ("+seed=3", "is there already: leave out the +"),
+        ("+seed=3", "already exists: leave out the +"),
         ("experiment=transfer_finetun", "there is no transfer_finetun in experiment; did you mean transfer_finetune?"),
         ("network=resnet81", "there is no resnet81 in network; did you mean resnet18?"),
         ("netwrk=resnet18", "there is no netwrk; did you mean network?"),
@@ -43,14 +43,13 @@ def _hydra() -> Iterator[None]:
             "takes the name of a choice, or several as [a,b]; there are adam, adamw, gradient_descent, sgd",
         ),
         ("trainer=3", "takes the name of a choice, or several as [a,b]; there are auto, cpu, ddp, fsdp, gpu"),
-        ("seed=1,2", "several values are a sweep, started with -m; one value that is a list is [a,b]"),
+        ("seed=1,2", "several values are a sweep, which needs -m; a single value that is a list is written [a,b]"),
         ("lr=1", "there is no lr; did you mean optimizer.lr?"),
         ("epochs=1", "there is no epochs; did you mean trainer.max_epochs?"),
         ("batch_size=1", "there is no batch_size; did you mean datamodule.batch_size?"),
         ("optimizer.learning_rate=1", "there is no learning_rate in optimizer; did you mean lr?"),
         ("experiment=", "has no value; there are cifar10_airbench, "),
-        ("hydra/launcher=joblib", "is chosen by launcher=NAME; did you mean joblib?"),
-        ("hydra/sweeper=optuna", "is chosen by sweep=NAME; did you mean optuna?"),
+        ("hydra/job_logging=colorlog", "there is no colorlog in hydra/job_logging; there are default, disabled, none"),
         ("optimizer.lr=interval(0.1,1)", "an interval is searched by sweep=optuna; without it, list the values"),
         ("trainer.max_epochs", "cannot be read as key=value"),
         ("optimizer.lr==1", "cannot be read as key=value"),
@@ -71,7 +70,7 @@ def test_refusals(override: str, reason: str) -> None:
 def test_what_hydra_takes() -> None:
     overrides = ["network.name=x", "network=timm", "+optimizer.nesterov=true", "~callback.progress_bar", "name='a b'"]
     refused, cfg = refused_overrides("train", overrides)
-    assert refused == {"+optimizer.nesterov=true": "+optimizer.nesterov=true: is there already: leave out the +"}
+    assert refused == {"+optimizer.nesterov=true": "+optimizer.nesterov=true: already exists: leave out the +"}
     assert cfg is not None
     assert (cfg.network.name, cfg.name) == ("x", "a b")
 
@@ -92,7 +91,7 @@ def test_what_hydra_takes() -> None:
         (
             "bom",
             "\ufeff# @package _global_\ndefaults:\n  - override /network: lenet\n",
-            r"bom\.yaml begins with a byte order",
+            r"bom\.yaml starts with a byte order",
         ),
         ("bare", "defaults:\n  - override /network: lenet\n", r"bare\.yaml needs `# @package _global_` as its first"),
         (
@@ -114,6 +113,42 @@ def test_an_experiment_in_a_config_dir(name: str, text: str | None, reason: str,
     assert re.search(reason, refused[mistakes[0]])
     assert refused[mistakes[1]].endswith("there is no max_epoch in trainer; did you mean max_epochs?")
     assert not refused_overrides("train", ["experiment=present"], config_dir=str(tmp_path))[0]
+
+
+@pytest.mark.parametrize(
+    ("entry", "reason"),
+    [
+        ("override /groupp: x", "there is no group groupp; there are augment, callback"),
+        ("override /netwrk: x", "there is no group netwrk; did you mean network?"),
+        ("override /optimizer/sgd: x", "there is no group optimizer/sgd; did you mean optimizer?"),
+        ("override /scheduler: nope", "there is no nope in scheduler; there are constant, cosine"),
+        ("override /callback: [plain, defualt]", "there is no defualt in callback; did you mean default?"),
+        ("lenet_nlll", "there is no lenet_nlll in experiment; did you mean lenet_nll?"),
+        ("/network: lenet", "conf/train.yaml chooses network already: write override /network"),
+        ("override network: lenet", "write override /network: without the /, it is a group inside experiment"),
+        ("overide /network: lenet", "overide is not a keyword; did you mean override?"),
+        ("override /augment: light", "no experiment can choose augment, which follows it in conf/train.yaml"),
+        ("[lenet_nll]", "an entry is `override /group: choice`, or the name of another file of this group"),
+    ],
+)
+def test_a_wrong_entry_in_a_defaults_list(entry: str, reason: str, tmp_path: Path) -> None:
+    file = tmp_path / "experiment" / "mine.yaml"
+    file.parent.mkdir()
+    file.write_text(f"# @package _global_\n\ndefaults:\n  - override /datamodule: digits\n  - {entry}\n")
+    (tmp_path / "experiment" / "outer.yaml").write_text("# @package _global_\ndefaults: [mine]\n")
+    for name in ("mine", "outer"):
+        refused, _ = refused_overrides("train", [f"experiment={name}"], config_dir=str(tmp_path))
+        assert list(refused) == [f"experiment={name}"]
+        assert refused[f"experiment={name}"].startswith(f"experiment={name}: {file}, line 5: {reason}")
+
+
+def test_right_entries_in_a_defaults_list(tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    entries = ["lenet_nll", "_self_", "/metrics: [f1]", "optional /network@other: none", "override /callback: [plain]"]
+    text = "".join(f"  - {entry}\n" for entry in entries)
+    (tmp_path / "experiment" / "mine.yaml").write_text(f"# @package _global_\ndefaults:\n{text}")
+    refused, _ = refused_overrides("train", ["experiment=mine", "optimizer.lrr=1"], config_dir=str(tmp_path))
+    assert list(refused) == ["optimizer.lrr=1"]
 
 
 def test_a_search_is_no_mistake() -> None:
@@ -151,7 +186,7 @@ def test_the_rest_of_the_command_line_is_looked_at_too() -> None:
 
 def test_other_entry_points() -> None:
     message = explained("export", ["formt=onnx"])
-    assert message == "The config has a mistake:\n  formt=onnx: there is no formt; did you mean format?"
+    assert message == "formt=onnx: there is no formt; did you mean format?"
 
 
 def test_nothing_to_explain() -> None:

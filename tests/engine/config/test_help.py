@@ -10,9 +10,13 @@ from engine.paths import CONF
 def test_every_experiment_with_its_question() -> None:
     lines = train_help().splitlines()
     for file in (CONF / "experiment").glob("*.yaml"):
-        (line,) = (line for line in lines if line.split()[:1] == [file.stem])
+        (index,) = (index for index, line in enumerate(lines) if line.split()[:1] == [file.stem])
         assert question(file)
-        assert line.endswith(f"  {question(file)}")
+        assert " ".join(" ".join(lines[index : index + 2]).split()).startswith(f"{file.stem} {question(file)}")
+
+
+def test_no_line_is_too_long_for_a_terminal() -> None:
+    assert max(map(len, train_help().splitlines())) <= 100
 
 
 def test_question(tmp_path: Path) -> None:

@@ -67,10 +67,13 @@ def test_values_are_read_as_meant(given: str, read: str, monkeypatch: pytest.Mon
         (["lr=", "0.1"], "lr= 0.1: leave out the spaces around =."),
         (
             ["logger=[tensorboard,", "csv]"],
-            "logger=[tensorboard,: leave out the spaces, or quote it all: 'logger=[tens",
+            "logger=[tensorboard,: leave out the spaces, or quote all of it: 'logger=[tens",
         ),
         (["lenet_nll"], "lenet_nll: did you mean experiment=lenet_nll?"),
         (["seed=1", "nothing"], "nothing: each argument is key=value."),
+        (["hydra/launcher=joblib"], "hydra/launcher=joblib: write launcher=joblib."),
+        (["a=1", "+hydra/launcher=basic"], "+hydra/launcher=basic: write launcher=NAME; there are joblib, local"),
+        (["hydra/sweeper=nope"], "hydra/sweeper=nope: write sweep=NAME; there are optuna, seeds"),
         (["~logger", "x=[1,2]", "a=b", "x="], None),
     ],
 )

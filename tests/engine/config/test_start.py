@@ -17,9 +17,9 @@ SECONDS = 8
 @pytest.mark.parametrize(
     ("overrides", "says"),
     [
-        (["optimizr.lr=1"], "  optimizr.lr=1: there is no optimizr; did you mean optimizer?"),
+        (["optimizr.lr=1"], "optimizr.lr=1: there is no optimizr; did you mean optimizer?"),
         (["trainer.max_epochs=ten", "optimizer.lr=-1"], "  trainer.max_epochs=ten: must be a whole number"),
-        (["-m", "seed=0,1", "network=resnet81"], "  network=resnet81: there is no resnet81 in network; did you mean"),
+        (["-m", "seed=0,1", "network=resnet81"], "network=resnet81: there is no resnet81 in network; did you mean"),
     ],
 )
 def test_mistakes_are_told_soon_and_shortly(

@@ -23,7 +23,7 @@ def test_what_can_be_resolved_is(findings: Findings) -> None:
     assert findings.values == {"seed": 1, "data": data, "list": [{"a": UNKNOWN}, 2]}
     assert list(findings.lines.values()) == [
         "data.name=???: must be given: data.name=…",
-        "list[0].a=${nothing}: refers to nothing, which is not there",
+        "list[0].a=${nothing}: refers to nothing, which does not exist: give list[0].a=…",
     ]
     assert is_known(findings.values["seed"])
     assert not is_known(findings.values)

@@ -3,7 +3,7 @@ import pytest
 from engine.report.answer import answer, cross_validated
 
 COUNTS, CLASSES = {"train": 244, "val": 153, "test": 360}, ["ants", "bees"]
-BOTH = {"val/acc": 144 / 153, "val/loss": 0.2, "best/val/acc": 147 / 153, "best/epoch": 2, "epochs": 25}
+BOTH = {"val/acc": 144 / 153, "val/loss": 0.2, "best/val/acc": 147 / 153, "best/epoch": 3, "epochs": 25}
 
 
 def said(metrics: dict[str, object], monitor: str | None = "val/acc", **changed: object) -> str:
@@ -23,7 +23,7 @@ def test_the_best_epoch_is_labelled_and_never_alone() -> None:
 
 
 def test_a_test_comes_first() -> None:
-    metrics = {"test/acc": 0.975, "test/loss": 0.1, "val/acc": 0.95, "best/val/loss": 0.1, "best/epoch": 4}
+    metrics = {"test/acc": 0.975, "test/loss": 0.1, "val/acc": 0.95, "best/val/loss": 0.1, "best/epoch": 5}
     text = said(metrics, "val/loss", best={"val/acc": 0.96, "val/loss": 0.1})
     assert text.startswith("test/acc 97.5% of 360 (95 % interval 95.3% to 98.7%) – epoch 5, the best by val/loss; ")
     assert "val/acc 0.96 – best epoch (5), selected" in text
@@ -62,7 +62,7 @@ def test_whatever_was_logged() -> None:
     assert said({"train_loss": 0.5, "epochs": 2, "seconds": 3.0}, None, classes=[], counts={}) == (
         "train_loss 0.5 – last epoch (2). One run gives no interval for train_loss."
     )
-    metrics = {"val_loss/dataloader_idx_0": 0.25, "best/val_loss/dataloader_idx_0": 0.2, "best/epoch": 0, "epochs": 2}
+    metrics = {"val_loss/dataloader_idx_0": 0.25, "best/val_loss/dataloader_idx_0": 0.2, "best/epoch": 1, "epochs": 2}
     text = said(metrics, "val_loss/dataloader_idx_0")
     assert "val_loss/dataloader_idx_0 0.2 – best epoch (1), selected" in text
     assert "val_loss/dataloader_idx_0 0.25 – last epoch (2)" in text

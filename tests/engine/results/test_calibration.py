@@ -79,7 +79,7 @@ def test_a_file_of_another_form_is_refused(change: dict[str, object], tmp_path: 
     keep(calibrate(rows(*drawn(60, sharpness=2)), checkpoint="best", epoch=3, split="val"), tmp_path)
     content = json.loads((tmp_path / FILE).read_text()) | change
     (tmp_path / FILE).write_text(json.dumps(content))
-    with pytest.raises(UserError, match="was not written by this project, or was changed"):
+    with pytest.raises(UserError, match="was not written by this project, or was modified"):
         temperature_of(tmp_path, "best", 3)
 
 

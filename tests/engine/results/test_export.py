@@ -118,7 +118,7 @@ def test_what_differs_is_an_error_and_leaves_nothing(
     monkeypatch.setattr(export_module, "FORMATS", {"wrong": lambda trained, opset: Wrong(by)})
     (tmp_path / "x.pt").write_text("before")
     with pytest.raises(
-        UserError, match=r"^format=wrong: outputs differ from the checkpoint's, which .*nothing is written"
+        UserError, match=r"^format=wrong: outputs differ from the checkpoint's, which .*nothing was written"
     ):
         export(run, **SETTINGS | {"format": "wrong", "output": f"{tmp_path}/x.pt"})
     assert [file.name for file in tmp_path.iterdir()] == ["x.pt"]

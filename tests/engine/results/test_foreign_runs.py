@@ -90,7 +90,7 @@ def test_evaluate_gives_what_the_module_logs(run: Path, capsys: pytest.CaptureFi
 
 
 def test_predict_says_what_is_missing(run: Path) -> None:
-    with pytest.raises(UserError, match="gives no classes: Line has no several and no probabilities"):
+    with pytest.raises(UserError, match="predicts no classes: Line has no several and no probabilities"):
         Predictor(load_trained(run, "best"))
 
 
@@ -106,8 +106,8 @@ def test_export_takes_the_shape_where_nothing_tells_it(run: Path) -> None:
     trained = load_trained(run, "best")
     trained.data["input_shape"] = None
     AtomicCheckpointIO().save_checkpoint(trained.content, run / "checkpoints" / "best.ckpt")
-    with pytest.raises(UserError, match=r"is not known: .*export\.py takes input_shape="):
+    with pytest.raises(UserError, match=r"is unknown: .*export\.py takes input_shape="):
         export(run, **EXPORT, input_shape=None)
-    with pytest.raises(UserError, match=r"its network takes no inputs of shape \[4\] \(.*\): give the shape"):
+    with pytest.raises(UserError, match=r"its network does not take inputs of shape \[4\] \(.*\): give the shape"):
         export(run, **EXPORT, input_shape=[4])
     assert export(run, **EXPORT, input_shape=[3]).difference == 0

@@ -128,7 +128,7 @@ def test_a_network_of_several_labels_gives_each_its_own_probability(
 
 def test_a_run_without_photos(train_here: Train, data_dir: Path, tmp_path: Path) -> None:
     directory = train_here(tmp_path, "experiment=regression_two_layer_net", "debug=fast", "trainer=cpu")
-    with pytest.raises(UserError, match=r"takes inputs of shape \(1000,\) \(regression\), and no photos"):
+    with pytest.raises(UserError, match=r"takes inputs of shape \(1000,\) \(regression\), not photos"):
         predict(directory, str(data_dir), **SETTINGS)
 
 

@@ -46,9 +46,9 @@ def test_images_of_one_size_are_what_photos_are_resized_to(channels: int) -> Non
 
 
 def test_what_is_no_image_is_refused() -> None:
-    with pytest.raises(UserError, match=r"takes inputs of shape \(7,\) \(mine\), and no photos"):
+    with pytest.raises(UserError, match=r"takes inputs of shape \(7,\) \(mine\), not photos"):
         photo_transform(trained([7]))
-    with pytest.raises(UserError, match="is not known"):
+    with pytest.raises(UserError, match="is unknown"):
         input_shape(trained(None))
 
 

@@ -29,7 +29,7 @@ def test_images_in_memory(train_here: Train, tmp_path: Path) -> None:
 def test_noise_where_the_data_is_not_at_hand_and_none_is_fetched(run_dir: Path, tmp_path: Path) -> None:
     trained = load_trained(run_dir, "best", [f"datamodule.data_dir={tmp_path}"])
     inputs = real_inputs(trained, 4)
-    assert inputs.name == "4 inputs of noise (the run's data is not at hand)"
+    assert inputs.name == "4 inputs of noise (the run's data is not available)"
     assert inputs.values.shape == (4, 3, 64, 64)
     assert 0 <= inputs.values.min() < 0.01
     assert 0.99 < inputs.values.max() <= 1

@@ -64,7 +64,7 @@ def test_a_package_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     (tmp_path / "mine.py").write_text("from torch import nn\nclass Net(nn.Module): ...\n")
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "config.yaml").write_text("allow_targets: [mine]\nnetwork: {_target_: mine.Net}\n")
-    with pytest.raises(UserError, match=r"network._target_=mine.Net is not what a run's config may name"):
+    with pytest.raises(UserError, match=r"network._target_=mine.Net is not allowed in a run's config"):
         read_run_config(tmp_path, "resume=x")
     listed = OmegaConf.load(allowlist.ALLOWED)
     OmegaConf.save([*listed, "mine"], tmp_path / "allow_targets.yaml")

@@ -154,7 +154,7 @@ def test_memory_of_the_machine(cfg: DictConfig) -> None:
         assert told is not None, act
         assert told.startswith("The machine is out of memory")
         assert "datamodule.batch_size (now 128), datamodule.eval_batch_size (now 500) or datamodule.num_workers" in told
-    assert "where 1000000000000000 bytes more were asked for" in str(sentence(raised(allocate), cfg))
+    assert "trying to allocate 1000000000000000 bytes" in str(sentence(raised(allocate), cfg))
 
 
 def test_memory_of_the_machine_in_a_datamodule(cfg: DictConfig) -> None:
@@ -185,7 +185,7 @@ def test_memory_of_the_gpu(error: Exception, cfg: DictConfig) -> None:
     told = str(sentence(error, cfg))
     assert told.startswith("The GPU is out of memory")
     assert told.endswith(": lower datamodule.batch_size (now 128) or datamodule.eval_batch_size (now 500).")
-    assert ("where 2.50 GiB more were asked for" in told) == ("2.50" in str(error))
+    assert ("trying to allocate 2.50 GiB" in told) == ("2.50" in str(error))
 
 
 def test_without_a_config_the_settings_are_named(cfg: DictConfig) -> None:
@@ -202,7 +202,7 @@ def test_a_killed_worker_is_called_that(cfg: DictConfig) -> None:
 def test_a_worker_that_is_gone_is_told(cfg: DictConfig) -> None:
     told = str(sentence(raised_by_a_loader(leave), cfg))
     assert told.startswith("A worker process that reads the data (pid ")
-    assert "ended without a word" in told
+    assert "exited without an error message" in told
 
 
 def test_a_worker_that_vanishes_amid_a_batch_is_told(cfg: DictConfig) -> None:
@@ -217,7 +217,9 @@ def test_a_worker_that_vanishes_amid_a_batch_is_told(cfg: DictConfig) -> None:
     turn.wait()
     assert isinstance(error, OSError)
     told = str(sentence(error, cfg))
-    assert told.startswith("A worker process that reads the data ended without a word: mostly for want of memory, so ")
+    assert told.startswith(
+        "A worker process that reads the data exited without an error message: usually for lack of memory, so "
+    )
     assert "worker process" not in str(sentence(OSError(errno.EIO, "of another place")))
 
 
@@ -251,20 +253,20 @@ def test_a_full_disk_is_called_that_with_the_file_and_how_to_go_on(cfg: DictConf
     assert error.errno == errno.ENOSPC
     assert (
         sentence(error, cfg)
-        == f"A file in {tmp_path} cannot be written (No space left on device): make room on that disk."
+        == f"A file in {tmp_path} cannot be written (No space left on device): free space on that disk."
     )
     error.filename = "last.ckpt"
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "last.ckpt").write_bytes(b"")
     told = str(sentence(error, cfg))
     assert told.startswith("last.ckpt cannot be written (No space left on device)")
-    assert told.endswith(f", then go on with `{command('train.py')} resume={tmp_path}`.")
+    assert told.endswith(f", then continue with `{command('train.py')} resume={tmp_path}`.")
 
 
 def test_a_place_that_cannot_be_used_is_named(cfg: DictConfig, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     told = str(sentence(raised(lambda: (tmp_path / "file" / "x").write_text("")), cfg))
-    assert told.startswith(f"{tmp_path}/file/x cannot be used (Not a directory): mend its permissions, or choose")
+    assert told.startswith(f"{tmp_path}/file/x cannot be used (Not a directory): fix its permissions, or use")
 
 
 def test_a_missing_file_of_the_program_keeps_its_traceback(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def test_a_run_is_found(given: str, run: int, checkpoint: str | None) -> None:
         (str(SWEEP), r"this is a sweep: choose a job, such as run=logs/s_sweep/2026-03/001_lr\.$"),
         (f"{SWEEP}/sweep.json", r"this is a sweep: choose a job, such as run=logs/s_sweep/2026-03/001_lr\.$"),
         ("logs/a", r"this is a folder of 2 runs: choose one, such as run=logs/a/2026-02_1\.$"),
-        ("logs/a/2026", r"2 runs' paths start so, logs/a/2026-01_1, logs/a/2026-02_1: give more of it\.$"),
+        ("logs/a/2026", r"2 runs match, logs/a/2026-01_1, logs/a/2026-02_1: give more of the path\.$"),
         ("logs/b/2026-02_1", r"there is no such run; did you mean logs/a/2026-02_1\?$"),
         ("empty", r"there is no config\.yaml; give the directory of a run, logs/<experiment>/<time>\.$"),
         ("a/2026-01*", "there is no such run"),

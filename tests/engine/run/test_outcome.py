@@ -15,6 +15,15 @@ def test_outcome(tmp_path: Path) -> None:
     assert outcome(tmp_path)["error"] == "killed by SIGKILL"
 
 
+def test_epochs_count_from_1_in_files_of_any_age(tmp_path: Path) -> None:
+    write_outcome(tmp_path, {"status": "completed", "best/epoch": 0})  # as earlier runs have it
+    assert outcome(tmp_path)["best/epoch"] == 1
+    write_outcome(tmp_path, outcome(tmp_path))  # as a sweep does, with its own keys
+    assert outcome(tmp_path)["best/epoch"] == 1
+    write_outcome(tmp_path, {"status": "completed", "best/epoch": None})
+    assert outcome(tmp_path)["best/epoch"] is None
+
+
 @pytest.mark.parametrize("text", ["", "{", '{"status": "comp', "\0\0\0", "no JSON"])
 def test_a_file_that_was_cut_off_counts_as_absent(text: str, tmp_path: Path) -> None:
     (tmp_path / FILE).write_text(text)

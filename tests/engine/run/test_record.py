@@ -37,6 +37,7 @@ def test_completed(cfg: DictConfig) -> None:
     assert written.pop("seconds") >= 0
     assert written == {
         "status": "completed",
+        "format": 2,
         "experiment": "transfer_finetune",
         "name": "transfer_finetune",
         "tags": [],
@@ -95,9 +96,7 @@ def test_resumed_run_does_not_go_over_to_stand_in_data(cfg: DictConfig) -> None:
     last = Path(cfg.run_dir, "checkpoints", "last.ckpt")
     record = Record(cfg)
     record.checkpoint = last
-    with pytest.raises(
-        UserError, match=r"resume=.*: the run was not on stand-in data, .* give datamodule.data_dir=DIR"
-    ):
+    with pytest.raises(UserError, match=r"resume=.*: the run used real data, .* give datamodule.data_dir=DIR"):
         record.name_data("hymenoptera", "stand-in")
 
 
@@ -147,7 +146,7 @@ def test_restore_best_loads_the_best_epochs_weights(run_dir: Path) -> None:
     network, monitor = Module(512, 2), OmegaConf.create({"metric": "val/acc"})
     result = restore_best(trainer, network, monitor)
     saved = torch.load(path, weights_only=True)
-    assert result == {"best/val/acc": 0.75, "best/epoch": saved["epoch"]}
+    assert result == {"best/val/acc": 0.75, "best/epoch": saved["epoch"] + 1}
     assert torch.equal(network.weight, saved["state_dict"]["network.head.weight"])
     best.best_model_path = ""
     assert restore_best(trainer, network, monitor) == {"best/val/acc": None, "best/epoch": None}

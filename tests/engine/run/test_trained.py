@@ -59,7 +59,9 @@ def test_mistakes_are_told_in_a_sentence(run_dir: Path, tmp_path: Path) -> None:
         load_trained(run_dir, "first")
     with pytest.raises(UserError, match=r"^datamodule\.colour=1: the run's config\.yaml has no datamodule\.colour\.$"):
         load_trained(run_dir, "best", ["datamodule.colour=1"])
-    with pytest.raises(UserError, match=r"^datamodule=digits: datamodule is a group of values; change one, such as "):
+    with pytest.raises(
+        UserError, match=r"^datamodule=digits: datamodule is a group of settings; change one of them, such as "
+    ):
         load_trained(run_dir, "best", ["datamodule=digits"])
     shutil.copy(run_dir / "config.yaml", tmp_path)
     with pytest.raises(UserError, match=r"best\.ckpt is damaged or missing"):

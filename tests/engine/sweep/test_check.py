@@ -14,7 +14,7 @@ from tests.conftest import RunTrain
     ("overrides", "says"),
     [
         (["-m", "optimizer.lr=0.1,abc"], "optimizer.lr=abc: must be a number"),
-        (["-m", "trainer.max_epochs=1,2,0,3"], "trainer.max_epochs=0: the cosine needs a length"),
+        (["-m", "trainer.max_epochs=1,2,0,3"], "trainer.max_epochs=0: trains nothing: max_epochs must be at least 1"),
         (["-m", "seed=0,1", "optimizer.lrr=1"], "there is no lrr in optimizer; did you mean lr?"),
         (["sweep=seeds", "sweep.n=0"], "The sweep has no jobs: list values to sweep over, or give sweep.n=1 or more."),
         (["-m", "optimizer.lr=interval(0.1,1)"], "an interval is searched by sweep=optuna"),

@@ -37,7 +37,7 @@ METRICS = {
     "train/images_per_second": 12345.6,
     "images_per_second": 9876.5,
     "best/val/acc": 0.95,
-    "best/epoch": 2,
+    "best/epoch": 3,
     "epochs": 5,
 }
 BEST = {"val/acc": 0.95, "val/acc_ants": 0.8125, "val/acc_bees": 0.9875, "val/loss": 0.25, "train/loss": 0.5}
@@ -83,6 +83,15 @@ def test_start_says_what_runs_on_what(capsys: pytest.CaptureFixture[str]) -> Non
         assert text in shown
 
 
+def test_start_says_if_one_batch_is_all(capsys: pytest.CaptureFixture[str]) -> None:
+    trainer = SimpleNamespace(num_devices=1, strategy=SimpleNamespace(root_device=torch.device("cpu")), precision="32")
+    for size, says in ((2000, True), (4, False)):
+        data = SimpleNamespace(name="mine", source="local", counts=lambda: {"train": 1244}, batch_size=size)
+        print_start(record(Path("/run")), data, SimpleNamespace(network=torch.nn.Linear(1, 1)), trainer)
+        shown = capsys.readouterr().out
+        assert ("one batch of 2,000" in shown) == says
+
+
 def cells(shown: str, first: str) -> list[str]:
     """Of the first line that starts with `first`, what else is in it."""
     lines = [line.strip("│ \n").split() for line in shown.splitlines()]
@@ -120,7 +129,7 @@ def test_each_class_has_a_row_of_the_best_epoch(ended: Any) -> None:
 
 
 def test_the_last_epoch_may_be_the_best(ended: Any) -> None:
-    shown = ended(metrics=METRICS | {"best/epoch": 4})
+    shown = ended(metrics=METRICS | {"best/epoch": 5})
     assert "val, epoch 5 (best)" in shown
     assert cells(shown, "loss") == ["0.125", "0.2"]
     assert cells(shown, "ants") == ["0.875"]
@@ -133,7 +142,7 @@ def test_a_test_has_columns_of_its_own(ended: Any) -> None:
 
 
 def test_several_metrics_a_class(ended: Any) -> None:
-    shown = ended(metrics=METRICS | {"best/epoch": 4, "val/f1_ants": 0.5, "val/f1_bees": 0.75})
+    shown = ended(metrics=METRICS | {"best/epoch": 5, "val/f1_ants": 0.5, "val/f1_bees": 0.75})
     assert "acc: val, epoch 5 (best)  f1: val, epoch 5 (best)" in shown
     assert cells(shown, "bees") == ["0.94", "0.75"]
 
@@ -142,7 +151,7 @@ def test_of_many_classes_the_worst_are_shown(ended: Any) -> None:
     classes = tuple(f"c{number}" for number in range(100))
     values = {f"val/acc_c{number}": 1 - number / 100 for number in range(100)}
     trainer = SimpleNamespace(datamodule=SimpleNamespace(classes=classes), checkpoint_callbacks=[])
-    shown = ended(metrics={"epochs": 5, "best/epoch": 4, "images_per_second": None} | values, trainer=SimpleNamespace(
+    shown = ended(metrics={"epochs": 5, "best/epoch": 5, "images_per_second": None} | values, trainer=SimpleNamespace(
         **vars(trainer), lightning_module=SimpleNamespace(logged_before={})
     ))  # fmt: skip
     assert cells(shown, "c99") == ["0.01"]

@@ -70,6 +70,6 @@ def test_batchnorm_on_a_batch_of_one_is_one_sentence() -> None:
     network = nn.Sequential(nn.Flatten(), nn.Linear(192, 3), nn.BatchNorm1d(3))
     data = noise(1)
     data.batch_size = 41  # of 42
-    with pytest.raises(UserError, match=r"datamodule\.batch_size=41: this batch holds one example.*freeze_batchnorm"):
+    with pytest.raises(UserError, match=r"datamodule\.batch_size=41: this batch has one example.*freeze_batchnorm"):
         trainer().fit(classifier(network=network), datamodule=data)
     fit(1, classifier(network=network, freeze_batchnorm=True))

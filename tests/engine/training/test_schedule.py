@@ -58,9 +58,9 @@ def test_before_the_first_validation_the_rate_stays() -> None:
     ("schedule", "message"),
     [
         ((PLATEAU,), r"scheduler\.monitor: ReduceLROnPlateau needs a metric.*scheduler\.monitor=val/loss"),
-        ((PLATEAU, "step", "val/loss"), r"scheduler\.interval=step: ReduceLROnPlateau looks at a metric of an epoch"),
+        ((PLATEAU, "step", "val/loss"), r"scheduler\.interval=step: ReduceLROnPlateau uses a metric of the epoch"),
         ((PLATEAU, "epoch", "val/los"), r"scheduler\.monitor=val/los: no such metric was logged; there are .*val/loss"),
-        ((partial(lr_scheduler.StepLR, step_size=1), "epoch", "val/loss"), r"StepLR looks at no metric.*monitor=null"),
+        ((partial(lr_scheduler.StepLR, step_size=1), "epoch", "val/loss"), r"StepLR uses no metric.*monitor=null"),
         ((partial(lr_scheduler.CosineAnnealingLR, T_max=-1),), r"T_max=-1: .*give trainer\.max_epochs, or"),
     ],
 )
