@@ -66,6 +66,10 @@ def _without_pretrained_weights(node: DictConfig, checkpoints: Path) -> Any:
     network = _instantiate({**node, "pretrained": False} if "pretrained" in node else node)
     backbone = checkpoints / "backbone.ckpt"
     if backbone.is_file():
+        if not hasattr(network, "backbone"):
+            raise UserError(
+                f"{backbone} holds a frozen backbone, which {type(network).__name__} lacks: give its network."
+            )
         network.backbone.load_state_dict(load_checkpoint(backbone))
     return network
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from engine.checkpoints.content import require_bounded, require_stored
 from engine.files import by_descriptor, open_plain
 
 NETWORK = "network."
@@ -48,7 +49,10 @@ def saved_shapes(checkpoints: Path, name: str) -> dict[str, Tensor] | None:
 
 def _on_meta(path: Path) -> Any:
     with open_plain(path) as file:
-        return torch.load(by_descriptor(file), map_location="meta", mmap=True, weights_only=True)
+        require_stored(file)
+        content = torch.load(by_descriptor(file), map_location="meta", mmap=True, weights_only=True)
+    require_bounded(content)
+    return content
 
 
 def steps_of(path: Path) -> int:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from engine.checkpoints.content import own_paths, require_shape, require_stored
+from engine.checkpoints.content import own_paths, require_bounded, require_shape, require_stored
 from engine.errors import UserError
 from engine.files import PARTIAL, open_plain, read_plain, replacing
 
@@ -107,6 +107,12 @@ def _read(archive: io.BytesIO, path: Path, map_location: Any) -> dict[str, Any]:
         raise
     except Exception as error:  # pickle's, zip's or torch's own: a good checksum stands on a file that is none of ours
         raise UserError(f"{path} is refused: it holds something else than tensors and plain values.") from error
+    try:
+        require_bounded(checkpoint)
+    except ValueError as error:
+        raise UserError(
+            f"{path} is refused: {error if type(error) is ValueError else 'a text in it is none'}."
+        ) from error
     if not isinstance(checkpoint, dict):
         raise UserError(f"{path} is refused: it is no checkpoint.")
     return checkpoint

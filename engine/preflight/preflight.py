@@ -23,7 +23,7 @@ from engine.preflight.members import GIVEN_BY_CODE, check_members, check_progres
 from engine.preflight.rehearsal import rehearse
 from engine.preflight.signatures import choices_of, described, fits, signature_of, type_hints
 from engine.preflight.targets import find_target
-from engine.run.config_file import has_features, usable_cores
+from engine.run.config_file import has_features, most_processes, usable_cores
 from engine.run.outcome import write_outcome
 from engine.training.procedure import Procedure
 from engine.wording import missing_extra, nearest
@@ -252,7 +252,7 @@ def _check_read_by_code(findings: Findings) -> None:
 def _check_processes(findings: Findings) -> None:
     """As many as asked for are started, whether or not the machine can bear them."""
     cores = usable_cores()
-    limits = {"datamodule.num_workers": max(64, 4 * cores)}
+    limits = {"datamodule.num_workers": most_processes()}
     if select(findings.values, "trainer.accelerator") == "cpu":
         limits["trainer.devices"] = max(8, cores)
     for key, limit in limits.items():

@@ -54,6 +54,9 @@ KINDS = {
 """What a `_target_` may make, by the class that all of a kind descend from: an allowed package has other things too."""
 
 MAX_VALUES, MAX_DEPTH = 20_000, 40
+MAX_BITS = 4096
+"""Of a whole number: Python writes none of more than 4,300 digits."""
+
 Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 MAX_LINKS, MAX_TEXT = 10, 100_000
@@ -132,11 +135,15 @@ def _refusals(node: Any, path: str, root: dict[str, Any], unused: Collection[str
                 yield f"{inner} is no key of a run's config."
             elif key == "options" and path.endswith("compile"):
                 yield f"{inner} could name programs that the compiler starts: give it on the command line."
+            elif key == "settings" and path.startswith("logger."):
+                yield f"{inner} could name programs and servers: give it on the command line."
             else:
                 yield from _refusals(value, inner, root, unused)
     elif isinstance(node, list):
         for index, value in enumerate(node):
             yield from _refusals(value, f"{path}[{index}]", root, unused)
+    elif isinstance(node, int) and node.bit_length() > MAX_BITS:
+        yield f"{path} is a number of more digits than any value of a run's config."
     elif isinstance(node, str):
         is_used = not any(key in ("", path) or path.startswith(f"{key}.") for key in unused)
         yield from _refused_text(node, path, root, is_used=is_used)

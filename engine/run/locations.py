@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Glob, QuotedString
@@ -24,10 +25,24 @@ OWN = re.compile(r"([A-Za-z][\w+.-]*:/{0,3})?\$\{run_dir\}(/|$)")
 DATABASE = re.compile(r"sqlite:///\w[\w-]*\.db")
 """A data base of that name in the current folder (conf/logger/mlflow.yaml)."""
 
-WRITES = re.compile(r"(dir|dirpath|(save|log|output|out|artifact|store|root)_(path|file|folder|location))$")
-"""Ends of keys that say where something is written."""
+WRITES = re.compile(
+    r"(?<!sub_)dir$|dirpath$|directory$|_ur[il]$|(save|log|output|out|artifact|store|root)_(path|file|folder|location)$"
+)
+"""Ends of keys that say where something is written; a `sub_dir` lies in one of those."""
+
+POSITIONAL = re.compile(r"(logger|callback|trainer)\b.*\b_args_\[\d+\]")
+"""Values whose keys do not say what they are, of parts that write."""
+
+MAX_ARGUMENT, MAX_NESTING = 100_000, 20
+"""Characters of a sweep's argument, and brackets in brackets, which Hydra's grammar takes its time for."""
+
+CREDENTIAL = re.compile(r"(^|_)(api_?key|api_?token|token|password|secret)$", re.IGNORECASE)
+"""Ends of keys that say under whose account something is sent."""
 
 FIELD = re.compile(r"\{([^{}]*)\}")
+NESTED = re.compile(r"\{[^{}]*:[^{}]*\{")
+"""A format that is made of another field's value."""
+
 NUMBER_FORMAT = re.compile(r"[-+ ]?#?0?\d{0,3}[,_]?(\.\d{1,3})?[bdeEfFgGnoxX%]?")
 """Formats of the fields of a file name that give digits, a sign, a point: neither characters by their number, nor what
 fills a width."""
@@ -40,18 +55,25 @@ def refused_place(value: str, key: str, places: tuple[str, ...] = PLACES) -> str
     if reason := _refused_format(value):
         return reason
     name = key.rpartition(".")[2]
+    if CREDENTIAL.search(name):
+        return "would send what the run logs to another account: leave it out, or give it on the command line."
+    if POSITIONAL.match(key):
+        return "could be a place: give it under its name on the command line."
     if name in places or DATABASE.fullmatch(value):
         return None
     inside = OWN.match(value)
-    if is_place(value[inside.end() :].replace("${run_dir}", "") if inside else value):
+    rest = value[inside.end() :].replace("${run_dir}", "") if inside else value
+    if is_place(rest) or is_place(unquote(rest)):  # in an address, %2e is a point
         return "leads out of the run directory: give it on the command line."
-    if WRITES.search(name) and value and not inside:
+    if WRITES.search(name) and not inside:  # an empty path is the current folder
         return "is not in the run directory: give it on the command line."
     return None
 
 
 def _refused_format(text: str) -> str | None:
     """`{step:c}` could become a slash, and `{../x}` stands in a file name with the metric's name."""
+    if NESTED.search(text):
+        return "holds a format that could name any file."
     for field in FIELD.findall(text):
         name, _, form = field.partition(":")
         if (
@@ -67,18 +89,28 @@ def check_arguments(arguments: Sequence[str], file: Path) -> None:
     """UserError where an argument of a sweep, as `file` in its directory says it was started, could name code."""
     for argument in arguments:
         key, _, value = argument.lstrip("+~").partition("=")
-        group, _, _ = key.partition("@")
+        group, _, package = key.partition("@")
         is_hydras = re.match(r"hydra\b", key) and not (
             re.fullmatch(r"hydra\.((launcher|sweeper)(\.\w+)+|verbose)", key)
             and re.fullmatch(r"\d+(\.\d+)?|true|false|null", value)
         )
         is_group = "." not in group and (CONF / group).is_dir()
-        if "/" in group or is_group:  # whose choice is a file
+        if len(argument) > MAX_ARGUMENT or _nesting(argument) > MAX_NESTING or package.startswith("hydra"):
+            refused = True
+        elif "/" in group or is_group:  # whose choice is a file
             refused = not re.fullmatch(r"([\w,\[\] -]|(?<=\w)/(?=\w))*", value)
         else:
             refused = is_hydras or "_target_" in argument or not _is_plain(argument, key)
         if refused:
             raise UserError(f"{file}: {shown(argument)} could name code or places: give it on the command line.")
+
+
+def _nesting(text: str) -> int:
+    depth = deepest = 0
+    for character in text:
+        depth += (character in "[{(") - (character in "]})")
+        deepest = max(depth, deepest)
+    return deepest
 
 
 def _is_plain(argument: str, key: str) -> bool:
