@@ -107,14 +107,13 @@ def _read(archive: io.BytesIO, path: Path, map_location: Any) -> dict[str, Any]:
         raise
     except Exception as error:  # pickle's, zip's or torch's own: a good checksum stands on a file that is none of ours
         raise UserError(f"{path} is refused: it holds something else than tensors and plain values.") from error
+    if not isinstance(checkpoint, dict):
+        raise UserError(f"{path} is refused: it is no checkpoint.")
     try:
         require_bounded(checkpoint)
     except ValueError as error:
-        raise UserError(
-            f"{path} is refused: {error if type(error) is ValueError else 'a text in it is none'}."
-        ) from error
-    if not isinstance(checkpoint, dict):
-        raise UserError(f"{path} is refused: it is no checkpoint.")
+        reason = "a text in it is none" if isinstance(error, UnicodeError) else error
+        raise UserError(f"{path} is refused: {reason}.") from error
     return checkpoint
 
 
