@@ -25,7 +25,7 @@ SIZES = re.compile(r"size mismatch for (\S+): .*?Size\(\[([\d, ]*)\]\) from chec
 def differences(network: nn.Module, state: Mapping[str, Tensor]) -> str | None:
     """Where the entries of a network's state dict and those of a checkpoint differ; None if their shapes are alike."""
     shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    found = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    found = {name: tuple(tensor.shape) if isinstance(tensor, Tensor) else () for name, tensor in state.items()}
     common = [name for name in shapes if name in found and shapes[name] != found[name]]
     return _told(
         [(name, found[name], shapes[name]) for name in common],

@@ -28,6 +28,7 @@ from engine.renamed import with_todays_names
 from engine.run.config_file import AS_WRITTEN, LINK, NO_RUNS, is_linked
 from engine.run.gate import require_plain
 from engine.run.locations import refused_place
+from engine.run.plain_yaml import require_plain_yaml
 from engine.startup import prepare_imports
 from engine.wording import shown
 
@@ -53,11 +54,9 @@ KINDS = {
 }
 """What a `_target_` may make, by the class that all of a kind descend from: an allowed package has other things too."""
 
-MAX_VALUES, MAX_DEPTH = 20_000, 40
 MAX_BITS = 4096
 """Of a whole number: Python writes none of more than 4,300 digits."""
 
-Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 MAX_LINKS, MAX_TEXT = 10, 100_000
 """From a key to the value that it links to."""
@@ -99,14 +98,7 @@ def _parse(file: Path) -> DictConfig:
     """The file's content, every interpolation as it stands."""
     text = read_plain(file, MAX_BYTES).decode("utf-8", errors="replace")
     try:
-        # One list may stand for a thousand copies of itself, and so on.
-        depth = 0
-        for count, event in enumerate(yaml.parse(text, Loader)):
-            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-            if isinstance(event, yaml.AliasEvent):
-                raise UserError(f"{file} repeats a part of itself by a YAML alias (*name), which no run's config does.")
-            if count > MAX_VALUES or depth > MAX_DEPTH:
-                raise UserError(f"{file} is no config: it holds more values, or deeper ones, than a run's does.")
+        require_plain_yaml(text)
         config = OmegaConf.load(io.StringIO(text))
     except (yaml.YAMLError, OmegaConfBaseException, ValueError, TypeError, OSError, RecursionError) as error:
         raise UserError(f"{file} is no config: {(str(error).splitlines() or [type(error).__name__])[0]}") from error

@@ -21,6 +21,7 @@ from engine.run.failure import sentence
 from engine.run.outcome import outcome as outcome_of
 from engine.run.outcome import write_outcome
 from engine.run.resume import resume_of
+from engine.training.lightning_internals import end_other_processes
 
 NAMES = ("experiment", "name", "tags", "notes")
 """Root keys that say what a run is called."""
@@ -93,6 +94,8 @@ class Record:
     ) -> None:
         if not self.is_first_process:
             return
+        if error is not None and self.trainer is not None:
+            end_other_processes(self.trainer)
         if error is not None and self.resume and not self.resume.committed:
             self.resume.undo()
             return

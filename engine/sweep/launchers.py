@@ -9,10 +9,8 @@ import os
 import pickle
 import platform
 import secrets
-import signal
 import sys
 import threading
-import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +30,7 @@ from engine.config.sweep_job import one_of_each_kind
 from engine.errors import UserError
 from engine.paths import ROOT
 from engine.run.config_file import has_features, most_processes, usable_cores
+from engine.stop import end_with
 
 logger = logging.getLogger(__name__)
 
@@ -77,22 +76,6 @@ class Job:
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self)
-
-
-def end_with(owner: int) -> None:
-    """Lets this process be killed soon after that one is gone: a sweep that was killed must leave no job behind."""
-
-    def watch() -> None:
-        while True:
-            time.sleep(1)
-            try:
-                os.kill(owner, 0)
-            except ProcessLookupError:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-    name = f"end with {owner}"
-    if name not in {thread.name for thread in threading.enumerate()}:
-        threading.Thread(target=watch, name=name, daemon=True).start()
 
 
 class ElsewhereLauncher(Launcher):

@@ -6,6 +6,7 @@ A failure shows by a test that takes longer than its few seconds, or by no refus
 import io
 import math
 import os
+import re
 import resource
 import time
 import zipfile
@@ -23,10 +24,12 @@ from engine.checkpoints.content import require_shape
 from engine.errors import UserError
 from engine.pages.curves import read_logged
 from engine.preflight.preflight import find_mistakes
+from engine.report.settings import config_dirs_of, overrides_of
 from engine.run.allowlist import read_run_config
+from engine.run.plain_yaml import load_plain_yaml
 from engine.sweep import check
 from engine.sweep.launchers import JoblibLauncher
-from tests.conftest import Compose
+from tests.conftest import ROOT, Compose
 from tests.security.test_hostile_checkpoints import checkpoint, write
 
 
@@ -135,6 +138,32 @@ def test_an_archive_that_unpacks_to_more_is_not_looked_into(tmp_path: Path) -> N
     assert saved_shapes(tmp_path, "last.ckpt") is None
     assert steps_of(tmp_path / "last.ckpt") == 0
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - used < 100_000  # KiB
+
+
+DEEP = {"lists": "[" * 100_000, "blocks": "- " * 100_000, "keys": "? " * 100_000, "mappings": "{a: " * 50_000}
+
+
+@pytest.mark.parametrize("kind", DEEP)
+@pytest.mark.parametrize("name", ["overrides.yaml", "hydra.yaml"])
+def test_depth_of_hydras_records(name: str, kind: str, tmp_path: Path) -> None:
+    """Read by libyaml's own loader, they would end the process."""
+    (tmp_path / ".hydra").mkdir()
+    (tmp_path / ".hydra" / name).write_text(DEEP[kind])
+    assert overrides_of(tmp_path) == []
+    assert config_dirs_of(tmp_path) == []
+
+
+@pytest.mark.parametrize("text", [*DEEP.values(), "a: &a [x]\nb: *a", "a: [", "\x00", "!!python/name:os.system"])
+def test_yaml_that_no_run_writes(text: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        load_plain_yaml(text)
+
+
+def test_yaml_is_loaded_by_one_module() -> None:
+    """It looks at the depth first."""
+    loading = re.compile(r"yaml\.(load|safe_load|parse)\(")
+    found = {path.name for path in (ROOT / "engine").rglob("*.py") if loading.search(path.read_text())}
+    assert found == {"plain_yaml.py", "completion.py", "page.py"}  # the others load the project's own
 
 
 CURVES: dict[str, Callable[[Path], Any]] = {
