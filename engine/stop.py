@@ -34,7 +34,12 @@ class Interrupted(BaseException):
 
 
 def end_at_once() -> None:
-    """SIGTERM and SIGINT end the process with one line, until there is something to save: for the top of a script."""
+    """SIGTERM and SIGINT end the process with one line, until there is something to save: for the top of a script.
+
+    A further process of a training ends with the first.
+    """
+    if any(argument.startswith(LIGHTNINGS) for argument in sys.argv):
+        end_with(os.getppid())
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)
 
@@ -147,8 +152,6 @@ def interruptible(cfg: "DictConfig") -> Iterator[None]:
     handles them instead: it saves, then raises Interrupted. A second signal ends the run at once.
     """
     Interrupted.under_way = False
-    if any(argument.startswith(LIGHTNINGS) for argument in sys.argv):
-        end_with(os.getppid())
     others = [signal.SIGUSR1] if _is_queued_again(cfg) else []
 
     def advice() -> str:

@@ -17,10 +17,10 @@ from engine.run.data_facts import first_tensor
 from engine.run.trained import Trained
 
 DECODING = (
-    "decode to 8-bit sRGB, converted from the color profile if there is one, by LittleCMS and its perceptual intent (one "
-    f"that changes none of the 6 * 6 * 6 colors of 0, 51, …, 255 by more than {SAME_COLORS} counts as sRGB; without one, "
-    "CMYK is red = (255 - cyan) * (255 - black) / 255 and so on), upright by the EXIF orientation, transparency on white; "
-    "16-bit grey is value * 255 / 65535, rounded, and 16-bit color keeps its high byte"
+    "decode to 8-bit sRGB, converted from the color profile if there is one, by LittleCMS and its perceptual intent "
+    f"(one that changes none of the 6 * 6 * 6 colors of 0, 51, …, 255 by more than {SAME_COLORS} counts as sRGB; "
+    "without one, CMYK is red = (255 - cyan) * (255 - black) / 255 and so on), upright by the EXIF orientation, "
+    "transparency on white; 16-bit grey is value * 255 / 65535, rounded, and 16-bit color keeps its high byte"
 )
 BILINEAR = (
     "columns first, then rows, neither where its number stays. Of n values x[j] each of m new ones is the sum of "
