@@ -29,7 +29,7 @@ def open_plain(path: Path, mode: Literal["rb", "r+b", "ab"] = "rb") -> BinaryIO:
 
     Raises:
         FileNotFoundError: it does not exist.
-        UserError: it is not a regular file.
+        UserError: it is not a regular file, or, where it is to be written, it has another name.
     """
     try:
         follow = 0 if os.environ.get(ALLOW_LINKS) else os.O_NOFOLLOW
@@ -38,9 +38,12 @@ def open_plain(path: Path, mode: Literal["rb", "r+b", "ab"] = "rb") -> BinaryIO:
         if error.errno in (errno.ELOOP, errno.ENXIO):  # a link; a socket
             raise UserError(f"{path} is not a regular file: remove it.") from error
         raise
-    if not stat.S_ISREG(os.fstat(number).st_mode):
+    status = os.fstat(number)
+    is_shared = mode != "rb" and status.st_nlink > 1 and not os.environ.get(ALLOW_LINKS)
+    if is_shared or not stat.S_ISREG(status.st_mode):
         os.close(number)
-        raise UserError(f"{path} is not a regular file: remove it.")
+        what = "has another name (a hard link), under which it would change, too: replace it by a copy, or remove it"
+        raise UserError(f"{path} {what if is_shared else 'is not a regular file: remove it'}.")
     return open(number, mode)  # noqa: PTH123 (a descriptor; the caller closes it)
 
 

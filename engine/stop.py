@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -14,6 +15,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig  # which takes longer to import than a signal may take to come
+
+LIGHTNINGS = "hydra.job.name=train_ddp_process_"
+"""On the command line of the further processes of a training, which Lightning starts."""
 
 Handler = Callable[[int, FrameType | None], None]
 
@@ -30,7 +34,12 @@ class Interrupted(BaseException):
 
 
 def end_at_once() -> None:
-    """SIGTERM and SIGINT end the process with one line, until there is something to save: for the top of a script."""
+    """SIGTERM and SIGINT end the process with one line, until there is something to save: for the top of a script.
+
+    A further process of a training ends with the first.
+    """
+    if any(argument.startswith(LIGHTNINGS) for argument in sys.argv):
+        end_with(os.getppid())
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)
 
@@ -62,6 +71,22 @@ def kill_children(process: int) -> None:
         with suppress(OSError):
             if b"resource_tracker" not in Path(f"/proc/{child}/cmdline").read_bytes():
                 os.kill(child, signal.SIGKILL)
+
+
+def end_with(owner: int) -> None:
+    """Lets this process be killed soon after that one is gone, which must leave nothing behind."""
+
+    def watch() -> None:
+        while True:
+            time.sleep(1)
+            try:
+                os.kill(owner, 0)
+            except ProcessLookupError:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    name = f"end with {owner}"
+    if name not in {thread.name for thread in threading.enumerate()}:
+        threading.Thread(target=watch, name=name, daemon=True).start()
 
 
 @contextmanager

@@ -116,7 +116,7 @@ def test_a_job_that_is_lost_costs_no_other(launcher: str, tmp_path: Path) -> Non
     assert {job["cwd"] for job in jobs.values()} == {str(tmp_path)}
     assert {job["threads"] for job in jobs.values()} == {"1"}, "as many jobs as cores"
     if launcher == "submitit_local":
-        assert len(list((tmp_path / "sweep" / ".submitit").glob("*_result.pkl"))) == 3
+        assert len(list((tmp_path / "sweep" / ".submitit").glob("*/*_result.pkl"))) == 3
 
 
 def test_a_job_whose_machine_is_wanted_is_queued_again(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ exec "$@"
 SACCT = """#!/bin/sh
 echo 'JobID|State|NodeList'
 for task in 0 1 2; do
-  state=RUNNING; test -e sweep/.submitit/7_${task}_0_result.pkl && state=COMPLETED
+  state=RUNNING; test -e sweep/.submitit/*/7_${task}_0_result.pkl && state=COMPLETED
   echo "7_$task|$state|node1"
 done
 """

@@ -19,8 +19,10 @@ from tests.conftest import ROOT
 from tests.killing import differences
 
 TIMEOUT = 180  # seconds
-SHORT = ("trainer=cpu", "trainer.max_epochs=2", "callback.last_checkpoint.min_seconds=0", "seed=1")
+EPOCHS = ("trainer.max_epochs=2", "callback.last_checkpoint.min_seconds=0", "seed=1")
+SHORT = ("trainer=cpu", *EPOCHS)
 DIGITS = ("experiment=lenet_nll", *SHORT, "trainer.limit_train_batches=0.3")
+TWO = ("experiment=lenet_nll", "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", *EPOCHS)
 STEPS = ("datamodule.chunk=1", "callback.last_checkpoint.every_n_train_steps=5")
 KINDS: dict[str, tuple[str, ...]] = {
     "digits": ("train.py", *DIGITS),
@@ -29,6 +31,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "several labels": ("train.py", "experiment=multilabel_bce", *SHORT),
     "csv alone": ("train.py", *DIGITS, "logger=csv"),
     "sweep": ("train.py", "-m", *DIGITS, "callback=[plain]", "seed=1,2", "hydra.sweep.dir=logs/sweep/it"),
+    "two processes": ("train.py", *TWO, "trainer.limit_train_batches=0.3"),
     "evaluate": ("evaluate.py",),
     "export": ("export.py", "format=state_dict"),
 }

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -184,3 +185,32 @@ def test_two_processes_killed_within_an_epoch_resume_to_the_same_bits(run_train:
     done = run_train(f"resume={killed}", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert differences(tmp_path / "whole", killed) == []
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="processes are counted in /proc")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_the_other_process_ends_with_the_first(number: int, tmp_path: Path) -> None:
+    """Which is stopped, alone, as the other one starts: that would wait for it for half an hour."""
+    run = tmp_path / "run"
+    command = [sys.executable, str(ROOT / "train.py"), "experiment=lenet_nll", *TWO, f"hydra.run.dir={run}"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 120
+        while process.poll() is None and not others(run) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(3)
+        process.send_signal(number)
+        assert process.wait(60) == (143 if number == signal.SIGTERM else -number)
+    deadline = time.monotonic() + 60
+    while others(run) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not others(run)
+
+
+def others(run: Path) -> list[Path]:
+    """The further processes of a training in `run`."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            words = file.read_bytes()
+            found += [file] if b"train_ddp_process" in words and os.fsencode(run) in words else []
+    return found

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from engine.checkpoints.content import require_bounded, require_stored
 from engine.files import by_descriptor, open_plain
 
 NETWORK = "network."
@@ -24,7 +25,7 @@ SIZES = re.compile(r"size mismatch for (\S+): .*?Size\(\[([\d, ]*)\]\) from chec
 def differences(network: nn.Module, state: Mapping[str, Tensor]) -> str | None:
     """Differences in names and shapes between a network's state dict and a checkpoint's; None if there are none."""
     shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    found = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    found = {name: tuple(tensor.shape) if isinstance(tensor, Tensor) else () for name, tensor in state.items()}
     common = [name for name in shapes if name in found and shapes[name] != found[name]]
     return _listed(
         [(name, found[name], shapes[name]) for name in common],
@@ -48,7 +49,10 @@ def saved_shapes(checkpoints: Path, name: str) -> dict[str, Tensor] | None:
 
 def _on_meta(path: Path) -> Any:
     with open_plain(path) as file:
-        return torch.load(by_descriptor(file), map_location="meta", mmap=True, weights_only=True)
+        require_stored(file)
+        content = torch.load(by_descriptor(file), map_location="meta", mmap=True, weights_only=True)
+    require_bounded(content)
+    return content
 
 
 def steps_of(path: Path) -> int:

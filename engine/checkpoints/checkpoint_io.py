@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from engine.checkpoints.content import own_paths, require_shape, require_stored
+from engine.checkpoints.content import own_paths, require_bounded, require_shape, require_stored
 from engine.errors import UserError
 from engine.files import PARTIAL, open_plain, read_plain, replacing
 
@@ -108,6 +108,11 @@ def _read(archive: io.BytesIO, path: Path, map_location: Any) -> dict[str, Any]:
         raise UserError(f"{path} is refused: it contains other things than tensors and plain values.") from error
     if not isinstance(checkpoint, dict):
         raise UserError(f"{path} is refused: it is not a checkpoint.")
+    try:
+        require_bounded(checkpoint)
+    except ValueError as error:
+        reason = "a string in it is not valid text" if isinstance(error, UnicodeError) else error
+        raise UserError(f"{path} is refused: {reason}.") from error
     return checkpoint
 
 

@@ -1,12 +1,11 @@
 """Checks a checkpoint's structure and size, and confines its paths to its own run directory."""
 
-import io
 import os
 import re
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, BinaryIO
 
 import torch
 from annotated_types import Ge, Lt
@@ -18,6 +17,12 @@ from engine.paths import is_place
 
 MAX_EXPANDED = 1 << 30
 """Bytes that tensors may exceed their storages by (with strides of 0), which a copy would need."""
+
+MAX_ENTRIES, MAX_DEPTH = 10_000_000, 200
+"""Of a checkpoint, and how deep they lie: a list may hold itself, or one that holds another twice, and so on."""
+
+CONTAINERS = (dict, list, tuple, set, frozenset)
+TOO_MANY = "it holds more entries, or deeper ones, than a run's checkpoint"
 
 LOCATIONS = ("dirpath", "best_model_path", "kth_best_model_path", "last_model_path")
 """Paths in the state of a ModelCheckpoint."""
@@ -93,15 +98,40 @@ class _Resumable(_Content):
     global_step: Count
 
 
-def require_stored(archive: io.BytesIO) -> None:
+def require_stored(archive: BinaryIO) -> None:
     """ValueError if an archive unpacks to more than its size; torch.save does not compress."""
     with zipfile.ZipFile(archive) as file:
         entries = file.infolist()
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
         raise ValueError("it is compressed")
-    if sum(entry.file_size for entry in entries) > archive.getbuffer().nbytes:
+    if sum(entry.file_size for entry in entries) > archive.seek(0, os.SEEK_END):
         raise ValueError("its parts overlap")
     archive.seek(0)
+
+
+def require_bounded(content: Any) -> None:
+    """ValueError where walking through a checkpoint, or writing what is in it, would not end or not succeed.
+
+    Unpickled lists may share others, so that a small file stands for more entries than there are atoms.
+    """
+    _entries(content, 0, {})
+
+
+def _entries(node: Any, depth: int, known: dict[int, int]) -> int:
+    """Of a container and of all in it; `known` are those of what was counted before, by its id."""
+    count = len(node)
+    for child in (*node, *node.values()) if isinstance(node, dict) else node:
+        if isinstance(child, CONTAINERS):
+            if id(child) not in known:
+                if depth == MAX_DEPTH:
+                    raise ValueError(TOO_MANY)
+                known[id(child)] = _entries(child, depth + 1, known)
+            count += known[id(child)]
+        elif isinstance(child, str):
+            child.encode("utf-8", errors="surrogateescape")  # a file's name may be no UTF-8, which these stand for
+    if count > MAX_ENTRIES:
+        raise ValueError(TOO_MANY)
+    return count
 
 
 def require_shape(checkpoint: Mapping[str, Any], path: Path, *, to_resume: bool = False) -> None:

@@ -9,7 +9,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -21,6 +20,7 @@ from engine.run.config_file import flat, register_stored_resolvers
 from engine.run.find import CONFIG, LOGS, find_run, runs_below
 from engine.run.lock import is_in_use
 from engine.run.outcome import outcome
+from engine.run.plain_yaml import load_plain_yaml
 from engine.wording import nearest
 
 OVERRIDES = Path(".hydra", "overrides.yaml")
@@ -181,8 +181,8 @@ def read_run(directory: Path, checkpoint: str | None = None, *, given: str | Non
 def _overrides(directory: Path) -> list[str]:
     """What Hydra noted of the command line; nothing where the file is missing or holds anything else."""
     try:
-        found = yaml.load(read_plain(directory / OVERRIDES, MAX_BYTES), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except (OSError, ValueError, yaml.YAMLError, RecursionError, UserError):
+        found = load_plain_yaml(read_plain(directory / OVERRIDES, MAX_BYTES))
+    except (OSError, ValueError, UserError):
         return []
     return [text for text in found if isinstance(text, str)] if isinstance(found, list) else []
 

@@ -94,9 +94,10 @@ def check(data_dir: str | None, table: str | None, *, cache_dir: str, num_worker
 
 
 def _config(data_dir: str | None, table: str | None, cache_dir: str, num_workers: int | None) -> DictConfig:
-    if (data_dir is None) == (table is None):
+    if data_dir is None and table is None:
         raise UserError("Give data_dir=…, a folder of class folders, or table=…, a table of photos.")
-    data = [f"datamodule.data_dir={quoted(data_dir)}"] if table is None else [f"datamodule.table={quoted(table)}"]
+    given = {"data_dir": data_dir, "table": table}
+    data = [f"datamodule.{key}={quoted(path)}" for key, path in given.items() if path is not None]
     workers = [] if num_workers is None else [f"datamodule.num_workers={num_workers}"]
     kind = "image_folder" if table is None else "image_table"
     parts = ["experiment=transfer_feature_extractor", "network=efficientnet_lite0", f"datamodule={kind}"]

@@ -4,6 +4,7 @@ import csv
 import math
 import struct
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,10 +12,14 @@ from engine.files import read_plain
 from engine.loggers.curve_files import PROGRESS, curve_files, name_of
 from engine.wording import INTERVAL, class_metrics
 
-MAX_BYTES = 1 << 28
+MAX_BYTES, MAX_POINTS, MAX_CURVES = 1 << 28, 3_000_000, 5_000
+"""Of all files of a run together; the rest is left out."""
+
 SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 FIRST_BATCH, MAX_PICTURE = "first_batch", 400_000
 """Of callbacks/image_grids.py."""
+
+MAX_STEP = 1 << 53
 
 Curve = dict[int, float]
 """Values by optimizer step."""
@@ -39,22 +44,32 @@ def read_logged(directory: Path, only: str | None = None) -> Logged:
     """Empty where no logger wrote a file. With `only`, nothing but the curve of this name, which is quicker."""
     curves: dict[str, Curve] = {}
     first_batch = None
-    mark = (only or "").rpartition("/")[2].encode()
-    for file in sorted(curve_files(directory), key=lambda file: (file.suffix == ".csv", file)):
-        rows = _rows(file) if file.suffix == ".csv" else _events(file, mark)
-        for step, tag, value in rows:
-            name = name_of(file.parent.relative_to(directory).as_posix(), tag)
-            if isinstance(value, Picture):
-                first_batch = value
-            elif only in (None, name):
-                curves.setdefault(name, {})[step] = value
+    for run, step, tag, value in islice(_points(directory, (only or "").rpartition("/")[2].encode()), MAX_POINTS):
+        name = name_of(run, tag)
+        if isinstance(value, Picture):
+            first_batch = value
+        elif only in (None, name) and abs(step) < MAX_STEP and (name in curves or len(curves) < MAX_CURVES):
+            curves.setdefault(name, {})[step] = value
     return Logged({name: dict(sorted(curve.items())) for name, curve in curves.items()}, first_batch)
+
+
+def _points(directory: Path, mark: bytes) -> Iterator[tuple[str, int, str, float | Picture]]:
+    """All that the loggers wrote: the folder of the file, the step, the tag and the value."""
+    room = MAX_BYTES
+    for file in sorted(curve_files(directory), key=lambda file: (file.suffix == ".csv", file)):
+        room -= file.stat().st_size
+        if room < 0:
+            return
+        run = file.parent.relative_to(directory).as_posix()
+        for row in _rows(file) if file.suffix == ".csv" else _events(file, mark):
+            yield run, *row
 
 
 def _rows(file: Path) -> Iterator[tuple[int, str, float]]:
     """Those of metrics.csv (engine/loggers/csv_logger.py); of another file of that name none."""
     lines = read_plain(file, MAX_BYTES).decode("utf-8", errors="replace").splitlines()
-    for row in csv.reader(lines[1:]) if lines[:1] == ["step,name,value"] else ():
+    rows = csv.reader(line for line in lines[1:] if len(line) < csv.field_size_limit() and "\0" not in line)
+    for row in rows if lines[:1] == ["step,name,value"] else ():
         try:
             step, name, value = row
             yield int(step), name, float(value)
@@ -72,7 +87,7 @@ def _events(file: Path, mark: bytes) -> Iterator[tuple[int, str, float | Picture
         (length,) = struct.unpack_from("<Q", content, position)
         record = content[position + 12 : position + 12 + length]
         position += 16 + length
-        if len(record) < length:
+        if not length or len(record) < length:
             return
         if mark not in record:
             continue

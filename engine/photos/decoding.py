@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image, ImageCms
+from PIL.TiffImagePlugin import COMPRESSION_INFO
 from torch import Tensor
 from torchvision.io import ImageReadMode  # and torch.ops.image
 
 from engine.photos.formats import OtherKindError
+from engine.photos.library_messages import silence_libtiff, without_libjpegs_messages
 
 ORIENTATION = 0x0112
 """The EXIF tag. Its value v says what to do with the stored image: transpose it from 5 on, then flip _FLIPS[v]."""
@@ -26,6 +28,7 @@ SAME_COLORS = 4
 
 # Of damaged EXIF data, without the file's name: the orientation is left at 1 then, as in every viewer.
 warnings.filterwarnings("ignore", module=r"PIL\.")
+silence_libtiff()
 
 
 def decode(image: Image.Image, data: bytes) -> Tensor:
@@ -55,6 +58,16 @@ def refuse_what_pillow_misreads(image: Image.Image) -> None:
         raise OtherKindError("a TIFF of 16-bit color in separate planes: save it as PNG, or with interleaved color")
 
 
+def why_not_decoded(image: Image.Image, error: Exception) -> str:
+    """What is wrong with an image that was opened, as far as the error, or a TIFF's compression, says it."""
+    text = (str(error) or type(error).__name__).splitlines()[0]
+    if image.format != "TIFF" or not text.startswith("decoder error"):
+        return text
+    number: Any = getattr(image, "tag_v2", {}).get(COMPRESSION)
+    name = COMPRESSION_INFO.get(number, str(number)).replace("_", " ").removeprefix("tiff ")
+    return f"its data, compressed by {name}, is damaged, or cannot be unpacked here"
+
+
 def _fast_jpeg(image: Image.Image, data: bytes) -> Tensor | None:
     """An ordinary photo: libjpeg straight into a tensor, which saves Pillow's four-byte pixels and two copies.
 
@@ -65,7 +78,8 @@ def _fast_jpeg(image: Image.Image, data: bytes) -> Tensor | None:
         return None
     encoded = torch.frombuffer(bytearray(data), dtype=torch.uint8)
     try:
-        rgb: Tensor = torch.ops.image.decode_jpeg(encoded, ImageReadMode.RGB.value, False)
+        with without_libjpegs_messages():
+            rgb: Tensor = torch.ops.image.decode_jpeg(encoded, ImageReadMode.RGB.value, False)
     except RuntimeError as error:
         if "incomplete or truncated" in str(error):
             raise ValueError("it is cut short") from error

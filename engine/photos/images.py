@@ -14,7 +14,7 @@ from torch import Tensor
 
 from engine.activity import watched
 from engine.errors import DataError
-from engine.photos.decoding import decode, orientation, refuse_what_pillow_misreads, upright
+from engine.photos.decoding import decode, orientation, refuse_what_pillow_misreads, upright, why_not_decoded
 from engine.photos.formats import OtherKindError, open_image
 from engine.photos.photo_index import PhotoIndex
 
@@ -137,8 +137,10 @@ def check_images(files: Sequence[Path], max_pixels: int, index: PhotoIndex | Non
 def _opened(path: Path, max_pixels: int) -> Iterator[tuple[Image.Image, io.BytesIO]]:
     """An image and its file's bytes, of which the header has been read; DataError for all that goes wrong with it."""
     stream = io.BytesIO(_read(path, max_pixels))
+    opened: Image.Image | None = None
     try:
         with open_image(stream) as image:
+            opened = image
             width, height = image.size
             if width * height <= max_pixels:
                 if image.mode == "F":
@@ -154,7 +156,7 @@ def _opened(path: Path, max_pixels: int) -> Iterator[tuple[Image.Image, io.Bytes
             f"{path} takes more memory than there is: scale it down, remove it, or lower datamodule.num_workers."
         ) from error
     except Exception as error:  # on rubbish, Pillow's plug-ins raise nearly anything
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+        reason = why_not_decoded(opened, error) if opened else (str(error) or type(error).__name__).splitlines()[0]
         raise DataError(f"{path} cannot be decoded as an image ({reason}): repair it, or remove it.") from error
     raise DataError(
         f"{path} has {width} × {height} pixels where at most {max_pixels:,} are allowed: "

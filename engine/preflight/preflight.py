@@ -25,7 +25,7 @@ from engine.preflight.other_choices import check_other_choices
 from engine.preflight.rehearsal import rehearse
 from engine.preflight.signatures import choices_of, described, fits, signature_of, type_hints
 from engine.preflight.targets import find_target
-from engine.run.config_file import has_features, usable_cores
+from engine.run.config_file import has_features, most_processes, usable_cores
 from engine.run.refused import leave_refused
 from engine.training.procedure import Procedure
 from engine.wording import missing_extra, nearest
@@ -260,7 +260,7 @@ def _check_read_by_code(findings: Findings) -> None:
 def _check_processes(findings: Findings) -> None:
     """Limits the number of processes to what the machine can run."""
     cores = usable_cores()
-    limits = {"datamodule.num_workers": max(64, 4 * cores)}
+    limits = {"datamodule.num_workers": most_processes()}
     accelerator = select(findings.values, "trainer.accelerator")
     if accelerator == "cpu" or (accelerator == "auto" and has_no_gpu()):
         limits["trainer.devices"] = max(8, cores)

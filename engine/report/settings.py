@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
@@ -16,8 +15,8 @@ from engine.config.sweep_job import key_of
 from engine.errors import UserError
 from engine.files import read_plain
 from engine.paths import CONF
-from engine.run.allowlist import Loader
 from engine.run.config_file import NO_RUNS, flat, is_linked
+from engine.run.plain_yaml import load_plain_yaml
 
 MAX_BYTES = 1 << 20
 ABSENT = "–"
@@ -55,8 +54,8 @@ def config_dirs_of(directory: Path) -> list[str]:
 def _noted(directory: Path, name: str) -> Any:
     """A file of Hydra's records; None if it is not there, or no YAML."""
     try:
-        return yaml.load(read_plain(directory / ".hydra" / name, MAX_BYTES), Loader)
-    except (OSError, yaml.YAMLError, ValueError, RecursionError, UserError):
+        return load_plain_yaml(read_plain(directory / ".hydra" / name, MAX_BYTES))
+    except (OSError, ValueError, UserError):
         return None
 
 

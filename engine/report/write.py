@@ -3,7 +3,6 @@
 import sys
 from pathlib import Path
 
-import yaml
 from omegaconf import OmegaConf
 
 from engine.activity import activity
@@ -12,10 +11,11 @@ from engine.errors import printable
 from engine.files import read_plain
 from engine.paths import typed
 from engine.results.outputs import Collector as Collector
-from engine.run.allowlist import MAX_BYTES, Loader
+from engine.run.allowlist import MAX_BYTES
 from engine.run.config_file import in_sweep
 from engine.run.failure import sentence
 from engine.run.outcome import outcome
+from engine.run.plain_yaml import load_plain_yaml
 from engine.run.record import Record
 from engine.run.trained import load_config
 from engine.startup import collecting_nothing
@@ -39,7 +39,7 @@ def _try_to_report(record: Record) -> None:
 
         collector = next(callback for callback in record.trainer.callbacks if isinstance(callback, Collector))
         _validate_again(record, collector)
-        config = yaml.load(read_plain(record.directory / "config.yaml", MAX_BYTES), Loader)
+        config = load_plain_yaml(read_plain(record.directory / "config.yaml", MAX_BYTES))
         several = record.trainer.world_size > 1
         missing = "What the network predicts is not shown: report.py, in one process, adds it." if several else None
         with activity("writing the report"):

@@ -11,9 +11,26 @@ from torchvision.transforms import v2
 
 from engine.data.normalization import normalize
 from engine.errors import UserError
+from engine.photos.decoding import SAME_COLORS
 from engine.results.calibration import temperature_of
 from engine.run.data_facts import first_tensor
 from engine.run.trained import Trained
+
+DECODING = (
+    "decode to 8-bit sRGB, converted from the color profile if there is one, by LittleCMS and its perceptual intent "
+    f"(one that changes none of the 6 * 6 * 6 colors of 0, 51, …, 255 by more than {SAME_COLORS} counts as sRGB; "
+    "without one, CMYK is red = (255 - cyan) * (255 - black) / 255 and so on), upright by the EXIF orientation, "
+    "transparency on white; 16-bit grey is value * 255 / 65535, rounded, and 16-bit color keeps its high byte"
+)
+BILINEAR = (
+    "columns first, then rows, neither where its number stays. Of n values x[j] each of m new ones is the sum of "
+    "w[i, j] * x[j], for j from max(0, int(c - r + 0.5)) to below min(n, int(c + r + 0.5)) with c = (i + 0.5) * n / m "
+    "and r = max(1, n / m). w[i, j] is max(0, 1 - abs(j + 0.5 - c) / r), divided by the sum of these over j, then "
+    "rounded to a multiple of 2^-b; b is the largest number up to 22 for which the largest w of all, times 2^b and "
+    "rounded, is below 2^15. Each sum is rounded to 8 bits, halves up (Pillow's BILINEAR has finer w: it is at times "
+    "one level off, and the probabilities by up to 0.002)"
+)
+"""What torchvision makes of 8-bit images, bit by bit."""
 
 
 def compute_in_32_bits(config: DictConfig) -> None:
@@ -88,9 +105,7 @@ def _images(trained: Trained, shape: Sequence[int]) -> dict[str, Any]:
         "layout": f"batch, {'grey' if shape[0] == 1 else 'red, green, blue'}, height, width",
         "value_range": [float(extremes.min()), float(extremes.max())],
         "steps": [
-            "decode to 8-bit sRGB, converted from the color profile if there is one (without one, CMYK is red = "
-            "(255 - cyan) * (255 - black) / 255 and so on), upright by the EXIF orientation, transparency on white; "
-            "16-bit grey is value * 255 / 65535, rounded, and 16-bit color keeps its high byte",
+            DECODING,
             *steps,
             "divide by 255",
             *([] if mean is None else ["subtract the channel's mean, divide by its std"]),
@@ -109,9 +124,7 @@ def _described(step: Any) -> str:
         and step.antialias
     ):
         size = [step.size] if isinstance(step.size, int) else list(step.size or ())
-        how = (
-            "bilinear with antialiasing, to 8 bits as torchvision rounds (Pillow's BILINEAR is at times one level off)"
-        )
+        how = f"bilinear with antialiasing: {BILINEAR}"
         if len(size) == 1:
             return f"resize the shorter side to {size[0]}, the longer to int({size[0]} * longer / shorter), {how}"
         if len(size) == 2:

@@ -28,6 +28,7 @@ from engine.renamed import with_todays_names
 from engine.run.config_file import AS_WRITTEN, LINK, NO_RUNS, is_linked
 from engine.run.gate import require_plain
 from engine.run.locations import refused_place
+from engine.run.plain_yaml import require_plain_yaml
 from engine.startup import prepare_imports
 from engine.wording import shown
 
@@ -53,8 +54,9 @@ KINDS = {
 }
 """Base classes of the objects that a `_target_` may create; allowed packages contain other things, too."""
 
-MAX_VALUES, MAX_DEPTH = 20_000, 40
-Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+MAX_BITS = 4096
+"""Of a whole number: Python writes none of more than 4,300 digits."""
+
 
 MAX_LINKS, MAX_TEXT = 10, 100_000
 """Limits for following links between keys."""
@@ -96,14 +98,7 @@ def _parse(file: Path) -> DictConfig:
     """The file's content, with unresolved interpolations."""
     text = read_plain(file, MAX_BYTES).decode("utf-8", errors="replace")
     try:
-        # Nested aliases could expand to billions of values.
-        depth = 0
-        for count, event in enumerate(yaml.parse(text, Loader)):
-            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-            if isinstance(event, yaml.AliasEvent):
-                raise UserError(f"{file} contains a YAML alias (*name), which no run's config has.")
-            if count > MAX_VALUES or depth > MAX_DEPTH:
-                raise UserError(f"{file} is not a config: it has more values or deeper nesting than any run's.")
+        require_plain_yaml(text)
         config = OmegaConf.load(io.StringIO(text))
     except (yaml.YAMLError, OmegaConfBaseException, ValueError, TypeError, OSError, RecursionError) as error:
         raise UserError(f"{file} is not a config: {(str(error).splitlines() or [type(error).__name__])[0]}") from error
@@ -132,11 +127,15 @@ def _refusals(node: Any, path: str, root: dict[str, Any], unused: Collection[str
                 yield f"{inner} is not a key of a run's config."
             elif key == "options" and path.endswith("compile"):
                 yield f"{inner} could name programs for the compiler to start: give it on the command line."
+            elif key == "settings" and path.startswith("logger."):
+                yield f"{inner} could name programs and servers: give it on the command line."
             else:
                 yield from _refusals(value, inner, root, unused)
     elif isinstance(node, list):
         for index, value in enumerate(node):
             yield from _refusals(value, f"{path}[{index}]", root, unused)
+    elif isinstance(node, int) and node.bit_length() > MAX_BITS:
+        yield f"{path} is a number of more digits than any value of a run's config."
     elif isinstance(node, str):
         is_used = not any(key in ("", path) or path.startswith(f"{key}.") for key in unused)
         yield from _refused_text(node, path, root, is_used=is_used)

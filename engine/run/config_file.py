@@ -42,6 +42,11 @@ def usable_cores() -> int:
     return cores
 
 
+def most_processes() -> int:
+    """More at once are a mistake, whatever they are for."""
+    return max(64, 4 * usable_cores())
+
+
 def eval_resize(image_size: Any) -> Any:
     """The size of a photo's shorter side before the center crop to `image_size`: 256 for 224, as in torchvision."""
     return image_size * 8 // 7 if isinstance(image_size, int) else image_size

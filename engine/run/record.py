@@ -22,6 +22,7 @@ from engine.run.outcome import FORMAT, write_outcome
 from engine.run.outcome import outcome as outcome_of
 from engine.run.refused import leave_refused
 from engine.run.resume import resume_of
+from engine.training.lightning_internals import end_other_processes
 
 NAMES = ("experiment", "name", "tags", "notes")
 """Root keys that describe a run."""
@@ -94,6 +95,8 @@ class Record:
     ) -> None:
         if not self.is_first_process:
             return
+        if error is not None and self.trainer is not None:
+            end_other_processes(self.trainer)
         if error is not None and self.resume and not self.resume.committed:
             self.resume.undo()
             return

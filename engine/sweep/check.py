@@ -1,7 +1,7 @@
 """A look at a sweep's jobs before the first one starts, and before anything is written. Nothing here imports torch."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from itertools import islice
 from math import prod
@@ -9,7 +9,7 @@ from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.types import IntervalSweep, Override
+from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
@@ -55,7 +55,7 @@ def planned_jobs(config: DictConfig) -> list[list[str]]:
     """The jobs of a sweep over all combinations, each by its overrides."""
     try:
         overrides = _overrides(config)
-        swept = [override.sweep_string_iterator() for override in overrides if override.is_sweep_override()]
+        swept = [_texts(override) for override in overrides if override.is_sweep_override()]
         sizes = [sum(1 for _ in islice(values, MAX_JOBS + 1)) for values in swept]
         if prod(sizes) > MAX_JOBS:
             raise UserError(f"The sweep has more than {MAX_JOBS:,} jobs: sweep over fewer values.")
@@ -65,6 +65,15 @@ def planned_jobs(config: DictConfig) -> list[list[str]]:
     except Exception as error:  # as of an interval
         raise UserError(explained("train", sys.argv[1:]) or str(error)) from error
     return [list(job) for job in jobs]
+
+
+def _texts(override: Override) -> Iterator[str]:
+    """The values of a swept key. UserError for a range to be shuffled that is too long to be listed."""
+    value: Any = override.value()
+    is_listed = isinstance(value, RangeSweep) and value.shuffle and None not in (value.start, value.stop)
+    if is_listed and (value.stop - value.start) / value.step > MAX_JOBS:
+        raise UserError(f"The sweep has more than {MAX_JOBS:,} jobs: sweep over fewer values.")
+    return override.sweep_string_iterator()
 
 
 def _overrides(config: DictConfig) -> list[Override]:

@@ -8,10 +8,9 @@ import multiprocessing
 import os
 import pickle
 import platform
-import signal
+import secrets
 import sys
 import threading
-import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,8 +27,10 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from engine.config.sweep_job import one_of_each_kind
+from engine.errors import UserError
 from engine.paths import ROOT
-from engine.run.config_file import has_features, usable_cores
+from engine.run.config_file import has_features, most_processes, usable_cores
+from engine.stop import end_with
 
 logger = logging.getLogger(__name__)
 
@@ -75,22 +76,6 @@ class Job:
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self)
-
-
-def end_with(owner: int) -> None:
-    """Lets this process be killed soon after that one is gone: a sweep that was killed must leave no job behind."""
-
-    def watch() -> None:
-        while True:
-            time.sleep(1)
-            try:
-                os.kill(owner, 0)
-            except ProcessLookupError:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-    name = f"end with {owner}"
-    if name not in {thread.name for thread in threading.enumerate()}:
-        threading.Thread(target=watch, name=name, daemon=True).start()
 
 
 class ElsewhereLauncher(Launcher):
@@ -152,6 +137,8 @@ class JoblibLauncher(ElsewhereLauncher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         self.at_once = self.n_jobs or self._suitable(job_overrides)
+        if self.at_once > (limit := most_processes()):
+            raise UserError(f"hydra.launcher.n_jobs={self.at_once}: must be at most {limit} here: each is a process.")
         if min(self.at_once, len(job_overrides)) > 1:
             return super().launch(job_overrides, initial_job_idx)
         basic = BasicLauncher()
@@ -204,7 +191,7 @@ class SubmititLauncher(ElsewhereLauncher):
     """Jobs of their own on this machine (`cluster` local, `n_jobs` at once) or in a SLURM cluster's queue (slurm).
 
     `parameters` are submitit's: sbatch's with underscores, `timeout_min`, `mem_gb` and the like. What submitit writes,
-    each job's output included, lies in `.submitit` in the sweep's directory.
+    each job's output included, lies in a folder of `.submitit` in the sweep's directory.
     """
 
     def __init__(self, *, cluster: str, n_jobs: int, parameters: DictConfig) -> None:
@@ -215,7 +202,9 @@ class SubmititLauncher(ElsewhereLauncher):
     def start(self, jobs: Sequence[Job]) -> Iterable[Wait]:
         from submitit import AutoExecutor
 
-        executor = AutoExecutor(Path(self.config.hydra.sweep.dir, ".submitit").absolute(), cluster=self.cluster)
+        # A new folder each time: submitit unpickles a job's result from there, which must be no stranger's.
+        folder = Path(self.config.hydra.sweep.dir, ".submitit", secrets.token_hex(8)).absolute()
+        executor = AutoExecutor(folder, cluster=self.cluster)
         executor.update_parameters(**self.parameters)
         if self.cluster == "slurm":
             executor.update_parameters(slurm_array_parallelism=self.n_jobs)

@@ -6,19 +6,18 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import yaml
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
-from yaml import YAMLError
 
 from engine.config.sweep_job import DONE, Setting, written
 from engine.errors import UserError, printable
 from engine.files import read_plain
 from engine.paths import command, tensorboard, typed
-from engine.run.allowlist import MAX_BYTES, Loader
+from engine.run.allowlist import MAX_BYTES
 from engine.run.config_file import has_features
 from engine.run.outcome import outcome
+from engine.run.plain_yaml import load_plain_yaml
 from engine.statistics import wilson_interval
 from engine.sweep.groups import CONFIDENCE, STATUSES, Group, group_by_seed, too_few
 from engine.sweep.table import Row, Sweep
@@ -81,8 +80,8 @@ def judged(sweep: Path, best: Row, jobs: int) -> dict[str, str]:
             interval = f" {span(wilson_interval(round(value * count), count, CONFIDENCE))}"
         return {"not selected": f"{name} {number(value)}{interval} of the best, on data that chose nothing"}
     lines = {"selected": f"the best of {jobs} jobs, by the same validation examples that its {best.metric} is of"}
-    with suppress(OSError, UserError, YAMLError):
-        config = yaml.load(read_plain(directory / "config.yaml", MAX_BYTES), Loader)
+    with suppress(OSError, UserError, ValueError):
+        config = load_plain_yaml(read_plain(directory / "config.yaml", MAX_BYTES))
         if has_features(config) and "num_folds" not in config["features"]:
             lines["judge the best"] = f"{command('evaluate.py')} run={typed(directory)} split=cross_validation"
     return lines

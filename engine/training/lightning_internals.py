@@ -8,6 +8,8 @@ without validation it continues as if there had been one. Here the counters are 
 are saved, so that nothing has to be inferred.
 """
 
+import subprocess
+import time
 from typing import Any
 
 from pytorch_lightning import Trainer
@@ -17,6 +19,10 @@ from pytorch_lightning.profilers import PassThroughProfiler
 from torch import Tensor
 from torch.optim import Optimizer
 from torchmetrics import MetricCollection
+
+from engine.stop import kill_children
+
+PATIENCE = 3.0  # seconds
 
 RESTORING = ("_restore_modules_and_callbacks", "restore_training_state")
 """Functions of Lightning's checkpoint connector that use a checkpoint's content."""
@@ -61,6 +67,23 @@ def allow_clipping(optimizer: Optimizer) -> None:
     """
     if hasattr(optimizer, "_step_supports_amp_scaling"):
         optimizer._step_supports_amp_scaling = False
+
+
+def end_other_processes(trainer: Any) -> None:
+    """Ends the processes that Lightning has started for this training, unless they do so themselves.
+
+    They may wait for this one, which is ending, for half an hour.
+    """
+    deadline = time.monotonic() + PATIENCE
+    for process in getattr(trainer.strategy.launcher, "procs", ()):
+        if not isinstance(process, subprocess.Popen):  # a forked or spawned one, to which the first belongs, too
+            continue
+        try:
+            process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            kill_children(process.pid)
+            process.kill()
+            process.wait()
 
 
 def remade_optimizers(module: Any) -> tuple[list[Any], list[Any]]:

@@ -26,7 +26,7 @@ from engine.checkpoints.checkpoint_io import TRAILER
 from tests.killing import ROOT, forkserver
 from tests.security.test_hostile_checkpoints import checkpoint, write
 
-SECONDS = 30
+SECONDS = 60
 
 Mutation = Callable[[Path, random.Random], str]
 """Changes something below a directory, and says what."""

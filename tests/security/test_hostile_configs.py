@@ -150,6 +150,33 @@ OTHERS = {
     "a file name filled up": ("callback: {a: {filename: 'x{step:/>9}'}}", "contains a format"),
     "a file name from a metric's": ("callback: {a: {filename: '{../../x}'}}", "contains a format"),
     "a file name from an attribute": ("callback: {a: {filename: '{step!r:.3}'}}", "contains a format"),
+    "a file name by a format of a format": ("callback: {a: {filename: '{step:{epoch}c}'}}", "contains a format"),
+    "a file name by two": ("callback: {a: {filename: '{step:{epoch}{epoch}c}x'}}", "contains a format"),
+    "a file name of links": ("a: '{step:'\nb: 'c}'\ncallback: {a: {filename: '${a}${b}'}}", "contains a format"),
+    "a place without a name": (
+        "logger: {a: {_target_: pytorch_lightning.loggers.CSVLogger, _args_: [elsewhere]}}",
+        "logger.a._args_[0]=elsewhere could be a place",
+    ),
+    "the current folder": (
+        "logger: {a: {_target_: pytorch_lightning.loggers.CSVLogger, save_dir: '', name: logs, version: mine}}",
+        "logger.a.save_dir= is not in the run directory",
+    ),
+    "a directory": ("logger: {a: {offline_directory: elsewhere}}", "logger.a.offline_directory=elsewhere is not in"),
+    "a relative address": ("logger: {a: {tracking_uri: elsewhere}}", "logger.a.tracking_uri=elsewhere is not in"),
+    "an account of a service": (
+        "logger: {a: {tracking_uri: databricks}}",
+        "logger.a.tracking_uri=databricks is not in",
+    ),
+    "an address with codes": (
+        "logger: {a: {tracking_uri: 'file:${run_dir}/%2e%2e/%2e%2e/x'}}",
+        "logger.a.tracking_uri=file:${run_dir}/%2e%2e/%2e%2e/x leads out",
+    ),
+    "codes of a slash": ("logger: {a: {x: 'a%2f..%2f..%2fb'}}", "logger.a.x=a%2f..%2f..%2fb leads out"),
+    "a stranger's account": ("logger: {a: {api_key: abc}}", "logger.a.api_key=abc would send"),
+    "an account by a token": ("logger: {a: {kwargs: {apiToken: abc}}}", "logger.a.kwargs.apiToken=abc would send"),
+    "settings of a client": ("logger: {a: {settings: {executable: evil.sh}}}", "logger.a.settings could name programs"),
+    "a number of thousands of digits": (f"seed: 0x{'f' * 6000}", "seed is a number of more digits"),
+    "binary digits": (f"a: [0b{'1' * 20_000}]", "a[0] is a number of more digits"),
     "a data base": ("logger: {a: {tracking_uri: 'sqlite:////abs/EVIL.db'}}", "logger.a.tracking_uri="),
     "a server": ("logger: {a: {tracking_uri: 'http://127.0.0.1:9'}}", "logger.a.tracking_uri=http"),
     "a file by its address": ("logger: {a: {tracking_uri: 'file:/abs'}}", "logger.a.tracking_uri=file:/abs leads out"),
@@ -240,7 +267,8 @@ def test_hostile_targets(target: str, canary: Path) -> None:
 
 @pytest.mark.parametrize("place", PLACES)
 def test_wherever_a_target_is(place: str, canary: Path) -> None:
-    assert_refused(PLACES[place].replace("HOSTILE", "{_target_: evil.Net}"), canary, r"_target_=evil\.Net is not allowed")
+    hostile = PLACES[place].replace("HOSTILE", "{_target_: evil.Net}")
+    assert_refused(hostile, canary, r"_target_=evil\.Net is not allowed")
 
 
 def test_a_hostile_target_keeps_the_others_from_being_looked_at(canary: Path) -> None:
@@ -276,6 +304,7 @@ def test_what_the_command_line_replaces(tmp_path: Path) -> None:
         "logger: {a: {tracking_uri: 'sqlite:///mlflow.db'}, b: {tracking_uri: 'file:${run_dir}/mlruns'}}",
         "monitor: {metric: val/loss}\nname: 'a: b'\ndatamodule: {data_dir: /data}",
         "trainer: {max_time: '00:00:00:06'}",
+        "lightning_module: {param_groups: [{pattern: '^(a|b{2}){1,3}:x$'}]}\nlogger: {a: {sub_dir: x, name: ''}}",
     ],
 )
 def test_what_may_stand_there(text: str, tmp_path: Path) -> None:
@@ -324,6 +353,12 @@ def test_a_sweeps_own_arguments(argument: str, tmp_path: Path) -> None:
         "+logger.x.tracking_uri='http://127.0.0.1'",
         "+logger.x={save_dir:/any}",
         "+logger.x={/any:1}",
+        "+optimizer@hydra.job.env_set=sgd",
+        "+callback@hydra.callbacks=default",
+        "+a=" + "[" * 5000 + "]" * 5000,
+        "+a=" + "{a:" * 3000 + "1" + "}" * 3000,
+        "+a=[" + "1," * 60_000 + "1]",
+        "seed=" + "sort(" * 1500 + "1" + ")" * 1500,
     ],
 )
 def test_hostile_arguments_of_a_sweep(argument: str, canary: Path) -> None:

@@ -1,6 +1,6 @@
 """Hostile directories of strangers, mutated at random, under every command: none is exploited, hangs or falls.
 
-A failure shows by a canary that is changed, by more than 30 seconds, by a traceback, or by another exit code than 0 or
+A failure shows by a canary that is changed, by more than 60 seconds, by a traceback, or by another exit code than 0 or
 1. `python -m pytest -k "[7]"` repeats the seventh; the message says what is hostile in it.
 """
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from engine.errors import UserError
-from engine.files import open_plain
+from engine.files import ALLOW_LINKS, open_plain
 from tests.conftest import ROOT
 
 OPENING = {
@@ -111,6 +111,18 @@ def test_only_regular_files(kind: str, mode: Any, tmp_path: Path) -> None:
     with pytest.raises((UserError, IsADirectoryError)):
         open_plain(tmp_path / "file", mode)
     assert (tmp_path / "canary").read_text() == "mine"
+
+
+@pytest.mark.parametrize("mode", ["r+b", "ab"])
+def test_a_file_of_two_names_is_not_written(mode: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "canary").write_text("mine")
+    os.link(tmp_path / "canary", tmp_path / "file")
+    with pytest.raises(UserError, match="has another name"):
+        open_plain(tmp_path / "file", mode)
+    with open_plain(tmp_path / "file") as file:
+        assert file.read() == b"mine"
+    monkeypatch.setenv(ALLOW_LINKS, "1")
+    open_plain(tmp_path / "file", mode).close()
 
 
 @pytest.mark.parametrize("name", ["metrics.csv", "train.log", "thumbnails.jpg"])

@@ -13,6 +13,10 @@ def network(width: int = 2, *, bias: bool = True) -> nn.Module:
     return nn.Sequential(nn.Linear(3, width, bias=bias), nn.Linear(width, 1))
 
 
+def test_entries_that_are_no_weights() -> None:
+    assert differences(nn.Linear(1, 1), {"weight": {"a": 1}, "bias": torch.zeros(1)}) is not None  # type: ignore[dict-item]
+
+
 def test_the_same_architecture() -> None:
     assert differences(network(), network().state_dict()) is None
 

@@ -1,0 +1,90 @@
+"""Keeps what C libraries write about damaged photos off the terminal: it names no file.
+
+libtiff has handlers for its messages. libjpeg, within torchvision, writes its own to the process's stderr.
+"""
+
+import ctypes
+import os
+import re
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import IO, Any
+
+from PIL import _imaging
+
+STDERR = 2
+
+OF_LIBJPEG = re.compile(
+    rb"Corrupt JPEG data|Premature end of JPEG|Warning: (unknown JFIF|thumbnail image)|Unknown Adobe color transform"
+    rb"|Invalid (SOS|progressive) parameters|Inconsistent progression|Inconsistency in data|Application transferred"
+    rb"|Caution: quantization tables"
+)
+"""Beginnings of what libjpeg 6b to libjpeg-turbo 3 warn of (jerror.h)."""
+
+
+def silence_libtiff() -> None:
+    """Of the library that Pillow is linked with; nothing where Pillow has none, or has it built in."""
+    with suppress(OSError, AttributeError):
+        library = ctypes.CDLL(_imaging.__file__)
+        for name in ("TIFFSetWarningHandler", "TIFFSetErrorHandler"):
+            set_handler = getattr(library, name)
+            set_handler.argtypes, set_handler.restype = [ctypes.c_void_p], ctypes.c_void_p
+            set_handler(None)
+
+
+class _Aside:
+    """Where stderr leads while any thread decodes a JPEG."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.threads, self.before = 0, -1
+        self.file: IO[bytes] | None = None
+
+    def begin(self) -> None:
+        with self.lock:
+            if not self.threads:
+                with suppress(OSError):  # stderr is closed, or no file can be made
+                    self.file, self.before = tempfile.TemporaryFile(), os.dup(STDERR)  # noqa: SIM115 (closed in end)
+                    os.dup2(self.file.fileno(), STDERR)
+            self.threads += 1
+
+    def end(self) -> None:
+        with self.lock:
+            self.threads -= 1
+            if self.threads or self.file is None or self.before < 0:
+                return
+            os.dup2(self.before, STDERR)
+            self.file.seek(0)
+            others = [line for line in self.file if not OF_LIBJPEG.match(line)]
+            self.file.close()
+            with suppress(OSError):
+                os.write(STDERR, b"".join(others))  # what another thread wrote meanwhile
+            os.close(self.before)
+            self.file, self.before = None, -1
+
+
+_aside = _Aside()
+
+
+def _in_a_child() -> None:
+    """A process that was forked while another thread decoded has no such thread."""
+    global _aside
+    if _aside.before >= 0:
+        os.dup2(_aside.before, STDERR)
+    _aside = _Aside()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_a_child)
+
+
+@contextmanager
+def without_libjpegs_messages() -> Iterator[None]:
+    aside: Any = _aside
+    aside.begin()
+    try:
+        yield
+    finally:
+        aside.end()
