@@ -10,6 +10,8 @@ from lightning_modules.classifier import Classifier
 from networks.pretrained import Pretrained
 
 BACKBONE = "network.backbone."
+COMPUTING = ("compute", "compared", "forward")
+"""Methods that make the loss of a batch."""
 
 
 class FeatureExtractor(Classifier):
@@ -47,6 +49,11 @@ class FeatureExtractor(Classifier):
                 inputs = self.network.features(self.laid_out(inputs))
         logits: Tensor = self.network.head(inputs)
         return logits
+
+    def linear_layer(self) -> nn.Module | None:
+        """The head, on cached features; a class that computes something else has none."""
+        as_here = all(getattr(type(self), name) is getattr(FeatureExtractor, name) for name in COMPUTING)
+        return self.network.head if as_here and self.mix is None else None
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(checkpoint)
