@@ -1,5 +1,6 @@
 """Training a new head on a frozen backbone."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +36,26 @@ class FeatureExtractor(Classifier):
         super().__init__(network=network, **classifier)
 
     def train(self, mode: bool = True) -> "FeatureExtractor":
-        super().train(mode)
-        self.network.backbone.eval()
+        if self.network.backbone.training or self.freeze_batchnorm:
+            super().train(mode)
+            self.network.backbone.eval()
+            return self
+        # A backbone in eval mode stays in it: to go through its hundreds of modules takes as long as an epoch of a head.
+        self.training = self.network.training = mode
+        for part in self._but_backbone():
+            part.train(mode)
         return self
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        for part in self._but_backbone():
+            part.zero_grad(set_to_none)
+        for parameter in (*self.parameters(recurse=False), *self.network.parameters(recurse=False)):
+            parameter.grad = None
+
+    def _but_backbone(self) -> Iterator[nn.Module]:
+        """The parts of this module and of its network."""
+        yield from (part for part in self.children() if part is not self.network)
+        yield from (part for part in self.network.children() if part is not self.network.backbone)
 
     def trainable(self) -> nn.Module:
         return self.network.head
