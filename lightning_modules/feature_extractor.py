@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from engine.checkpoints.checkpoint_io import name_also
+from engine.speed.shared_backbone import of_shared
 from lightning_modules.classifier import Classifier
 from networks.pretrained import Pretrained
 
@@ -40,7 +42,7 @@ class FeatureExtractor(Classifier):
             super().train(mode)
             self.network.backbone.eval()
             return self
-        # A backbone in eval mode stays in it: to go through its hundreds of modules takes as long as an epoch of a head.
+        # A backbone in eval mode stays in it: going through its hundreds of modules takes as long as a head's epoch.
         self.training = self.network.training = mode
         for part in self._but_backbone():
             part.train(mode)
@@ -77,7 +79,7 @@ class FeatureExtractor(Classifier):
         super().on_save_checkpoint(checkpoint)
         backbone = Path(self.trainer.default_root_dir, "checkpoints", "backbone.ckpt")
         if self.global_rank == 0 and not backbone.exists():
-            self.trainer.strategy.checkpoint_io.save_checkpoint(self.network.backbone.state_dict(), backbone)
+            self._save_backbone(backbone)
         state = checkpoint["state_dict"]
         checkpoint["state_dict"] = {name: value for name, value in state.items() if not name.startswith(BACKBONE)}
 
@@ -85,3 +87,14 @@ class FeatureExtractor(Classifier):
         super().on_load_checkpoint(checkpoint)
         frozen = {name: value for name, value in self.state_dict().items() if name.startswith(BACKBONE)}
         checkpoint["state_dict"] = frozen | checkpoint["state_dict"]
+
+    def _save_backbone(self, path: Path) -> None:
+        """Jobs of a sweep that share it share the file, which has a name in the directory of each."""
+
+        def save() -> Path:
+            self.trainer.strategy.checkpoint_io.save_checkpoint(self.network.backbone.state_dict(), path)
+            return path
+
+        saved: Path = of_shared(self.network.backbone, "checkpoint", save)
+        if saved != path and not (saved.is_file() and name_also(saved, path)):
+            save()

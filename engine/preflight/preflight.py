@@ -44,16 +44,41 @@ SIZES = ("num_classes", "d_in", "d_out")
 """What the parts of a run must agree upon, by the name that it has in all of them."""
 
 
-def preflight(cfg: DictConfig) -> None:
-    """Raises UserError with all mistakes of the config of train.py; a new run's metrics.json then has them too."""
+_faultless: set[str] = set()
+"""Kinds of a sweep's jobs that this process has found no mistakes in."""
+
+
+def preflight(cfg: DictConfig, swept: Mapping[str, Any] | None = None) -> None:
+    """Raises UserError with all mistakes of the config of train.py; a new run's metrics.json then has them too.
+
+    Of a sweep's jobs that differ in `swept` numbers alone, a process looks at the first: the ends of these numbers were
+    looked at before the sweep began (engine/sweep/check.py).
+    """
+    kind = _kind(cfg, swept) if swept and not cfg.get("resume") else None
+    if kind in _faultless:
+        return
     findings = find_mistakes(cfg)
     if not findings.lines:
+        _faultless.update(() if kind is None else [kind])
         return
     directory = findings.values.get("run_dir")
     if not findings.values.get("resume") and isinstance(directory, str) and Path(directory).is_dir():
         failed = {"status": "failed", "error": f"UserError: {findings.message()}"}
         write_outcome(Path(directory), failed)
     raise UserError(findings.message())
+
+
+def _kind(cfg: DictConfig, swept: Mapping[str, Any]) -> str:
+    """The config without the values of swept numbers."""
+    kept: Any = OmegaConf.to_container(cfg, resolve=False)
+    for key, value in swept.items():
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            *folders, name = key.split(".")
+            node = kept
+            for folder in folders:
+                node = node[folder]
+            node[name] = type(value).__name__
+    return repr(kept)
 
 
 def find_mistakes(cfg: DictConfig) -> Findings:

@@ -54,12 +54,12 @@ def trained(folder: Path, **changes: Any) -> dict[str, Any]:
     trainer.fit(module, Numbers())
     head = network.head
     optimizer: Any = module.optimizers(use_pl_optimizer=False)
-    state = optimizer.state_dict()["state"]
+    buffers = [values.get("momentum_buffer") for values in optimizer.state_dict()["state"].values()]
     return {
         "weights": [head.weight.detach(), head.bias.detach()],
         "gradients": [head.weight.grad, head.bias.grad],
         "losses": module.losses,
-        "buffers": [values["momentum_buffer"] for values in state.values() if values.get("momentum_buffer") is not None],
+        "buffers": [buffer for buffer in buffers if buffer is not None],
         "accuracy": [trainer.callback_metrics["train/acc"], trainer.callback_metrics["train/loss"]],
         "drawn": [torch.get_rng_state()],
     }
