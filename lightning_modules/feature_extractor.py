@@ -95,6 +95,7 @@ class FeatureExtractor(Classifier):
             self.trainer.strategy.checkpoint_io.save_checkpoint(self.network.backbone.state_dict(), path)
             return path
 
+        path.parent.mkdir(parents=True, exist_ok=True)
         saved: Path = of_shared(self.network.backbone, "checkpoint", save)
         if saved != path and not (saved.is_file() and name_also(saved, path)):
             save()
