@@ -51,12 +51,13 @@ class _Built:
     draws: list[_Draw]
     facts: dict[str, Any] = field(default_factory=dict)
     drawn: dict[bytes, tuple[Tensor, dict[str, Tensor]]] = field(default_factory=dict)
+    is_confirmed: bool = False  # the backbone is the same from another seed, and the head as it should be
 
     def again(self) -> Any:
         """Another network on the same backbone, drawn from where the generator stands."""
         backbone = self.network.backbone
         network = copy.deepcopy(self.network, {id(backbone): backbone})
-        before = torch.get_rng_state().numpy().tobytes()
+        before = _generator()
         with torch.no_grad():
             if before in self.drawn:
                 state, values = self.drawn[before]
@@ -92,7 +93,9 @@ def on_shared_backbone(key: str, build: Callable[[], Any]) -> Any:
     """
     first = _first.get(key)
     if first is not None and first.facts["place"] == _place(first.network.backbone):
-        return first.again()
+        if first.is_confirmed or _generator() in first.drawn:
+            return first.again()
+        return _second(key, first, build)
     if key in _first and first is None:
         return build()
     before, others = torch.get_rng_state(), _other_states()
@@ -101,6 +104,29 @@ def on_shared_backbone(key: str, build: Callable[[], Any]) -> Any:
     is_plain = others == _other_states() and not recorder.looked
     _first[key] = _checked(network, recorder.draws, before) if is_plain else None
     return network
+
+
+def _second(key: str, first: "_Built", build: Callable[[], Any]) -> Any:
+    """A network from another seed, on the first one's backbone if its own is the same: it may be drawn, too."""
+    before = torch.get_rng_state()
+    network = build()
+    after = torch.get_rng_state()
+    torch.set_rng_state(before)
+    again = first.again()
+    first.is_confirmed = torch.equal(torch.get_rng_state(), after) and _same(network.state_dict(), again.state_dict())
+    torch.set_rng_state(after)
+    if first.is_confirmed:
+        return again
+    _first[key] = None
+    return network
+
+
+def _same(these: dict[str, Tensor], those: dict[str, Tensor]) -> bool:
+    return these.keys() == those.keys() and all(torch.equal(these[name], those[name]) for name in these)
+
+
+def _generator() -> bytes:
+    return torch.get_rng_state().numpy().tobytes()
 
 
 def of_shared(backbone: nn.Module, name: str, find: Callable[[], Any]) -> Any:
@@ -141,5 +167,4 @@ def _checked(network: Any, draws: list[_Draw], before: Tensor) -> _Built | None:
     built.network = built.again()  # which nobody trains
     is_same = torch.equal(torch.get_rng_state(), after)
     torch.set_rng_state(after)
-    again = own_parameters(built.network)
-    return built if is_same and all(torch.equal(own[name], again[name]) for name in own) else None
+    return built if is_same and _same(dict(own), dict(own_parameters(built.network))) else None

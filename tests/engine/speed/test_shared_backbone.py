@@ -38,6 +38,7 @@ def test_heads_are_drawn_as_on_a_backbone_of_their_own() -> None:
         with torch.no_grad():
             network.head.weight.fill_(7)  # as training would
     assert len(backbones) == 1
+    assert shared_backbone._first["a"] is not None
 
 
 def test_another_key_has_another_backbone() -> None:
