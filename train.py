@@ -15,6 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from engine.config.resolvers import register_resolvers
 from engine.config.start import mistakes_end_it, start
+from engine.config.sweep_job import swept_settings
 from engine.paths import CONF
 from engine.run.config_file import has_features, in_sweep, refuse_used_directory, resolved, save_config
 from engine.run.lock import one_writer
@@ -58,7 +59,7 @@ def train(cfg: DictConfig) -> float | None:
 
         silence_idle_messages()
         keep_freed_memory()
-        preflight(cfg)
+        preflight(cfg, swept_settings())
     with interruptible(cfg), Record(cfg) as record:
         datamodule = set_up_ahead(instantiate(cfg.datamodule))
         record.name_data(**data_name(datamodule))
@@ -67,7 +68,9 @@ def train(cfg: DictConfig) -> float | None:
 
         seed_everything(cfg.seed, verbose=False)
         weigh_classes(cfg, datamodule)
-        network = choose_engine(cfg, build_network(cfg, weights_of(cfg, record.checkpoint)))
+        network = choose_engine(
+            cfg, build_network(cfg, weights_of(cfg, record.checkpoint), shared=in_sweep() and has_features(cfg))
+        )
         config = resolved(cfg) if record.resume else save_config(cfg)
         module = build_module(cfg, network)
         if cfg.get("init_from") and record.checkpoint is None:

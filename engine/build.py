@@ -22,6 +22,7 @@ from engine.checkpoints.checkpoint_io import load_checkpoint
 from engine.errors import UserError, WeightsError
 from engine.paths import CONF, ROOT
 from engine.protocols import WeighsClasses
+from engine.speed.shared_backbone import of_shared, on_shared_backbone
 
 logger = logging.getLogger(__name__)
 
@@ -35,8 +36,10 @@ READ_HERE = ("substitute", "substitute_for")
 """Keys of `cfg.network` that this module reads and does not pass to the network."""
 
 
-def build_network(cfg: DictConfig, checkpoints: Path | None) -> Any:
+def build_network(cfg: DictConfig, checkpoints: Path | None, *, shared: bool = False) -> Any:
     """Builds `cfg.network`; None if there is none or the LightningModule takes none.
+
+    With `shared`, networks of one config have one backbone in this process, which must stay frozen.
 
     If its pretrained weights are not available, `cfg.network.substitute` (null: stop) is built instead; `cfg.network`
     becomes the substitute's config, and `cfg.network.substitute_for` the original network's name. With `checkpoints`,
@@ -47,6 +50,9 @@ def build_network(cfg: DictConfig, checkpoints: Path | None) -> Any:
     if checkpoints is not None:
         return _without_pretrained_weights(cfg.network, checkpoints)
     try:
+        if shared and not cfg.get("compile"):
+            key = f"{cfg.network} {cfg.get('channels_last')}"
+            return on_shared_backbone(key, lambda: _instantiate(cfg.network))
         return _instantiate(cfg.network)
     except WeightsError as error:
         wanted, substitute = network_name(cfg.network), cfg.network.get("substitute")
@@ -225,7 +231,8 @@ def build_features(cfg: DictConfig, datamodule: Any, network: Any) -> Any:
         engine=settings.pop("engine", "torch"),  # which earlier runs do not name
         cache_dir=Path(settings["cache_dir"]),
     )
-    key = {**backbone.key, "transforms": transforms_key(cfg.datamodule)}
+    of = f"{backbone.engine} {backbone.precision} {backbone.device}"
+    key = {**of_shared(network.backbone, of, lambda: backbone.key), "transforms": transforms_key(cfg.datamodule)}
     return instantiate(settings, photos=datamodule, backbone=backbone, num_features=network.head.in_features, key=key)
 
 

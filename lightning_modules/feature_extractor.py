@@ -1,15 +1,20 @@
 """Training a new head on a frozen backbone."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from engine.checkpoints.checkpoint_io import name_also
+from engine.speed.shared_backbone import of_shared
 from lightning_modules.classifier import Classifier
 from networks.pretrained import Pretrained
 
 BACKBONE = "network.backbone."
+COMPUTING = ("compute", "compared", "forward")
+"""Methods that make the loss of a batch."""
 
 
 class FeatureExtractor(Classifier):
@@ -33,9 +38,26 @@ class FeatureExtractor(Classifier):
         super().__init__(network=network, **classifier)
 
     def train(self, mode: bool = True) -> "FeatureExtractor":
-        super().train(mode)
-        self.network.backbone.eval()
+        if self.network.backbone.training or self.freeze_batchnorm:
+            super().train(mode)
+            self.network.backbone.eval()
+            return self
+        # A backbone in eval mode stays in it: going through its hundreds of modules takes as long as a head's epoch.
+        self.training = self.network.training = mode
+        for part in self._but_backbone():
+            part.train(mode)
         return self
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        for part in self._but_backbone():
+            part.zero_grad(set_to_none)
+        for parameter in (*self.parameters(recurse=False), *self.network.parameters(recurse=False)):
+            parameter.grad = None
+
+    def _but_backbone(self) -> Iterator[nn.Module]:
+        """The parts of this module and of its network."""
+        yield from (part for part in self.children() if part is not self.network)
+        yield from (part for part in self.network.children() if part is not self.network.backbone)
 
     def trainable(self) -> nn.Module:
         return self.network.head
@@ -48,11 +70,16 @@ class FeatureExtractor(Classifier):
         logits: Tensor = self.network.head(inputs)
         return logits
 
+    def linear_layer(self) -> nn.Module | None:
+        """The head, on cached features; a class that computes something else has none."""
+        as_here = all(getattr(type(self), name) is getattr(FeatureExtractor, name) for name in COMPUTING)
+        return self.network.head if as_here and self.mix is None else None
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(checkpoint)
         backbone = Path(self.trainer.default_root_dir, "checkpoints", "backbone.ckpt")
         if self.global_rank == 0 and not backbone.exists():
-            self.trainer.strategy.checkpoint_io.save_checkpoint(self.network.backbone.state_dict(), backbone)
+            self._save_backbone(backbone)
         state = checkpoint["state_dict"]
         checkpoint["state_dict"] = {name: value for name, value in state.items() if not name.startswith(BACKBONE)}
 
@@ -60,3 +87,15 @@ class FeatureExtractor(Classifier):
         super().on_load_checkpoint(checkpoint)
         frozen = {name: value for name, value in self.state_dict().items() if name.startswith(BACKBONE)}
         checkpoint["state_dict"] = frozen | checkpoint["state_dict"]
+
+    def _save_backbone(self, path: Path) -> None:
+        """Jobs of a sweep that share it share the file, which has a name in the directory of each."""
+
+        def save() -> Path:
+            self.trainer.strategy.checkpoint_io.save_checkpoint(self.network.backbone.state_dict(), path)
+            return path
+
+        path.parent.mkdir(parents=True, exist_ok=True)
+        saved: Path = of_shared(self.network.backbone, "checkpoint", save)
+        if saved != path and not (saved.is_file() and name_also(saved, path)):
+            save()

@@ -4,6 +4,7 @@ import math
 import re
 import shlex
 from collections.abc import Collection, Iterable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -122,9 +123,7 @@ def finite(value: Any) -> float | None:
 
 def one_of_each_kind(batch: Sequence[Sequence[str]]) -> list[Sequence[str]]:
     """The first of each set of jobs (lists of overrides) that differ only in numbers."""
-    parser = OverridesParser.create()
-    kinds = {text: _kind(parser, text) for text in {text for job in batch for text in job}}
-    firsts = {tuple(kinds[text] for text in job): job for job in reversed(batch)}
+    firsts = {tuple(kind_of(text) for text in job): job for job in reversed(batch)}
     return list(firsts.values())[::-1]
 
 
@@ -141,9 +140,10 @@ def representatives(batch: Sequence[Sequence[str]]) -> list[Sequence[str]]:
     return chosen
 
 
-def _kind(parser: OverridesParser, text: str) -> str:
-    """The override; numbers are replaced by their type."""
-    override = parser.parse_override(text)
+@cache
+def kind_of(text: str) -> str:
+    """The override; a number is replaced by its type."""
+    override = OverridesParser.create().parse_override(text)
     value = override.value()
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return f"{override.get_key_element()}={type(value).__name__}" if is_number else text

@@ -50,15 +50,42 @@ PATHS = ("data_dir", "table", "cache_dir", "index_dir")
 """Keys for which an empty text would be the current folder."""
 
 
-def preflight(cfg: DictConfig) -> None:
-    """Raises UserError with all mistakes in the config of train.py; a new run's directory is removed (refused.py)."""
+_faultless: set[str] = set()
+"""Kinds of a sweep's jobs in which this process has found no mistakes."""
+
+
+def preflight(cfg: DictConfig, swept: Mapping[str, Any] | None = None) -> None:
+    """Raises UserError with all mistakes in the config of train.py; a new run's directory is removed (refused.py).
+
+    Of a sweep's jobs that differ only in `swept` numbers, each process checks the first; the smallest and largest of
+    these numbers were checked before the sweep began (engine/sweep/check.py).
+    """
+    kind = _kind(cfg, swept) if swept and not cfg.get("resume") else None
+    if kind in _faultless:
+        return
     findings = find_mistakes(cfg)
     if not findings.lines:
+        _faultless.update(() if kind is None else [kind])
         return
     directory = findings.values.get("run_dir")
     if not findings.values.get("resume") and isinstance(directory, str):
         leave_refused(Path(directory), {"status": "failed", "error": f"UserError: {findings.message()}"})
     raise UserError(findings.message())
+
+
+def _kind(cfg: DictConfig, swept: Mapping[str, Any]) -> str | None:
+    """The config without the values of swept numbers; None if one of them is within a list."""
+    kept: Any = OmegaConf.to_container(cfg, resolve=False)
+    for key, value in swept.items():
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            *folders, name = key.split(".")
+            node = kept
+            for folder in folders:
+                node = node.get(folder) if isinstance(node, dict) else None
+            if not isinstance(node, dict) or name not in node:
+                return None
+            node[name] = type(value).__name__
+    return repr(kept)
 
 
 def find_mistakes(cfg: DictConfig) -> Findings:

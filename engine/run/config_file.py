@@ -1,5 +1,6 @@
 """A run's config, and its config.yaml, from which it is resumed, evaluated and exported. Nothing here imports torch."""
 
+import copy
 import math
 import os
 import re
@@ -67,12 +68,19 @@ def is_first_process() -> bool:
     return not any(int(os.environ.get(name, "0")) for name in RANKS)
 
 
+_written: Any = []
+"""What this process wrote last: the file, and the config without and with its interpolations resolved."""
+
+
 def save_config(cfg: DictConfig) -> dict[str, Any]:
     """Writes config.yaml and returns the resolved config."""
     config = resolved(cfg)
     if is_first_process():
-        replace_text(Path(cfg.run_dir, "config.yaml"), stored(cfg))
-    return config
+        file, raw = Path(cfg.run_dir, "config.yaml"), OmegaConf.to_container(cfg, resolve=False)
+        if _written != [file, raw, config] or not file.is_file():
+            replace_text(file, _text(raw, config))
+            _written[:] = file, raw, config
+    return copy.deepcopy(config)
 
 
 def resolved(cfg: DictConfig) -> dict[str, Any]:
@@ -95,7 +103,11 @@ def resolved(cfg: DictConfig) -> dict[str, Any]:
 def stored(cfg: DictConfig) -> str:
     """The text of config.yaml, with links between keys, but without resolvers and the run directory's path."""
     config = resolved(cfg)
-    kept = _kept(OmegaConf.to_container(cfg, resolve=False), config, str(config["run_dir"]))
+    return _text(OmegaConf.to_container(cfg, resolve=False), config)
+
+
+def _text(raw: Any, config: Mapping[str, Any]) -> str:
+    kept = _kept(raw, config, str(config["run_dir"]))
     return OmegaConf.to_yaml(OmegaConf.create(kept | NO_RUNS))
 
 

@@ -5,7 +5,7 @@ import platform
 import subprocess
 import time
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -147,8 +147,12 @@ class Record:
         }
 
 
+@cache
 def git_commit() -> str | None:
-    """The commit of the project's checkout, with `-dirty` if files differ; None outside a checkout."""
+    """The commit of the project's checkout, with `-dirty` if files differ; None outside a checkout.
+
+    It is looked up once per process, whose code stays as it was imported.
+    """
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         done = subprocess.run(

@@ -15,7 +15,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from engine.errors import UserError
 from engine.paths import ROOT
 from engine.run.config_file import has_features, most_processes, usable_cores
 from engine.stop import end_with
+from engine.sweep.composition import JobConfigs
 
 logger = logging.getLogger(__name__)
 
@@ -55,11 +56,8 @@ class Job:
             end_with(self.owner)
         os.chdir(self.folder)
         multiprocessing.set_start_method("spawn", force=True)  # loky's own means nothing to the job's processes
-        setup_globals()
-        # It executes the plug-ins' modules anew: what holds their classes must not be there before.
-        Singleton.set_state(pickle.loads(self.singletons))
-        hydra_context, task_function, master = pickle.loads(self.sweep)
-        config = hydra_context.config_loader.load_sweep_config(master, list(self.overrides))
+        hydra_context, task_function, master, configs = _begun(self.singletons, self.sweep)
+        config = configs.load_sweep_config(master, self.overrides)
         with open_dict(config):
             config.hydra.job.id = f"{config.hydra.job.name}_{self.number}"
             config.hydra.job.num = self.number
@@ -76,6 +74,16 @@ class Job:
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self)
+
+
+@lru_cache(maxsize=1)
+def _begun(singletons: bytes, sweep: bytes) -> tuple[HydraContext, TaskFunction, DictConfig, JobConfigs]:
+    """What all jobs of a sweep share, in a process that runs several of them."""
+    setup_globals()
+    # It executes the plug-ins' modules again, so nothing that holds their classes may be loaded before.
+    Singleton.set_state(pickle.loads(singletons))
+    hydra_context, task_function, master = pickle.loads(sweep)
+    return hydra_context, task_function, master, JobConfigs(hydra_context.config_loader)
 
 
 class ElsewhereLauncher(Launcher):
@@ -142,7 +150,9 @@ class JoblibLauncher(ElsewhereLauncher):
         if min(self.at_once, len(job_overrides)) > 1:
             return super().launch(job_overrides, initial_job_idx)
         basic = BasicLauncher()
-        basic.setup(hydra_context=self.hydra_context, task_function=self.task_function, config=self.config)
+        configs: Any = JobConfigs(self.hydra_context.config_loader)
+        context = HydraContext(config_loader=configs, callbacks=self.hydra_context.callbacks)
+        basic.setup(hydra_context=context, task_function=self.task_function, config=self.config)
         return basic.launch(job_overrides, initial_job_idx)
 
     def start(self, jobs: Sequence[Job]) -> Iterable[Wait]:

@@ -25,7 +25,7 @@ from engine.sweep.check import ALL_COMBINATIONS, planned_jobs, refuse_mistakes
 from engine.sweep.groups import group_by_seed
 from engine.sweep.page import write_page
 from engine.sweep.report import job_line, print_sweep
-from engine.sweep.table import FILE, Row, Sweep, changing
+from engine.sweep.table import FILE, Row, Sweep, changing, note
 from engine.sweep.worker import stopping
 
 _open = ExitStack()
@@ -73,27 +73,21 @@ class Ledger(Callback):
         hydra = config.hydra
         if hydra.mode != RunMode.MULTIRUN:
             return
-        directory = Path(hydra.sweep.dir)
-        row = Row(hydra.job.num, swept_settings(), repeat(hydra.overrides.task))
-        row.metric, row.mode = config.monitor.metric, config.monitor.mode
-        row.directory = os.path.relpath(hydra.runtime.output_dir, directory)
-        row.take(directory)
+        row = _row_of(config)
         if row.status not in DONE:
             row.status, row.error = "running", None
-        with changing(directory) as sweep:
-            sweep.jobs[row.number] = row
+        note(Path(hydra.sweep.dir), row)
         if sys.stdout.isatty():
             print(f"{row.directory} …", end="\r", flush=True)
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         if config.hydra.mode != RunMode.MULTIRUN:
             return
-        with changing(Path(config.hydra.sweep.dir)) as sweep:
-            row = sweep.jobs[config.hydra.job.num]
-            row.take(sweep.directory)
-        ended = sum(other.status not in ("missing", "running") for other in sweep.jobs.values())
+        row = _row_of(config)
+        statuses = note(Path(config.hydra.sweep.dir), row)
+        ended = sum(status not in ("missing", "running") for status in statuses)
         clear = "\x1b[K" if sys.stdout.isatty() else ""
-        print(f"{job_line(row, ended, len(sweep.jobs))}{clear}", flush=True)
+        print(f"{job_line(row, ended, len(statuses))}{clear}", flush=True)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Ends the process with 1 if any job is not done: of a callback's exceptions Hydra lets no other through."""
@@ -107,6 +101,17 @@ class Ledger(Callback):
             sys.exit(1)
         if sweep.unfinished:
             sys.exit(1)
+
+
+def _row_of(config: DictConfig) -> Row:
+    """The row of a job as its directory has it, from which a job that has not ended is running."""
+    hydra = config.hydra
+    directory = Path(hydra.sweep.dir)
+    row = Row(hydra.job.num, swept_settings(), repeat(hydra.overrides.task), "running")
+    row.metric, row.mode = config.monitor.metric, config.monitor.mode
+    row.directory = os.path.relpath(hydra.runtime.output_dir, directory)
+    row.take(directory)
+    return row
 
 
 def finish(directory: Path) -> Sweep:

@@ -4,8 +4,9 @@ import csv
 import io
 import json
 import os
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -15,12 +16,17 @@ from typing_extensions import TypedDict
 
 from engine.config.sweep_job import DONE, MAX_LEDGER_BYTES, Setting, finite, standing, written
 from engine.errors import UserError
-from engine.files import replace_text
+from engine.files import open_plain, read_plain, replace_text
 from engine.paths import is_place
-from engine.run.outcome import outcome, read_json
+from engine.run.outcome import checked, outcome, read_json
 from engine.wording import cell
 
 FILE = "sweep.json"
+NOTES = ".sweep.rows"
+"""Rows that are newer than those of sweep.json, one a line: to write all rows for each takes longer than short jobs."""
+
+SECONDS = 5.0
+"""For which sweep.json and sweep.csv may be older than the notes."""
 Status = Literal["missing", "running", "completed", "pruned", "interrupted", "failed"]
 
 
@@ -139,6 +145,8 @@ def read_ledger(directory: Path) -> dict[str, Any]:
     """The content of sweep.json. Raises UserError if it is invalid, FileNotFoundError if it does not exist."""
     file = directory / FILE
     content: dict[str, Any] = read_json(file, MAX_LEDGER_BYTES, _File)
+    newer = checked(list[Row], _notes(directory), directory / NOTES)
+    content["jobs"] = list(({row["number"]: row for row in (*content["jobs"], *newer)}).values())
     for row in content["jobs"]:
         if is_place(row.get("directory") or ""):
             raise UserError(f"{file}: the directory of job {row['number']} is outside the sweep's.")
@@ -152,6 +160,34 @@ def changing(directory: Path) -> Iterator[Sweep]:
         sweep = read_sweep(directory)
         yield sweep
         sweep.write()
+        (directory / NOTES).unlink(missing_ok=True)
+
+
+def note(directory: Path, row: Row) -> list[str]:
+    """Enters a row; the statuses of all rows. The files of the sweep follow within SECONDS, or at its end."""
+    with FileLock(directory / ".sweep.lock"):
+        with open_plain(directory / NOTES, "ab") as file:
+            file.write(f"\n{json.dumps(asdict(row))}\n".encode())  # on a line of its own, behind one that was cut short
+        is_due = time.time() > (directory / FILE).stat().st_mtime + SECONDS
+        content = json.loads(read_plain(directory / FILE, MAX_LEDGER_BYTES))
+        rows = {row["number"]: row["status"] for row in (*content["jobs"], *_notes(directory))}
+    if is_due:
+        with changing(directory):
+            pass
+    return list(rows.values())
+
+
+def _notes(directory: Path) -> list[Any]:
+    """The rows in NOTES but for one that a kill cut short."""
+    try:
+        lines = read_plain(directory / NOTES, MAX_LEDGER_BYTES).splitlines()
+    except FileNotFoundError:
+        return []
+    rows = []
+    for line in lines:
+        with suppress(ValueError, RecursionError):
+            rows.append(json.loads(line))
+    return rows
 
 
 def one_line(text: str, limit: int = 300) -> str:

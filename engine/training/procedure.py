@@ -32,6 +32,7 @@ from engine.training.lightning_internals import (
     settle,
     validation_is_due,
 )
+from engine.training.linear_steps import Step, linear_step
 from engine.training.parameter_groups import parameter_groups
 from engine.training.schedule import Schedule, lr_scheduler_config, step_at_epoch_end, training_steps
 
@@ -137,6 +138,10 @@ class Procedure(AccountedModule):
         self._loss_fits = True
         return loss
 
+    def linear_layer(self) -> nn.Module | None:
+        """The layer whose outputs of a batch's inputs are all that the loss is of; None if there is more to a step."""
+        return None
+
     # The training step -----------------------------------------------------------------------------------------------
 
     def setup(self, stage: str) -> None:
@@ -164,11 +169,19 @@ class Procedure(AccountedModule):
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         stepped = [s.scheduler for s in self.trainer.lr_scheduler_configs if s.interval == "step"]
         outcomes: list[Outcome] = []
+        directly: Step | None = None
         for batch in chunk:
             step = first_step + len(outcomes)
             if step == self.trainer.max_steps:
                 break
             self._key_random_layers(step)
+            if directly is None and self._loss_fits:
+                directly = linear_step(self.linear_layer(), self.loss, optimizer, batch)
+            if directly is not None:
+                outcomes.append(directly(*batch))
+                for scheduler in stepped:
+                    scheduler.step()
+                continue
             outcome = self.compute(batch)
             for parameter in parameters:  # optimizer.zero_grad(), without what it does around it
                 parameter.grad = None

@@ -90,6 +90,21 @@ def test_backbone_stays_in_eval_mode() -> None:
     assert not any(part.training for part in module.network.backbone.modules())
 
 
+def test_modes_and_gradients_of_all_but_the_backbone_change(images: Tensor) -> None:
+    module = extractor(loss=nn.Sequential(nn.Linear(2, 2)))
+    module.extra = nn.Parameter(torch.zeros(1))
+    trained = [*module.network.head.parameters(), *module.loss.parameters(), module.extra]
+    for mode in (True, False, True):
+        assert module.train(mode) is module
+        parts = [module, module.network, module.network.head, *module.loss.modules(), module.train_metrics]
+        assert {part.training for part in parts} == {mode}
+        assert not any(part.training for part in module.network.backbone.modules())
+        for parameter in trained:
+            parameter.grad = torch.ones_like(parameter)
+        module.zero_grad()
+        assert all(parameter.grad is None for parameter in trained)
+
+
 def test_optimizer_has_the_head_alone() -> None:
     module = extractor()
     optimizer = module.configure_optimizers()

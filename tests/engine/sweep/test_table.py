@@ -1,11 +1,14 @@
 import csv
 import json
 import multiprocessing
+import os
+import time
 from pathlib import Path
 
 import pytest
 
-from engine.sweep.table import Row, Sweep, changing, one_line, read_sweep
+from engine.errors import UserError
+from engine.sweep.table import NOTES, Row, Sweep, changing, note, one_line, read_sweep
 
 
 @pytest.fixture
@@ -97,6 +100,41 @@ def test_an_error_while_changing_leaves_the_files(sweep: Sweep, tmp_path: Path) 
     assert (tmp_path / "sweep.json").read_bytes() == before
     with changing(tmp_path) as free:
         assert len(free.jobs) == 3
+
+
+def test_notes_count_until_the_files_have_them(sweep: Sweep, tmp_path: Path) -> None:
+    sweep.write()
+    before = (tmp_path / "sweep.json").read_bytes()
+    row = Row(1, {"seed": 1}, "python train.py", status="running", directory="001")
+    assert note(tmp_path, row) == ["missing", "running", "missing"]
+    assert (tmp_path / "sweep.json").read_bytes() == before, "not for each job"
+    with (tmp_path / NOTES).open("a") as file:
+        file.write('{"number": 2, "sta')  # killed amid a line
+    assert read_sweep(tmp_path).jobs == sweep.jobs | {1: row}
+    with changing(tmp_path) as changed:
+        assert changed.jobs[1] == row
+    assert not (tmp_path / NOTES).exists()
+    assert read_sweep(tmp_path).jobs == sweep.jobs | {1: row}
+    old = time.time() - 60
+    os.utime(tmp_path / "sweep.json", (old, old))
+    row.status = "completed"
+    assert note(tmp_path, row) == ["missing", "completed", "missing"]
+    assert json.loads((tmp_path / "sweep.json").read_text())["jobs"][1]["status"] == "completed"
+    assert not (tmp_path / NOTES).exists()
+
+
+def test_notes_of_a_stranger(sweep: Sweep, tmp_path: Path) -> None:
+    sweep.write()
+    (tmp_path / NOTES).write_text('{"number": 0, "overrides": {}, "command": "", "directory": "/elsewhere"}\n')
+    with pytest.raises(UserError, match="the directory of job 0 is outside"):
+        read_sweep(tmp_path)
+    (tmp_path / NOTES).write_text('{"number": "x"}\n')
+    with pytest.raises(UserError, match="was not written by this project"):
+        read_sweep(tmp_path)
+    (tmp_path / NOTES).unlink()
+    (tmp_path / NOTES).symlink_to(tmp_path / "sweep.json")
+    with pytest.raises((UserError, OSError)):
+        read_sweep(tmp_path)
 
 
 def test_one_line() -> None:
