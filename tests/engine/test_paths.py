@@ -77,7 +77,7 @@ def test_an_interactive_slurm_shell_is_one_process(tmp_path: Path, monkeypatch: 
 
 
 def test_no_run_changes_folder() -> None:
-    with pytest.raises(UserError, match=r"hydra\.job\.chdir=true: paths start where the command is given"):
+    with pytest.raises(UserError, match=r"hydra\.job\.chdir=true: runs do not change their working directory"):
         refuse_unwritable(["hydra.job.chdir=true"])
     refuse_unwritable(["hydra.job.chdir=false"])
 

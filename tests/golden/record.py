@@ -41,7 +41,7 @@ SHORTENED: Mapping[str, Sequence[str]] = {
     "cifar10_resnet": ("trainer.max_steps=20",),
     "cifar10_airbench": (
         *("network.widths=[16,32,32]", "trainer.max_steps=20", "trainer.check_val_every_n_epoch=1"),
-        "datamodule.batch_size=128",
+        *("datamodule.batch_size=128", "trainer.log_every_n_steps=1"),
     ),
 }
 """Overrides by the start of an experiment's name."""
@@ -93,6 +93,8 @@ def _weights(directory: Path) -> str:
 
 def _metrics(directory: Path) -> str:
     content: dict[str, Any] = json.loads((directory / "metrics.json").read_text(encoding="utf-8"))
+    if content.get("format") and content.get("best/epoch"):
+        content["best/epoch"] -= 1  # counted from 0, as earlier versions did
     return _hash(
         f"{key}={value!r}" for key, value in sorted(content.items()) if "/" in key and MEASURED_TIMES not in key
     )

@@ -128,7 +128,7 @@ def test_a_loss_that_is_no_number_is_told() -> None:
 
 def test_a_single_example_and_batchnorm() -> None:
     error = raised(lambda: torch.nn.BatchNorm1d(3)(torch.zeros(1, 3)))
-    assert "BatchNorm cannot normalize: give another datamodule.batch_size" in str(sentence(error))
+    assert "BatchNorm cannot normalize: give a datamodule.batch_size" in str(sentence(error))
 
 
 def test_an_error_of_the_program_keeps_its_traceback() -> None:
