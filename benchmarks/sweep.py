@@ -3,7 +3,7 @@
 100 feature-extractor runs (25 seeds × 4 learning rates, EfficientNet-Lite0) from a warm feature cache, one after the
 other in one worker process. Hydra's callbacks are timed in the sweep's own process: the ledger's share must stay below
 5 %. The rest is the trainings (`seconds` in their metrics.json), Hydra's composing of configs, and the imports.
-Prints the figures, and writes them to a JSON file.
+Prints the figures, and writes them to a JSON file. docs/speed.md compares two commits.
 """
 
 import argparse
