@@ -167,7 +167,7 @@ def test_slurm_is_asked_for_what_the_settings_say(tmp_path: Path) -> None:
     assert {number: job["x"] for number, job in jobs.items()} == {0: 1, 1: 2, 2: 3}
     assert "was lost" not in output
     script = (tmp_path / "sbatch.sh").read_text()
-    folder = tmp_path / "sweep" / ".submitit"
+    (folder,) = (tmp_path / "sweep" / ".submitit").iterdir()
     asked = {line.removeprefix("#SBATCH --") for line in script.splitlines() if line.startswith("#SBATCH")}
     assert asked >= {
         "array=0-2%2",
@@ -188,7 +188,7 @@ def test_the_ledger_is_kept(launcher: str, run_train: RunTrain, tmp_path: Path) 
     """Of trainings; one fails."""
     settings = ("experiment=regression_adam", "trainer=cpu", "trainer.max_epochs=1", "hydra.sweep.dir=sweep")
     swept = "optimizer.lr=1e-4,1e38"
-    done = run_train("-m", *settings, f"launcher={launcher}", swept, cwd=tmp_path)
+    done = run_train("-m", *settings, f"launcher={launcher}", swept, cwd=tmp_path, timeout=240)
     assert done.returncode == 1, done.stdout + done.stderr
     jobs = json.loads((tmp_path / "sweep" / "sweep.json").read_text())["jobs"]
     assert [job["status"] for job in jobs] == ["completed", "failed"]

@@ -105,7 +105,7 @@ def _read(archive: io.BytesIO, path: Path, map_location: Any) -> dict[str, Any]:
     except (MemoryError, torch.OutOfMemoryError):
         raise
     except Exception as error:  # from pickle, zipfile or torch: a file with a valid checksum may still be foreign
-        raise UserError(f"{path} is refused: it contains other things than tensors and plain values.") from error
+        raise UserError(f"{path} is refused: it contains something other than tensors and plain values.") from error
     if not isinstance(checkpoint, dict):
         raise UserError(f"{path} is refused: it is not a checkpoint.")
     try:

@@ -141,7 +141,7 @@ def require_shape(checkpoint: Mapping[str, Any], path: Path, *, to_resume: bool 
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
-        raise UserError(f"{path} is refused: its {place} is not what a checkpoint contains.") from error
+        raise UserError(f"{path} is refused: its part {place} is not what a checkpoint contains.") from error
     expanded = sum(
         max(0, tensor.numel() * tensor.element_size() - tensor.untyped_storage().nbytes())
         for tensor in _tensors(checkpoint)

@@ -93,7 +93,7 @@ def test_hostile_checkpoints(name: str, forced: str, tmp_path: Path, monkeypatch
     path = write(tmp_path / "last.ckpt", HOSTILE[name](canary))
     for load in (load_checkpoint, AtomicCheckpointIO().load_checkpoint):
         with pytest.raises(
-            UserError, match=r"last\.ckpt is refused: it (contains other things|is not a checkpoint)"
+            UserError, match=r"last\.ckpt is refused: it (contains something other|is not a checkpoint)"
         ) as caught:
             load(path)
         assert len(str(caught.value).splitlines()) == 1
@@ -155,7 +155,7 @@ def test_entry_points_refuse_it_in_a_sentence(
         write(path, checkpoint({"state_dict": {}, "hyper_parameters": {}, "curves": {}, "x": Evil(canary)}))
     done = run_script(command[0], *(word.replace("RUN", str(stolen)) for word in command[1:]), cwd=tmp_path)
     assert done.returncode == 1
-    assert "ckpt is refused: it contains other things than tensors and plain values" in done.stderr
+    assert "ckpt is refused: it contains something other than tensors and plain values" in done.stderr
     assert "Traceback" not in done.stderr
     assert not canary.exists()
 
