@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import os
-import time
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields
@@ -25,8 +25,14 @@ FILE = "sweep.json"
 NOTES = ".sweep.rows"
 """Rows that are newer than those of sweep.json, one a line: to write all rows for each takes longer than short jobs."""
 
+FEW = 20
+"""Jobs whose table is written at once."""
+
 SECONDS = 5.0
-"""For which sweep.json and sweep.csv may be older than the notes."""
+"""For which sweep.json and sweep.csv of more jobs may be older than the notes."""
+
+_waiting: set[Path] = set()
+"""Sweeps whose files this process is about to write."""
 Status = Literal["missing", "running", "completed", "pruned", "interrupted", "failed"]
 
 
@@ -164,17 +170,31 @@ def changing(directory: Path) -> Iterator[Sweep]:
 
 
 def note(directory: Path, row: Row) -> list[str]:
-    """Enters a row; the statuses of all rows. The files of the sweep follow within SECONDS, or at its end."""
+    """Enters a row; the statuses of all rows. The files of a sweep of more than FEW jobs follow SECONDS later."""
     with FileLock(directory / ".sweep.lock"):
         with open_plain(directory / NOTES, "ab") as file:
             file.write(f"\n{json.dumps(asdict(row))}\n".encode())  # on a line of its own, behind one that was cut short
-        is_due = time.time() > (directory / FILE).stat().st_mtime + SECONDS
         content = json.loads(read_plain(directory / FILE, MAX_LEDGER_BYTES))
         rows = {row["number"]: row["status"] for row in (*content["jobs"], *_notes(directory))}
-    if is_due:
-        with changing(directory):
-            pass
+    if len(rows) <= FEW:
+        _write_notes(directory)
+    elif directory not in _waiting:
+        _waiting.add(directory)
+        # By the clock: the next note may be hours away. What a kill prevents is read from the notes.
+        timer = threading.Timer(SECONDS, _write_notes, [directory.absolute(), directory])
+        timer.daemon = True
+        timer.start()
     return list(rows.values())
+
+
+def _write_notes(directory: Path, waiting: Path | None = None) -> None:
+    """Brings the files up to date, if they are not."""
+    if waiting is not None:
+        _waiting.discard(waiting)
+    with suppress(FileNotFoundError):  # the sweep may be over, and moved
+        if (directory / NOTES).is_file():
+            with changing(directory):
+                pass
 
 
 def _notes(directory: Path) -> list[Any]:

@@ -1,13 +1,13 @@
 import csv
 import json
 import multiprocessing
-import os
 import time
 from pathlib import Path
 
 import pytest
 
 from engine.errors import UserError
+from engine.sweep import table
 from engine.sweep.table import NOTES, Row, Sweep, changing, note, one_line, read_sweep
 
 
@@ -53,10 +53,10 @@ def test_files_say_the_same(sweep: Sweep, tmp_path: Path) -> None:
     sweep.write()
     assert read_sweep(tmp_path) == sweep
     with (tmp_path / "sweep.csv").open(newline="") as file:
-        table = list(csv.DictReader(file))
-    assert [row["number"] for row in table] == ["0", "1", "2"]
-    assert [row["optimizer.lr"] for row in table] == ["0.0", "0.1", "0.2"]
-    assert table[1] == {
+        written = list(csv.DictReader(file))
+    assert [row["number"] for row in written] == ["0", "1", "2"]
+    assert [row["optimizer.lr"] for row in written] == ["0.0", "0.1", "0.2"]
+    assert written[1] == {
         "number": "1",
         "status": "completed",
         "optimizer.lr": "0.1",
@@ -102,25 +102,30 @@ def test_an_error_while_changing_leaves_the_files(sweep: Sweep, tmp_path: Path) 
         assert len(free.jobs) == 3
 
 
-def test_notes_count_until_the_files_have_them(sweep: Sweep, tmp_path: Path) -> None:
+def test_few_jobs_are_in_the_files_at_once(sweep: Sweep, tmp_path: Path) -> None:
     sweep.write()
+    assert note(tmp_path, Row(1, {"seed": 1}, "", "running")) == ["missing", "running", "missing"]
+    assert [job["status"] for job in json.loads((tmp_path / "sweep.json").read_text())["jobs"]][1] == "running"
+    assert not (tmp_path / NOTES).exists()
+
+
+def test_notes_count_until_the_files_have_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table, "SECONDS", 1.0)
+    jobs = {number: Row(number, {"seed": number}, "python train.py") for number in range(table.FEW + 1)}
+    Sweep(tmp_path, jobs=jobs).write()
     before = (tmp_path / "sweep.json").read_bytes()
     row = Row(1, {"seed": 1}, "python train.py", status="running", directory="001")
-    assert note(tmp_path, row) == ["missing", "running", "missing"]
+    assert note(tmp_path, row)[:3] == ["missing", "running", "missing"]
     assert (tmp_path / "sweep.json").read_bytes() == before, "not for each job"
     with (tmp_path / NOTES).open("a") as file:
         file.write('{"number": 2, "sta')  # killed amid a line
-    assert read_sweep(tmp_path).jobs == sweep.jobs | {1: row}
-    with changing(tmp_path) as changed:
-        assert changed.jobs[1] == row
-    assert not (tmp_path / NOTES).exists()
-    assert read_sweep(tmp_path).jobs == sweep.jobs | {1: row}
-    old = time.time() - 60
-    os.utime(tmp_path / "sweep.json", (old, old))
-    row.status = "completed"
-    assert note(tmp_path, row) == ["missing", "completed", "missing"]
-    assert json.loads((tmp_path / "sweep.json").read_text())["jobs"][1]["status"] == "completed"
-    assert not (tmp_path / NOTES).exists()
+    assert read_sweep(tmp_path).jobs == jobs | {1: row}
+    end = time.monotonic() + 30
+    while (tmp_path / NOTES).exists():  # no other note comes
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    assert json.loads((tmp_path / "sweep.json").read_text())["jobs"][1]["status"] == "running"
+    assert read_sweep(tmp_path).jobs == jobs | {1: row}
 
 
 def test_notes_of_a_stranger(sweep: Sweep, tmp_path: Path) -> None:
