@@ -95,11 +95,10 @@ def features_config(tmp_path: Path, **datamodule: Any) -> DictConfig:
 
 
 def test_a_frozen_backbone_for_a_network_that_has_none(tmp_path: Path) -> None:
-    """As by init_from= of a run on features."""
+    """As by init_from= of a run on features: what differs is reported when the other weights are loaded."""
     AtomicCheckpointIO().save_checkpoint({"w": torch.zeros(1)}, tmp_path / "backbone.ckpt")
     cfg = OmegaConf.create({"network": {"_target_": "torch.nn.Linear", "in_features": 1, "out_features": 1}})
-    with pytest.raises(UserError, match=r"backbone\.ckpt is a frozen backbone's, but Linear has none"):
-        build_network(cfg, tmp_path)
+    assert isinstance(build_network(cfg, tmp_path), torch.nn.Linear)
 
 
 def test_features_get_what_the_config_says_and_the_backbones_key(tmp_path: Path) -> None:

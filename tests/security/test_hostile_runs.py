@@ -77,7 +77,7 @@ def refused(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> str:
 def test_a_package_header_moves_nothing(stolen: Path, canary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Under Hydra's own node the keys would be Hydra's."""
     (stolen / "config.yaml").write_text(f"# @package hydra\ncallbacks: {{evil: {EVIL}}}".replace("CANARY", str(canary)))
-    assert "callbacks.evil._target_=pathlib.Path.touch is not what" in refused(monkeypatch, f"resume={stolen}")
+    assert "callbacks.evil._target_=pathlib.Path.touch is not allowed" in refused(monkeypatch, f"resume={stolen}")
     (stolen / "config.yaml").write_text("# @package hydra\nverbose: true")
     monkeypatch.setattr(sys, "argv", ["train.py", f"resume={stolen}"])
     rewrite_arguments()
@@ -102,7 +102,7 @@ def test_a_repeated_runs_config_is_checked(
     rewrite_arguments()
     assert sys.argv == ["train.py", "--config-name", "resumed_run", "seed=3", "name=x"]
     append(stolen, f"evil: {EVIL}", canary)
-    assert "evil._target_=pathlib.Path.touch is not what" in refused(monkeypatch, *options)
+    assert "evil._target_=pathlib.Path.touch is not allowed" in refused(monkeypatch, *options)
 
 
 def test_no_pickled_config(monkeypatch: pytest.MonkeyPatch) -> None:
