@@ -1,4 +1,4 @@
-"""The experiments on a GPU, beside plain PyTorch loops: `python benchmarks/gpu.py --data-dir DIR`, in 5 minutes.
+"""The experiments on a GPU, beside plain PyTorch loops: `python benchmarks/gpu.py --data-dir DIR`.
 
   airbench   `experiment=cifar10_airbench` (bf16, channels-last) and a bare loop of the same recipe: seconds, accuracy
              of each seed, and how often a step of ours waits for the GPU
