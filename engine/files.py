@@ -13,6 +13,7 @@ from typing import BinaryIO, Literal
 from filelock import FileLock
 
 from engine.errors import DataError, UserError
+from engine.stop import unfinished
 
 ALLOW_LINKS = "LIGHTNING_EXPERIMENTS_ALLOW_LINKS"
 """Set this environment variable to read directories that contain your own symbolic links."""
@@ -68,6 +69,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     It is flushed to disk first. On failure it is removed, and `path` is unchanged.
     """
     aside = path.with_name(f".{path.name}.{secrets.token_hex(8)}{PARTIAL}")
+    unfinished.add(aside)
     try:
         with aside.open("xb") as file:
             yield file
@@ -79,6 +81,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         raise
     finally:
         aside.unlink(missing_ok=True)
+        unfinished.discard(aside)
 
 
 def replace_text(path: Path, text: str) -> None:

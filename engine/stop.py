@@ -21,6 +21,9 @@ LIGHTNINGS = "hydra.job.name=train_ddp_process_"
 
 Handler = Callable[[int, FrameType | None], None]
 
+unfinished: set[Path] = set()
+"""Temporary files that are being written (engine/files.py), to remove if the process ends at once."""
+
 
 class Interrupted(BaseException):
     """A signal asked the run to stop. Not an Exception: nothing that deals with failures shall take it for one."""
@@ -51,6 +54,9 @@ def _end(number: int, frame: FrameType | None) -> None:
 def end_now(number: int, advice: str = "") -> None:
     """Ends the process with one line and 128 + the signal's number, and with it those that it has started."""
     kill_children(os.getpid())
+    for path in [*unfinished]:
+        with suppress(OSError):
+            path.unlink()
     os.write(2, f"Stopped by {signal.Signals(number).name}.{advice}\n".encode())
     os._exit(128 + number)
 

@@ -37,3 +37,15 @@ def test_a_signal_amid_the_imports(script: str, number: int, tmp_path: Path) -> 
         said = [line for line in process.stderr.read().splitlines() if not line.startswith("import time")]
     assert process.returncode == 128 + number
     assert said == [f"Stopped by {signal.Signals(number).name}."]
+
+
+def test_what_is_being_written_when_the_process_ends_at_once_is_removed(tmp_path: Path) -> None:
+    code = (
+        "import os, signal, sys; from pathlib import Path; from engine.stop import end_at_once; "
+        "from engine.files import replacing; end_at_once()\n"
+        "with replacing(Path(sys.argv[1], 'page.html')) as file:\n"
+        "    file.write(b'half'); os.kill(os.getpid(), signal.SIGTERM)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 143, done.stderr
+    assert list(tmp_path.iterdir()) == []
