@@ -52,6 +52,7 @@ from datamodules.cifar10_files import read_cifar10
 from engine.build import build_module, build_network
 from engine.checkpoints.checkpoint_io import AtomicCheckpointIO
 from engine.config.resolvers import register_resolvers
+from engine.paths import CONF
 from engine.run.data_facts import data_facts
 from engine.speed.memory import keep_freed_memory
 from engine.training.procedure import Procedure
@@ -86,18 +87,23 @@ def _nothing(*_: Any) -> None:
     """A mock would take longer."""
 
 
+def composed(folder: str | Path, *overrides: str) -> Any:
+    """The config of a run in `folder`."""
+    register_resolvers()
+    settings = [*overrides, f"hydra.run.dir={folder}", f"hydra.runtime.output_dir={folder}"]
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        HydraConfig.instance().set_config(compose("train", overrides=settings, return_hydra_config=True))
+        return compose("train", overrides=list(overrides))
+
+
 def train_with_our_trainer(
     *overrides: str, careful: bool = True, extra_callbacks: Sequence[Callback] = ()
 ) -> tuple[Any, float]:
     """The trained module and its seconds of training, as train.py composes them."""
-    register_resolvers()
     if not careful:
         overrides = (*overrides, "~callback.last_checkpoint")
     with tempfile.TemporaryDirectory() as folder:
-        settings = [*overrides, f"hydra.run.dir={folder}", f"hydra.runtime.output_dir={folder}"]
-        with initialize_config_dir(str(Path(__file__).parent.parent / "conf"), version_base="1.3"):
-            HydraConfig.instance().set_config(compose("train", overrides=settings, return_hydra_config=True))
-            cfg = compose("train", overrides=list(overrides))
+        cfg = composed(folder, *overrides)
         datamodule, watch = instantiate(cfg.datamodule), Watch()
         datamodule.prepare_data()
         datamodule.setup("fit")

@@ -6,31 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hydra import compose, initialize_config_dir
-from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from torch import nn
 
-from benchmarks.cifar10 import train_with_our_trainer
+from benchmarks.cifar10 import composed, train_with_our_trainer
 from benchmarks.gpu_training import Settings, summary, wait
 from engine.build import build_features, build_network
-from engine.config.resolvers import register_resolvers
 from engine.data.normalization import normalize
 from engine.features.features import Views
 from engine.features.frozen import FrozenBackbone
-from engine.paths import CONF
 from engine.training.parameter_groups import parameter_groups
 
 LITE0 = "network=efficientnet_lite0"
-
-
-def composed(folder: Path, *overrides: str) -> Any:
-    """The config of a run in `folder`."""
-    register_resolvers()
-    settings = [*overrides, f"hydra.run.dir={folder}", f"hydra.runtime.output_dir={folder}"]
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        HydraConfig.instance().set_config(compose("train", overrides=settings, return_hydra_config=True))
-        return compose("train", overrides=list(overrides))
 
 
 def many_photos(settings: Settings, count: int) -> Path:

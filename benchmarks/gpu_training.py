@@ -14,17 +14,15 @@ from pytorch_lightning import Callback, seed_everything
 from torch import Tensor, nn
 
 from benchmarks.cifar10 import train_with_our_trainer
+from benchmarks.plain_cifar10 import BATCH, MEAN, STD, airbench_optimizer
 from datamodules.cifar10_files import read_cifar10
 from engine.data.normalization import normalize
 from engine.data.stratified_split import stratified_split
-from engine.training.parameter_groups import parameter_groups
 from functional.augment import alternating_flip, translate
 from functional.schedules import triangular
 from networks.airbench import Airbench
 from networks.lenet import LeNet
 
-MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
-BATCH = 1024
 QUICK = ("trainer.limit_train_batches=2", "trainer.limit_val_batches=1", "datamodule.eval_batch_size=2")
 
 
@@ -138,11 +136,7 @@ def bare_airbench(images: Images, settings: Settings, seed: int, epochs: int) ->
         num_classes=10, widths=[64, 256, 256], batchnorm_momentum=0.6, whitening_eps=5e-4, logit_divisor=9, views=6
     ).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     network.whiten(normalize(images.train[:5000], MEAN, STD))
-    groups = [{"pattern": r"norm\d\.bias$", "lr": 96.0, "weight_decay": 2.0788e-5}]
-    trained = {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
-    optimizer = torch.optim.SGD(
-        parameter_groups(trained, groups), lr=1.5, momentum=0.85, weight_decay=1.3304e-3, nesterov=True, fused=True
-    )
+    optimizer = airbench_optimizer(network)
     steps = len(images.train) // BATCH * epochs
     schedule = triangular(optimizer, total_steps=steps, start=0.2, peak_at=0.23, end=0.07)
     criterion = nn.CrossEntropyLoss(label_smoothing=0.2)

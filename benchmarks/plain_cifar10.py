@@ -18,6 +18,7 @@ from functional.augment import translate
 from networks.lenet import LeNet
 
 HALF = (0.5, 0.5, 0.5)
+MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)  # of airbench's images
 BATCH = 1024  # images in a step of airbench's
 
 
@@ -67,13 +68,18 @@ def plain_tensor(images: Tensor, labels: Tensor, steps: int) -> float:
         return train_plainly(((ready[chosen], labels[chosen]) for chosen in order), steps)
 
 
+def airbench_optimizer(network: nn.Module) -> torch.optim.SGD:
+    """As conf/experiment/cifar10_airbench.yaml has it."""
+    groups = [{"pattern": r"norm\d\.bias$", "lr": 96.0, "weight_decay": 2.0788e-5}]
+    return torch.optim.SGD(
+        parameter_groups(network, groups), lr=1.5, momentum=0.85, weight_decay=1.3304e-3, nesterov=True, fused=True
+    )
+
+
 def bare_airbench(images: Tensor, labels: Tensor, steps: int, *, network: nn.Module, precision: str) -> float:
     """(d), on a network as (e) leaves it"""
     network.train()
-    groups = [{"pattern": r"norm\d\.bias$", "lr": 96.0, "weight_decay": 2.0788e-5}]
-    optimizer = torch.optim.SGD(
-        parameter_groups(network, groups), lr=1.5, momentum=0.85, weight_decay=1.3304e-3, nesterov=True, fused=True
-    )
+    optimizer = airbench_optimizer(network)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: 0.01)
     criterion = nn.CrossEntropyLoss(label_smoothing=0.2)
     order = torch.randperm(len(images)).split(BATCH)
@@ -81,7 +87,7 @@ def bare_airbench(images: Tensor, labels: Tensor, steps: int, *, network: nn.Mod
     for chosen in order[:steps]:
         shifts, flipped = torch.randint(-2, 3, (BATCH, 2)), torch.rand(BATCH) < 0.5
         inputs = translate(images[chosen], shifts, flipped=flipped)
-        inputs = normalize(inputs, (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616))
+        inputs = normalize(inputs, MEAN, STD)
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16-mixed"):
             loss = criterion(network(inputs.contiguous(memory_format=torch.channels_last)), labels[chosen])
         optimizer.zero_grad(set_to_none=True)

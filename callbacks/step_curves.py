@@ -23,7 +23,7 @@ class StepCurves(StepPoints):
     def __init__(self) -> None:
         super().__init__()
         self._steps = StepCounter()
-        self._windows: list[tuple[int, Tensor]] = []  # the losses of the points that are not written yet
+        self._windows: dict[int, Tensor] = {}  # the losses of the points that are not written yet, by step
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._steps.start(trainer)
@@ -39,15 +39,15 @@ class StepCurves(StepPoints):
         if losses:
             window = torch.cat(losses)
             point["train/loss_step"] = window.mean()
-            self._windows.append((trainer.global_step, window))
+            self._windows[trainer.global_step] = window
             losses.clear()
         self.add_point(trainer, pl_module, point | learning_rates(trainer))
 
     def write_points(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        for step, window in self._windows:
-            if not math.isfinite(float(window.mean())):
+        for step, point in self._points:
+            if not math.isfinite(point.get("train/loss_step", 0.0)):
                 check_losses: Any = pl_module.check_losses
-                check_losses(window, step)
+                check_losses(self._windows[step], step)
         self._windows.clear()
         super().write_points(trainer, pl_module)
 

@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from engine.config.choices import choices_of, file_of
-from engine.paths import CONF
+from engine.preflight.chosen import chosen_in_train
 from engine.wording import nearest
 
 OWN = "_self_"
@@ -73,7 +72,7 @@ def _fault(group: str, entry: yaml.Node, folders: Sequence[Path]) -> str | None:
 
 def _misplaced(group: str, is_override: bool) -> str | None:
     """Whether conf/train.yaml chooses the group in a place where this entry cannot."""
-    chosen = _chosen_in_train()
+    chosen = chosen_in_train()
     if group not in chosen:
         return None
     is_late = [*chosen].index(group) > [*chosen].index("experiment")
@@ -117,9 +116,3 @@ def _groups(folders: Sequence[Path]) -> set[str]:
         for path in folder.rglob("*")
         if path.is_dir() and not path.name.startswith((".", "_")) and path.name != "hydra"
     }
-
-
-def _chosen_in_train() -> dict[str, Any]:
-    """The choices in the defaults list of conf/train.yaml by group, in their order."""
-    content = yaml.safe_load((CONF / "train.yaml").read_text(encoding="utf-8"))
-    return {name: value for entry in content["defaults"] if isinstance(entry, dict) for name, value in entry.items()}

@@ -40,15 +40,16 @@ def meant_for(path: str, key: str, group: str | None = None) -> tuple[Path, str]
         settings = settings.get(part) if isinstance(settings, dict) else None
     if file is None or not isinstance(settings, dict) or key not in settings:
         return None
-    own = _chosen_in(content, f"override /{group}") or _chosen_in(_train(), group)
-    return (file, own) if own else None
+    own = {name.removeprefix("override /"): value for name, value in _chosen_in(content).items()}
+    choices = chosen_in_train() | own
+    return (file, str(choices[group])) if group in choices else None
 
 
-def _train() -> Any:
-    return yaml.safe_load((CONF / "train.yaml").read_text(encoding="utf-8"))
+def chosen_in_train() -> dict[str, Any]:
+    """The choices in the defaults list of conf/train.yaml by group, in their order."""
+    return _chosen_in(yaml.safe_load((CONF / "train.yaml").read_text(encoding="utf-8")))
 
 
-def _chosen_in(content: Any, entry: str) -> str | None:
-    """The value of an entry in a config's defaults list."""
-    entries = (item for item in content.get("defaults") or () if isinstance(item, dict))
-    return next((str(item[entry]) for item in entries if entry in item), None)
+def _chosen_in(content: Any) -> dict[str, Any]:
+    entries = (entry for entry in content.get("defaults") or () if isinstance(entry, dict))
+    return {name: value for entry in entries for name, value in entry.items()}

@@ -177,22 +177,21 @@ class Procedure(AccountedModule):
             self._key_random_layers(step)
             if directly is None and self._loss_fits:
                 directly = linear_step(self.linear_layer(), self.loss, optimizer, batch)
-            if directly is not None:
-                outcomes.append(directly(*batch))
-                for scheduler in stepped:
-                    scheduler.step()
-                continue
-            outcome = self.compute(batch)
-            for parameter in parameters:  # optimizer.zero_grad(), without what it does around it
-                parameter.grad = None
-            outcome.loss.backward()
-            optimizer.step()
-            torch.clear_autocast_cache()  # of the weights as they were: autocast lasts for the whole chunk
+            outcomes.append(directly(*batch) if directly else self._step(batch, optimizer, parameters))
             for scheduler in stepped:
                 scheduler.step()
-            outcomes.append(Outcome(outcome.loss.detach(), outcome.predictions.detach(), outcome.targets))
         add_steps(self.trainer, len(outcomes))
         self._account("train", outcomes)
+
+    def _step(self, batch: Any, optimizer: Optimizer, parameters: Iterable[Tensor]) -> Outcome:
+        """One step of a chunk, by autograd."""
+        outcome = self.compute(batch)
+        for parameter in parameters:  # optimizer.zero_grad(), without what it does around it
+            parameter.grad = None
+        outcome.loss.backward()
+        optimizer.step()
+        torch.clear_autocast_cache()  # of the weights as they were: autocast lasts for the whole chunk
+        return Outcome(outcome.loss.detach(), outcome.predictions.detach(), outcome.targets)
 
     def _key_random_layers(self, step: int) -> None:
         """Dropout and its kind draw from a stream of their own at each step, whatever was drawn before."""

@@ -84,15 +84,21 @@ OTHERS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("changes", SETTINGS.values(), ids=SETTINGS.keys())
-def test_same_bits_as_autograd(changes: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def noted(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Whether a step was made, each time that a procedure asks for one."""
     made: list[bool] = []
 
-    def noted(*parts: Any) -> Any:
+    def note(*parts: Any) -> Any:
         made.append((step := linear_step(*parts)) is not None)
         return step
 
-    monkeypatch.setattr(procedure, "linear_step", noted)
+    monkeypatch.setattr(procedure, "linear_step", note)
+    return made
+
+
+@pytest.mark.parametrize("changes", SETTINGS.values(), ids=SETTINGS.keys())
+def test_same_bits_as_autograd(changes: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = noted(monkeypatch)
     directly = trained(tmp_path, **changes)
     assert sum(made) == 9  # the first chunk tries once more, after the optimizer's first step
     monkeypatch.setattr(procedure, "linear_step", lambda *_: None)
@@ -104,13 +110,7 @@ def test_same_bits_as_autograd(changes: dict[str, Any], tmp_path: Path, monkeypa
 
 @pytest.mark.parametrize("changes", OTHERS.values(), ids=OTHERS.keys())
 def test_others_go_through_autograd(changes: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made: list[bool] = []
-
-    def noted(*parts: Any) -> Any:
-        made.append((step := linear_step(*parts)) is not None)
-        return step
-
-    monkeypatch.setattr(procedure, "linear_step", noted)
+    made = noted(monkeypatch)
     trained(tmp_path, **changes)
     assert made
     assert not any(made)
