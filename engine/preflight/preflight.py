@@ -5,33 +5,26 @@ constructors (rehearsal.py); for root keys, from conf/train.yaml.
 """
 
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
-from lightning_fabric.utilities.seed import max_seed_value, min_seed_value
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning import LightningModule
-from pytorch_lightning.utilities.model_helpers import is_overridden
 from typing_extensions import NotRequired, is_typeddict
 
-from engine.build import CLASS_WEIGHTS, FOR_MODULE, READ_HERE, follows_monitor, takes
+from engine.build import CLASS_WEIGHTS, READ_HERE, follows_monitor
 from engine.errors import UserError
 from engine.paths import CONF
 from engine.preflight.accelerators import has_no_gpu
-from engine.preflight.findings import UNKNOWN, Findings, is_known, select
+from engine.preflight.findings import UNKNOWN, Findings, select
 from engine.preflight.members import GIVEN_BY_CODE, check_members, check_progress_bars
 from engine.preflight.other_choices import check_other_choices
 from engine.preflight.rehearsal import rehearse
-from engine.preflight.signatures import choices_of, described, fits, signature_of, type_hints
+from engine.preflight.root import check_root
+from engine.preflight.signatures import check_hint, described, signature_of, type_hints
 from engine.preflight.targets import find_target
 from engine.run.config_file import has_features, most_processes, usable_cores
 from engine.run.refused import leave_refused
-from engine.training.procedure import Procedure
 from engine.wording import missing_extra, nearest
-
-ENOUGH = 100
-"""The search stops after this many mistakes."""
 
 PARTS = ("datamodule", "network", "loss", "lightning_module", "optimizer", "trainer")
 """Parts of a run with one `_target_` each; there can be several callbacks and loggers."""
@@ -44,10 +37,6 @@ INSTRUCTIONS = ("_target_", "_partial_", "_args_", "_convert_", "_recursive_")
 
 SIZES = ("num_classes", "d_in", "d_out")
 """Sizes that must be the same in all parts that have them."""
-
-
-PATHS = ("data_dir", "table", "cache_dir", "index_dir")
-"""Keys for which an empty text would be the current folder."""
 
 
 _faultless: set[str] = set()
@@ -96,7 +85,7 @@ def find_mistakes(cfg: DictConfig) -> Findings:
     ) is None:  # engine/build.py leaves out callbacks that need one
         callbacks = findings.values.get("callback") or {}
         findings.values["callback"] = {name: callbacks[name] for name in callbacks if not follows_monitor(cfg, name)}
-    _check_root(findings)
+    check_root(findings)
     for path in _parts(findings.values):
         _check_is_target(findings, path)
     for path, node in _nodes(findings.values, ""):
@@ -109,71 +98,6 @@ def find_mistakes(cfg: DictConfig) -> Findings:
     check_progress_bars(findings)
     rehearse(findings)
     return findings
-
-
-# The root ------------------------------------------------------------------------------------------------------------
-
-
-def _check_root(findings: Findings) -> None:
-    """Checks root keys against conf/train.yaml: unknown and missing ones, and the types of plain values."""
-    known = OmegaConf.to_container(OmegaConf.load(CONF / "train.yaml"))
-    assert isinstance(known, dict)
-    own = {str(key): value for key, value in known.items() if key not in ("defaults", "hydra")}
-    groups = [path.name for path in CONF.iterdir() if path.is_dir()]
-    for group in _needed(findings.values):
-        if findings.values.get(group) is None:
-            choices = [path.stem for path in (CONF / group).glob("*.yaml")]
-            findings.add(group, f"is required: give {group}=NAME; {nearest('', choices)}")
-    # The contents of groups are checked separately.
-    _check_keys(findings, findings.values, own | dict.fromkeys([*groups, "features"]), "")
-    seed = findings.values.get("seed")
-    if isinstance(seed, int) and not min_seed_value <= seed <= max_seed_value:
-        findings.add("seed", f"must be a whole number from {min_seed_value} to {max_seed_value:,}")
-    _check_names(findings)
-    if findings.raw.get("run_dir") != own["run_dir"]:
-        findings.add("run_dir", "is set from hydra.run.dir: give that instead")
-
-
-def _check_names(findings: Findings) -> None:
-    """Checks name, tags and notes, whose defaults do not determine their types."""
-    name, tags, notes = (findings.values.get(key) for key in ("name", "tags", "notes"))
-    if not str(name or "").strip():
-        findings.add("name", "has no value: leave it out, or give a name")
-    if tags is not None and not (isinstance(tags, list) and all(isinstance(tag, str | int | float) for tag in tags)):
-        findings.add("tags", f"must be a list of names, as tags=[{tags if isinstance(tags, str) else 'baseline'}]")
-    if not isinstance(notes, str | int | float | None):
-        findings.add("notes", "must be text: put it in quotes, 'notes=…'")
-
-
-def _needed(values: Mapping[str, Any]) -> Iterator[str]:
-    """The required parts, which follow from the LightningModule's arguments."""
-    yield from ("lightning_module", "trainer")
-    module = values.get("lightning_module")
-    try:
-        target = find_target(module.get("_target_") if isinstance(module, Mapping) else None)
-    except LookupError:  # reported by another check
-        return
-    if not is_overridden("train_dataloader", target, LightningModule):
-        yield "datamodule"
-    required = FOR_MODULE if issubclass(target, Procedure) else signature_of(target).required
-    yield from (part for part in FOR_MODULE if part in required and takes(target, part))
-
-
-def _check_keys(findings: Findings, values: Mapping[str, Any], known: Mapping[str, Any], prefix: str) -> None:
-    whole = str(findings.raw)
-    for key, value in values.items():
-        if len(findings.lines) > ENOUGH:
-            return
-        path, default = f"{prefix}{key}", known.get(key)
-        # A key of the user's own is valid if others refer to it.
-        if key not in known and f"${{{path}" not in whole:
-            findings.add(path, f"there is no such key; {nearest(key, known)}")
-        elif isinstance(default, Mapping) and isinstance(value, Mapping):
-            _check_keys(findings, value, default, f"{path}.")
-            for missing in default.keys() - value.keys():
-                findings.add(f"{path}.{missing}", "is missing")
-        elif isinstance(default, bool | int | float) and isinstance(value, bool | int | float | str):
-            _check_hint(findings, path, value, type(default))
 
 
 # Targets -------------------------------------------------------------------------------------------------------------
@@ -225,7 +149,7 @@ def _check_node(findings: Findings, path: str, node: Mapping[str, Any]) -> None:
         if key in signature.hints:
             # A null in a _partial_ may be filled in by its caller.
             if value is not None or not node.get("_partial_"):
-                _check_hint(findings, f"{path}.{key}", value, signature.hints[key])
+                check_hint(findings, f"{path}.{key}", value, signature.hints[key])
         elif not signature.takes_others:
             names = [*signature.hints, *READ_BY_CODE.get(path, ())]
             findings.take_out(f"{path}.{key}", f"{name} takes no {key}; {nearest(key, names)}")
@@ -233,13 +157,6 @@ def _check_node(findings: Findings, path: str, node: Mapping[str, Any]) -> None:
         for key in signature.required:
             if key not in node and key not in given:
                 findings.add(f"{path}.{key}", f"is missing: {name} needs {described(signature.hints[key])}")
-
-
-def _check_hint(findings: Findings, path: str, value: Any, hint: Any) -> None:
-    if not is_known(value) or (fits(value, hint) and not (value == "" and path.rpartition(".")[2] in PATHS)):
-        return
-    near = get_close_matches(str(value), choices_of(hint), n=1)
-    findings.add(path, f"must be {described(hint)}" + (f"; did you mean {near[0]}?" if near else ""))
 
 
 def _check_scheduler(findings: Findings) -> None:
@@ -259,7 +176,7 @@ def _check_scheduler(findings: Findings) -> None:
         if key not in hints:
             findings.add(f"scheduler.{key}", f"there is no such key; {nearest(key, hints)}")
         else:
-            _check_hint(findings, f"scheduler.{key}", value, hints[key])
+            check_hint(findings, f"scheduler.{key}", value, hints[key])
     for key in hint.__required_keys__ - scheduler.keys():
         findings.add(f"scheduler.{key}", f"is missing: must be {described(hints[key])}")
 

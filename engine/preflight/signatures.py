@@ -7,11 +7,17 @@ import textwrap
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from difflib import get_close_matches
 from enum import Enum
 from functools import cache
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from engine.preflight.findings import Findings, is_known
+
+PATHS = ("data_dir", "table", "cache_dir", "index_dir")
+"""Keys for which an empty text would be the current folder."""
 
 BOUNDS = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
 """annotated_types' limits in words."""
@@ -202,3 +208,11 @@ def _plural(words: str) -> str:
     return {"a whole number": "whole numbers", "a number": "numbers", "text": "texts"}.get(
         words, f"items, each {words}"
     )
+
+
+def check_hint(findings: Findings, path: str, value: Any, hint: Any) -> None:
+    """Adds a mistake if the value does not fit the annotation."""
+    if not is_known(value) or (fits(value, hint) and not (value == "" and path.rpartition(".")[2] in PATHS)):
+        return
+    near = get_close_matches(str(value), choices_of(hint), n=1)
+    findings.add(path, f"must be {described(hint)}" + (f"; did you mean {near[0]}?" if near else ""))

@@ -163,7 +163,7 @@ def test_yaml_is_loaded_by_one_module() -> None:
     """It looks at the depth first."""
     loading = re.compile(r"yaml\.(load|safe_load|parse)\(")
     found = {path.name for path in (ROOT / "engine").rglob("*.py") if loading.search(path.read_text())}
-    own = {"completion.py", "page.py", "chosen.py", "defaults_list.py"}  # they load the project's and the user's own
+    own = {"completion.py", "page.py", "chosen.py"}  # they load the project's and the user's own
     assert found == {"plain_yaml.py"} | own
 
 

@@ -53,7 +53,7 @@ MAY_OPEN = {
     "engine/config/defaults_list.py": {"read_text"},
     "engine/config/help.py": {"read_text"},
     "engine/preflight/chosen.py": {"read_text"},
-    "engine/preflight/preflight.py": {"OmegaConf.load"},
+    "engine/preflight/root.py": {"OmegaConf.load"},
     "engine/compare/listing.py": {"OmegaConf.load"},
     "engine/report/page.py": {"read_text"},
     "engine/results/cross_validation.py": {"OmegaConf.load"},
