@@ -44,7 +44,7 @@ class Unfreezing(Callback):
         self._current: int | None = None
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        # Not at the start of an epoch: training may resume inside one, and the module then sets all layers' modes anew.
+        # Not at the start of an epoch: training may resume inside one, and the module then resets all layers' modes.
         stage = trainer.current_epoch // self.epochs
         if stage == self._current:
             return

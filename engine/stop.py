@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig  # which takes longer to import than a signal may take to come
 
 LIGHTNINGS = "hydra.job.name=train_ddp_process_"
-"""On the command line of the further processes of a training, which Lightning starts."""
+"""In the command line of the additional processes that Lightning starts for a training."""
 
 Handler = Callable[[int, FrameType | None], None]
 
@@ -37,9 +37,9 @@ class Interrupted(BaseException):
 
 
 def end_at_once() -> None:
-    """SIGTERM and SIGINT end the process with one line, until there is something to save: for the top of a script.
+    """Makes SIGTERM and SIGINT end the process with one line, until there is something to save; for a script's top.
 
-    A further process of a training ends with the first.
+    The additional processes of a training also end when the first one does.
     """
     if any(argument.startswith(LIGHTNINGS) for argument in sys.argv):
         end_with(os.getppid())
@@ -80,7 +80,7 @@ def kill_children(process: int) -> None:
 
 
 def end_with(owner: int) -> None:
-    """Lets this process be killed soon after that one is gone, which must leave nothing behind."""
+    """Kills this process within a second after `owner` has ended."""
 
     def watch() -> None:
         while True:

@@ -19,7 +19,7 @@ MAX_EXPANDED = 1 << 30
 """Bytes that tensors may exceed their storages by (with strides of 0), which a copy would need."""
 
 MAX_ENTRIES, MAX_DEPTH = 10_000_000, 200
-"""Of a checkpoint, and how deep they lie: a list may hold itself, or one that holds another twice, and so on."""
+"""Limits for a checkpoint: lists may contain themselves, or share others any number of times."""
 
 CONTAINERS = (dict, list, tuple, set, frozenset)
 TOO_MANY = "it holds more entries, or deeper ones, than a run's checkpoint"
@@ -110,15 +110,15 @@ def require_stored(archive: BinaryIO) -> None:
 
 
 def require_bounded(content: Any) -> None:
-    """ValueError where walking through a checkpoint, or writing what is in it, would not end or not succeed.
+    """ValueError if a checkpoint has too many entries or too deep a nesting to be traversed, or invalid text.
 
-    Unpickled lists may share others, so that a small file stands for more entries than there are atoms.
+    Since unpickled containers can share others, a small file can have an astronomical number of entries.
     """
     _entries(content, 0, {})
 
 
 def _entries(node: Any, depth: int, known: dict[int, int]) -> int:
-    """Of a container and of all in it; `known` are those of what was counted before, by its id."""
+    """The number of entries in a container and its children; `known` has those already counted, by id."""
     count = len(node)
     for child in (*node, *node.values()) if isinstance(node, dict) else node:
         if isinstance(child, CONTAINERS):
@@ -128,7 +128,7 @@ def _entries(node: Any, depth: int, known: dict[int, int]) -> int:
                 known[id(child)] = _entries(child, depth + 1, known)
             count += known[id(child)]
         elif isinstance(child, str):
-            child.encode("utf-8", errors="surrogateescape")  # a file's name may be no UTF-8, which these stand for
+            child.encode("utf-8", errors="surrogateescape")  # file names that are not UTF-8 contain surrogates
     if count > MAX_ENTRIES:
         raise ValueError(TOO_MANY)
     return count

@@ -45,7 +45,7 @@ def arrays_in_shards(folder: Path, key: Mapping[str, Any], shapes: Shapes, compu
 
     `compute(name, parts)` yields the rows of each part, in their order. Parts are claimed as they are taken from the
     iterator, so processes that ask at once divide the work among them, and one that starts after a kill goes on with
-    what is missing. Damaged arrays are deleted and computed anew.
+    what is missing. Damaged arrays are deleted and computed again.
 
     Raises:
         DataError: the cache cannot be written (read-only, disk full).
@@ -159,7 +159,7 @@ class _Filling:
         os.pwrite(self.progress.fileno(), hashlib.sha256(content).digest(), DIGEST * shard.number)
 
     def _complete(self, key: Mapping[str, Any]) -> None:
-        """Gives the cache its name, if all in it is as it was written; else what is not will be computed anew."""
+        """Gives the cache its final name if all shards are intact; damaged ones are marked as missing."""
         end = len(self.shards)
         fcntl.lockf(self.progress, fcntl.LOCK_EX, 1, end)
         if self.target.is_dir():  # another process was first

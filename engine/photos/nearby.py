@@ -1,4 +1,4 @@
-"""Which folder was probably meant by one that holds no classes of photos. Nothing here imports torch."""
+"""Guesses the data set that a folder without class folders was meant to be. Nothing here imports torch."""
 
 from collections.abc import Iterator
 from difflib import get_close_matches
@@ -9,7 +9,7 @@ from engine.photos.formats import counts_as_photo
 from engine.photos.split_folders import split_named
 
 MAX_FOLDERS = 1000
-"""That are looked at."""
+"""The number of folders and files that are examined."""
 
 
 def meant(root: Path) -> Path | None:

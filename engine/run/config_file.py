@@ -44,7 +44,7 @@ def usable_cores() -> int:
 
 
 def most_processes() -> int:
-    """More at once are a mistake, whatever they are for."""
+    """The limit for numbers of processes; a larger one is certainly a mistake."""
     return max(64, 4 * usable_cores())
 
 
@@ -69,7 +69,7 @@ def is_first_process() -> bool:
 
 
 _written: Any = []
-"""What this process wrote last: the file, and the config without and with its interpolations resolved."""
+"""The last file that this process wrote, with its unresolved and its resolved config."""
 
 
 def save_config(cfg: DictConfig) -> dict[str, Any]:

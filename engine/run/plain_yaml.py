@@ -1,4 +1,4 @@
-"""YAML of a stranger's: its depth and size are known before anything is made of it. Nothing here imports torch."""
+"""Reads untrusted YAML, after checking its depth and size. Nothing here imports torch."""
 
 from typing import Any
 
@@ -11,10 +11,9 @@ MAX_VALUES, MAX_DEPTH = 20_000, 40
 
 
 def require_plain_yaml(text: str | bytes) -> None:
-    """ValueError where a text repeats a part of itself, or holds more values, or deeper ones, than a run's config.
+    """ValueError if a text uses aliases, or has more values or deeper nesting than any run's config.
 
-    One list may stand for a thousand copies of itself, and so on, and brackets in brackets end the process: libyaml's
-    callers recurse in C.
+    Nested aliases can expand to billions of values, and deep nesting overflows the C stack of libyaml's callers.
     """
     depth = 0
     for count, event in enumerate(yaml.parse(text, Loader)):
@@ -26,7 +25,7 @@ def require_plain_yaml(text: str | bytes) -> None:
 
 
 def load_plain_yaml(text: str | bytes) -> Any:
-    """What a text says. ValueError where it is no YAML, or none of a run."""
+    """Loads a text that passes `require_plain_yaml`. ValueError if it does not, or if it is not YAML."""
     try:
         require_plain_yaml(text)
         return yaml.load(text, Loader)

@@ -1,4 +1,4 @@
-"""Networks on one frozen backbone, which is built once in a process; each has a head of its own.
+"""Builds a frozen backbone once per process and shares it between networks with different heads.
 
 Building a backbone takes longer than training a head on cached features. Its weights are loaded, but before that they
 are drawn: a later head is drawn as if they had been again, and has the bits that it has on a backbone of its own.
@@ -22,7 +22,7 @@ LOOKS = (
     *(torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default, torch.ops.aten.equal.default),
     torch.ops.aten.masked_select.default,
 )
-"""Operations by which what is drawn next may depend on what was drawn."""
+"""Operations that read values, so that later draws may depend on earlier ones."""
 
 MAX_DRAWN = 1000  # heads, by the generator's state before them
 
@@ -31,7 +31,7 @@ _first: dict[str, "_Built | None"] = {}
 
 @dataclass
 class _Draw:
-    """What filled a tensor of this shape; `name` is the tensor's in the network, None for one of the backbone's."""
+    """A random initialization of a tensor; `name` is its parameter's name, or None within the backbone."""
 
     fill: Callable[..., Any]
     arguments: tuple[Any, ...]
@@ -45,7 +45,7 @@ class _Draw:
 
 @dataclass
 class _Built:
-    """A network as it was built, the draws it took, and what was found of its backbone."""
+    """A network, the random draws of its construction, and cached facts about its backbone."""
 
     network: Any
     draws: list[_Draw]
@@ -54,7 +54,7 @@ class _Built:
     is_confirmed: bool = False  # the backbone is the same from another seed, and the head as it should be
 
     def again(self) -> Any:
-        """Another network on the same backbone, drawn from where the generator stands."""
+        """A new network on the same backbone, with its head drawn from the generator's current state."""
         backbone = self.network.backbone
         network = copy.deepcopy(self.network, {id(backbone): backbone})
         before = _generator()
@@ -87,7 +87,7 @@ class _Recorder(TorchDispatchMode):
 
 
 def on_shared_backbone(key: str, build: Callable[[], Any]) -> Any:
-    """What `build` gives: a network with a `backbone`, which is the same object in all networks with this key.
+    """Returns a network like `build()`; its `backbone` is the same object in all networks with this key.
 
     Nobody may change it. Where another head cannot be drawn without another backbone, each network has its own.
     """
@@ -107,7 +107,7 @@ def on_shared_backbone(key: str, build: Callable[[], Any]) -> Any:
 
 
 def _second(key: str, first: "_Built", build: Callable[[], Any]) -> Any:
-    """A network from another seed, on the first one's backbone if its own is the same: it may be drawn, too."""
+    """Builds a network from another seed; if its backbone is equal to the first one's, that is shared from now on."""
     before = torch.get_rng_state()
     network = build()
     after = torch.get_rng_state()
@@ -130,7 +130,7 @@ def _generator() -> bytes:
 
 
 def of_shared(backbone: nn.Module, name: str, find: Callable[[], Any]) -> Any:
-    """What `find` gives, which it is asked once for a shared backbone."""
+    """Returns `find()`, computed only once for a shared backbone."""
     facts = next((built.facts for built in _first.values() if built and built.network.backbone is backbone), None)
     if facts is None:
         return find()
@@ -140,7 +140,7 @@ def of_shared(backbone: nn.Module, name: str, find: Callable[[], Any]) -> Any:
 
 
 def own_parameters(network: nn.Module) -> dict[str, nn.Parameter]:
-    """Those of a network but for its backbone's."""
+    """The parameters of a network outside its backbone."""
     return {name: value for name, value in network.named_parameters() if not name.startswith("backbone.")}
 
 
@@ -149,12 +149,12 @@ def _other_states() -> tuple[Any, str]:
 
 
 def _place(backbone: nn.Module) -> list[tuple[int, torch.dtype]]:
-    """Changes where weights are brought to another device or type."""
+    """Identifies where the weights are; it differs once they have moved to another device or dtype."""
     return [(parameter.data_ptr(), parameter.dtype) for parameter in backbone.parameters()]
 
 
 def _checked(network: Any, draws: list[_Draw], before: Tensor) -> _Built | None:
-    """What gives this network again; None if it would give another one."""
+    """The record of how to build the network again; None if repeating the draws gives a different one."""
     if not isinstance(getattr(network, "backbone", None), nn.Module):
         return None
     own = own_parameters(network)

@@ -1,4 +1,4 @@
-"""Configs of a sweep's jobs: those that differ in numbers alone are composed once. Nothing here imports torch.
+"""Composes a sweep's configs, once for all jobs that differ only in numbers. Nothing here imports torch.
 
 Hydra reads and merges each file of conf/ for every job, which takes longer than a job on cached features trains.
 """
@@ -16,18 +16,18 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from engine.config.sweep_job import kind_of
 
 PREFIXES = ("+", "~", "hydra.", "hydra/")
-"""Of overrides that do more than to give a key another value."""
+"""Prefixes of overrides that do more than change a value."""
 
 
 class JobConfigs:
-    """In place of Hydra's config loader, for the jobs of one sweep."""
+    """Replaces Hydra's config loader for the jobs of one sweep."""
 
     def __init__(self, loader: Any) -> None:
         self._loader = loader
         self._first: dict[tuple[str, ...], tuple[list[str], DictConfig]] = {}
 
     def load_sweep_config(self, master: DictConfig, overrides: Sequence[str]) -> DictConfig:
-        """As Hydra's own."""
+        """Returns the same config as Hydra's loader."""
         kinds = tuple(kind_of(text) for text in overrides)
         if kinds in self._first:
             before, config = self._first[kinds]
@@ -49,7 +49,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _may_change(config: DictConfig, overrides: Sequence[str]) -> bool:
-    """Whether each override that is a number is a key's value there, and nothing else: no group's choice, say."""
+    """Whether each numeric override only sets the value of a key, and does not choose a group, for example."""
     numbers = {text: _parsed(text) for text in overrides if _is_number(_parsed(text).value())}
     keys = [override.key_or_group for override in map(_parsed, overrides)]
     return all(
@@ -62,7 +62,7 @@ def _may_change(config: DictConfig, overrides: Sequence[str]) -> bool:
 
 
 def _with_values(config: DictConfig, before: Sequence[str], overrides: Sequence[str]) -> DictConfig:
-    """The config of a job, made from that of another one, whose overrides were `before`."""
+    """Updates another job's config, composed with the overrides `before`, to this job's."""
     for text, earlier in zip(overrides, before, strict=True):
         if text != earlier:
             OmegaConf.update(config, _parsed(text).key_or_group, _parsed(text).value(), merge=True)

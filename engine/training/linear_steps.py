@@ -1,7 +1,7 @@
-"""Steps of a linear layer under cross entropy and SGD by the operations that autograd would call, and no others.
+"""Training steps of a linear layer with cross entropy and SGD that call the operations of autograd directly.
 
-Autograd, the modules' calls and the optimizer's bookkeeping take three quarters of such a step's time. The operations
-and their order are the same, and so are the bits (tests/engine/training/test_linear_steps.py).
+The overhead of autograd, modules and the optimizer is three quarters of such a step. The operations and their order are
+the same, so the results are bit-identical (tests/engine/training/test_linear_steps.py).
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ aten = torch.ops.aten
 def linear_step(layer: nn.Module | None, loss: nn.Module, optimizer: Optimizer, batch: Any) -> Step | None:
     """Makes one step of `layer` on batches like this one, without autograd.
 
-    None where a part is another, or looks at what happens inside; and before the optimizer has made its first step.
+    None if a part has another type or has hooks, and before the first step of the optimizer.
     """
     if not (isinstance(layer, nn.Linear) and isinstance(loss, nn.CrossEntropyLoss) and isinstance(optimizer, SGD)):
         return None
@@ -52,7 +52,7 @@ def _are_numbers(inputs: Tensor, targets: Any, *others: Any) -> bool:
 
 
 def _are_plain(layer: nn.Linear, loss: nn.Module, optimizer: SGD) -> bool:
-    """Whether nothing but the step itself is called in one, and nothing is computed in another way."""
+    """Whether no hooks would be called, and all parameters are plain float32 on the CPU."""
     hooks: list[Any] = [getattr(module, name) for module in (layer, loss) for name in HOOKS]
     hooks += [optimizer._optimizer_step_pre_hooks, optimizer._optimizer_step_post_hooks, _has_any_global_hook()]
     parameters = [layer.weight, layer.bias]
