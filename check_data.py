@@ -1,7 +1,7 @@
 """Looks at photos before training: `python check_data.py data_dir=FOLDER`; see `python check_data.py --help`."""
 
 if __name__ == "__main__":
-    from engine.stop import end_at_once  # before anything that takes time
+    from engine.process.stop import end_at_once  # before anything that takes time
 
     end_at_once()
 
@@ -10,7 +10,7 @@ import sys
 
 from engine.config.arguments import one_sentence, read_arguments
 from engine.config.resolvers import register_resolvers
-from engine.startup import quick_imports
+from engine.process.startup import quick_imports
 
 
 def main() -> None:

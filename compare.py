@@ -1,7 +1,7 @@
 """Lists runs, or compares them: `python compare.py A B`; see `python compare.py --help`."""
 
 if __name__ == "__main__":
-    from engine.stop import end_at_once  # before anything that takes time
+    from engine.process.stop import end_at_once  # before anything that takes time
 
     end_at_once()
 

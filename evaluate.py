@@ -1,16 +1,16 @@
 """Evaluates a trained network: `python evaluate.py run=DIR split=val`; see `python evaluate.py --help`."""
 
 if __name__ == "__main__":
-    from engine.stop import end_at_once  # before anything that takes time
+    from engine.process.stop import end_at_once  # before anything that takes time
 
     end_at_once()
 
 
 import sys
 
-from engine.activity import activity
 from engine.config.arguments import one_sentence, read_arguments
-from engine.startup import quick_imports
+from engine.process.activity import activity
+from engine.process.startup import quick_imports
 
 
 def main() -> None:

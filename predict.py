@@ -1,7 +1,7 @@
 """Predicts the classes of photos: `python predict.py run=DIR input=PATH`; see `python predict.py --help`."""
 
 if __name__ == "__main__":
-    from engine.stop import end_at_once  # before anything that takes time
+    from engine.process.stop import end_at_once  # before anything that takes time
 
     end_at_once()
 
@@ -9,7 +9,7 @@ if __name__ == "__main__":
 import sys
 
 from engine.config.arguments import one_sentence, read_arguments
-from engine.startup import quick_imports
+from engine.process.startup import quick_imports
 
 
 def main() -> None:

@@ -1,16 +1,16 @@
 """Writes a run's page, report.html: `python report.py run=DIR`; see `python report.py --help`."""
 
 if __name__ == "__main__":
-    from engine.stop import end_at_once  # before anything that takes time
+    from engine.process.stop import end_at_once  # before anything that takes time
 
     end_at_once()
 
 
 import sys
 
-from engine.activity import activity
 from engine.config.arguments import one_sentence, read_arguments
-from engine.startup import quick_imports
+from engine.process.activity import activity
+from engine.process.startup import quick_imports
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """Trains what the config says: `python train.py experiment=NAME`; `python train.py --help` lists the names."""
 
 if __name__ == "__main__":
-    from engine.stop import end_at_once  # before anything that takes time
+    from engine.process.stop import end_at_once  # before anything that takes time
 
     end_at_once()
 
@@ -17,9 +17,9 @@ from engine.config.resolvers import register_resolvers
 from engine.config.start import mistakes_end_it, start
 from engine.config.sweep_job import swept_settings
 from engine.paths import CONF
+from engine.process.startup import quick_imports, silence_idle_messages
 from engine.run.config_file import has_features, in_sweep, refuse_used_directory, resolved, save_config
 from engine.run.lock import one_writer
-from engine.startup import quick_imports, silence_idle_messages
 
 register_resolvers()  # here, as another program may call `main`
 
@@ -49,12 +49,12 @@ def train(cfg: DictConfig) -> float | None:
         from engine.checkpoints.random_state import RandomState
         from engine.checkpoints.warm_start import start_from, weights_of
         from engine.preflight.preflight import preflight
+        from engine.process.stop import interruptible
         from engine.report.write import Collector, report_at_end
         from engine.run.data_facts import KeepConfig, data_facts, data_name, has_test, set_up_ahead
         from engine.run.input_check import check_input
         from engine.run.record import Record, collect_metrics, recall_training, restore_best
         from engine.speed.memory import keep_freed_memory
-        from engine.stop import interruptible
         from engine.terminal.panels import print_end, print_start
 
         silence_idle_messages()

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from engine.training.step_counter import StepCounter
-from engine.training.step_points import StepPoints
+from engine.training.steps.step_points import StepPoints
 
 
 class GradientNorm(StepPoints):

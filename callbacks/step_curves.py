@@ -6,7 +6,7 @@ from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 
 from engine.training.step_counter import StepCounter
-from engine.training.step_points import StepPoints
+from engine.training.steps.step_points import StepPoints
 
 
 class StepCurves(StepPoints):

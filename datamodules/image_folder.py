@@ -18,12 +18,12 @@ from engine.data.normalization import normalize
 from engine.data.patient_loader import PatientLoader
 from engine.data_check.duplicates import identical
 from engine.errors import DataError
-from engine.photos.class_folders import Classes
 from engine.photos.images import check_images, read_thumbnail
+from engine.photos.layouts.class_folders import Classes
+from engine.photos.layouts.splits import folded, photos_of, splits_of
 from engine.photos.photo_index import PhotoIndex
 from engine.photos.photo_loader import PhotoLoader
 from engine.photos.photo_set import Photos, Transform
-from engine.photos.splits import folded, photos_of, splits_of
 
 UNBALANCED = 3
 """How many times as many photos as the smallest class the largest one must have to be mentioned."""

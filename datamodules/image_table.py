@@ -7,9 +7,9 @@ from typing import Any
 
 from datamodules.image_folder import ImageFolder
 from engine.errors import DataError
-from engine.photos.class_folders import Classes, selected
-from engine.photos.splits import present
-from engine.photos.table_splits import Row, read_table, table_splits
+from engine.photos.layouts.class_folders import Classes, selected
+from engine.photos.layouts.splits import present
+from engine.photos.layouts.table_splits import Row, read_table, table_splits
 
 
 class ImageTable(ImageFolder):

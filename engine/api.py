@@ -24,13 +24,13 @@ from engine.errors import UserError
 from engine.paths import CONF, ROOT
 from engine.photos.images import image_tensor, read_image
 from engine.photos.unlabelled_photos import find_photos
+from engine.process.startup import silence_idle_messages
 from engine.results.prediction import MAX_PIXELS, Predictor
 from engine.results.preprocessing import photo_transform
 from engine.run.failure import for_the_user
 from engine.run.find import find_run
 from engine.run.outcome import outcome
 from engine.run.trained import load_trained
-from engine.startup import silence_idle_messages
 
 BATCH = 32  # photos per forward pass
 

@@ -13,7 +13,7 @@ from typing import BinaryIO, Literal
 from filelock import FileLock
 
 from engine.errors import DataError, UserError
-from engine.stop import unfinished
+from engine.process.stop import unfinished
 
 ALLOW_LINKS = "LIGHTNING_EXPERIMENTS_ALLOW_LINKS"
 """Set this environment variable to read directories that contain your own symbolic links."""

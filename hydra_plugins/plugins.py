@@ -1,6 +1,7 @@
 """The engine's sweepers and launchers, where Hydra looks for them: it searches `hydra_plugins` and nothing else."""
 
-from engine.sweep import grid_sweeper, launchers, optuna_sweeper
+from engine.sweep import grid_sweeper, launchers
+from engine.sweep.search import optuna_sweeper
 
 
 class GridSweeper(grid_sweeper.GridSweeper):

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torchvision.models import ResNet18_Weights, resnet18
 
-from engine.activity import is_live
 from engine.errors import WeightsError
+from engine.process.activity import is_live
 from networks.pretrained import IMAGENET_MEAN, IMAGENET_STD, Pretrained, require_reachable
 
 

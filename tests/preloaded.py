@@ -1,6 +1,6 @@
 """What the processes of tests/killing.py have imported before they are forked."""
 
-from engine.startup import prepare_imports
+from engine.process.startup import prepare_imports
 
 prepare_imports()
 

@@ -33,7 +33,7 @@ def test_images_in_memory_are_moved_once_and_augmented_on_the_gpu() -> None:
 
 def test_a_step_does_not_wait_for_the_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not even to log: `trainer.log_every_n_steps` is 1 there."""
-    monkeypatch.setattr("engine.training.step_points.SECONDS", 3600.0)
+    monkeypatch.setattr("engine.training.steps.step_points.SECONDS", 3600.0)
     data_dir = tmp_path / "stand-in"
     write_cifar10(data_dir)
     assert waits(Settings(data_dir, tmp_path, "cuda", 1, quick=False))["lines"] == {}

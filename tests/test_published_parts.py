@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from engine.run.allowlist import ALLOW
+from engine.run.trust.allowlist import ALLOW
 from tests.conftest import run_script
 from tests.killing import differences, run_through, run_with_kills
 

@@ -138,7 +138,7 @@ def test_a_second_signal_ends_a_call_that_no_handler_interrupts(tmp_path: Path) 
 import hashlib, sys
 sys.path.insert(0, {str(ROOT)!r})
 from omegaconf import OmegaConf
-from engine.stop import interruptible
+from engine.process.stop import interruptible
 with interruptible(OmegaConf.create({{"run_dir": "logs/x"}})):
     print("begun", flush=True)
     hashlib.pbkdf2_hmac("sha256", b"", b"", 10**9)

@@ -14,7 +14,7 @@ from pytorch_lightning.callbacks import Checkpoint
 from engine.checkpoints.continuation import curve_sizes
 from engine.loggers.csv_logger import CSVLogger
 from engine.loggers.tensorboard_logger import TensorBoardLogger
-from engine.stop import Interrupted, stop
+from engine.process.stop import Interrupted, stop
 from engine.training.step_counter import StepCounter
 
 STOPPING = (signal.SIGTERM, signal.SIGINT)

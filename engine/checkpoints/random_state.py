@@ -16,7 +16,7 @@ class RandomState(Callback):
     The project's procedures do not need this, as all their randomness is keyed, but other LightningModules do.
     """
 
-    follows_chunks = True  # engine/training/chunks.py
+    follows_chunks = True  # engine/training/steps/chunks.py
 
     def __init__(self) -> None:
         self._saved: dict[str, Any] | None = None

@@ -8,15 +8,15 @@ from typing import Any
 
 from rich.console import Console
 
-from engine.activity import activity, watched
 from engine.compare.document import Document, require_suffix, show, write_page
 from engine.compare.listing import caches, doomed, remove, short_table, table
 from engine.compare.runs import Run, chosen, directories_of, read_leniently, read_run
 from engine.compare.sides import sides_of
 from engine.errors import UserError, printable
 from engine.paths import command
+from engine.process.activity import activity, watched
+from engine.process.startup import quick_imports
 from engine.run.find import LOGS
-from engine.startup import quick_imports
 
 CHOICES = {"checkpoint": ("best", "last"), "split": (None, "val", "test"), "delete": (None, "runs", "cache")}
 WIDE = 140  # columns that the whole table of runs needs

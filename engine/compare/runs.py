@@ -15,12 +15,12 @@ from omegaconf.errors import OmegaConfBaseException
 from engine.config.sweep_job import finite, is_about_the_sweep, key_of, written
 from engine.errors import UserError
 from engine.files import read_plain
-from engine.run.allowlist import read_run_config
 from engine.run.config_file import flat, register_stored_resolvers
 from engine.run.find import CONFIG, LOGS, find_run, runs_below
 from engine.run.lock import is_in_use
 from engine.run.outcome import outcome
-from engine.run.plain_yaml import load_plain_yaml
+from engine.run.trust.allowlist import read_run_config
+from engine.run.trust.plain_yaml import load_plain_yaml
 from engine.wording import nearest
 
 OVERRIDES = Path(".hydra", "overrides.yaml")

@@ -14,8 +14,8 @@ from omegaconf import OmegaConf
 
 from engine.errors import UserError
 from engine.paths import CONF
+from engine.process.startup import keep_out_current_folder
 from engine.run.find import find_run
-from engine.startup import keep_out_current_folder
 from engine.wording import nearest
 
 PATHS = ("data_dir", "table", "cache_dir", "index_dir", "run", "input", "output", "contact_sheet", "page", "model")

@@ -13,12 +13,12 @@ from engine.config.options import config_dir, misread, options_first, readable
 from engine.config.sweep_job import MAX_LEDGER_BYTES, key_of
 from engine.errors import UserError
 from engine.paths import CONF, refuse_unwritable, typed
-from engine.run.allowlist import read_run_config
+from engine.process.stop import queued_again
 from engine.run.find import find_run
-from engine.run.gate import require_plain
-from engine.run.locations import check_arguments
 from engine.run.outcome import read_json
-from engine.stop import queued_again
+from engine.run.trust.allowlist import read_run_config
+from engine.run.trust.gate import require_plain
+from engine.run.trust.locations import check_arguments
 
 CONFIG_OPTIONS = ("--config-path", "-cp", "--config-name", "-cn")
 

@@ -25,7 +25,7 @@ from engine.config.defaults_list import wrong_entry
 from engine.config.sweep_job import one_of_each_kind
 from engine.paths import CONF
 from engine.preflight.findings import Findings
-from engine.startup import quick_imports, silence_idle_messages
+from engine.process.startup import quick_imports, silence_idle_messages
 from engine.wording import nearest
 
 

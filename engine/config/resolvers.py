@@ -8,8 +8,8 @@ from omegaconf import OmegaConf
 from engine.config.sweep_job import job_name, own_name, sweep_name, swept_settings
 from engine.errors import DataError
 from engine.paths import new_run_directory
-from engine.photos.split_folders import split_folders
-from engine.photos.table import lines
+from engine.photos.layouts.split_folders import split_folders
+from engine.photos.layouts.table import lines
 from engine.run.config_file import in_sweep, register_stored_resolvers
 
 

@@ -17,7 +17,7 @@ from engine.config.command_line import rewrite_arguments
 from engine.config.help import train_help
 from engine.config.resolvers import register_resolvers
 from engine.errors import UserError
-from engine.startup import keep_out_current_folder, quick_imports
+from engine.process.startup import keep_out_current_folder, quick_imports
 
 TRACE = ("debug=trace", "+debug=trace")
 

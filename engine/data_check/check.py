@@ -13,7 +13,6 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 from torch import Tensor
 
-from engine.activity import activity, watched
 from engine.build import build_features, build_network
 from engine.config.arguments import quoted
 from engine.data_check.duplicates import alike, identical
@@ -21,8 +20,9 @@ from engine.data_check.labels import ENOUGH, FOLDS, Curve, doubtful, learning_cu
 from engine.errors import DataError, UserError
 from engine.paths import CONF
 from engine.photos.images import Look, look_at, read_thumbnail
+from engine.photos.layouts.walk import walk
 from engine.photos.photo_index import PhotoIndex
-from engine.photos.walk import walk
+from engine.process.activity import activity, watched
 from engine.protocols import FindsPhotos
 
 SIDE = 64  # pixels of the thumbnails that are compared

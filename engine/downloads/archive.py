@@ -5,9 +5,9 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from engine.activity import activity
 from engine.errors import DataError
 from engine.files import new_folder
+from engine.process.activity import activity
 
 
 def extract(archive: Path, dest: Path, folder: str) -> Path:

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 from filelock import FileLock
 
-from engine.activity import activity
 from engine.errors import DataError
+from engine.process.activity import activity
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,6 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from engine.activity import Activity, activity
 from engine.data.chunk import takes_chunks
 from engine.data.keyed import keyed_generator
 from engine.data.normalization import normalize
@@ -22,6 +21,7 @@ from engine.data.patient_loader import PatientLoader
 from engine.data.tensor_loader import TensorDataLoader, near_the_network
 from engine.features.feature_cache import cached_arrays, names_digest
 from engine.features.feature_shards import arrays_in_shards
+from engine.process.activity import Activity, activity
 from engine.protocols import PhotoData, PhotoSet
 
 logger = logging.getLogger(__name__)

@@ -12,11 +12,11 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from engine.activity import watched
 from engine.errors import DataError
 from engine.photos.decoding import decode, orientation, refuse_what_pillow_misreads, upright, why_not_decoded
 from engine.photos.formats import OtherKindError, open_image
 from engine.photos.photo_index import PhotoIndex
+from engine.process.activity import watched
 
 CHECKED = 10_000
 """How many images are looked at before training: some 0.2 ms each if the disk has them at hand."""

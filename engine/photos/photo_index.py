@@ -13,10 +13,10 @@ import numpy as np
 import PIL
 from filelock import FileLock
 
-from engine.activity import activity
 from engine.errors import DataError, UserError
 from engine.files import read_plain, replacing
 from engine.photos.formats import FORMATS, READS_HEIC
+from engine.process.activity import activity
 
 logger = logging.getLogger(__name__)
 

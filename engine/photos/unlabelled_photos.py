@@ -13,8 +13,8 @@ from engine.data.patient_loader import PatientLoader
 from engine.errors import DataError
 from engine.photos.formats import SUFFIXES, counts_as_photo, left_out
 from engine.photos.images import read_image
+from engine.photos.layouts.walk import walk
 from engine.photos.photo_set import transformed
-from engine.photos.walk import walk
 
 
 class Found(NamedTuple):

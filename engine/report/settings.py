@@ -16,7 +16,7 @@ from engine.errors import UserError
 from engine.files import read_plain
 from engine.paths import CONF
 from engine.run.config_file import NO_RUNS, flat, is_linked
-from engine.run.plain_yaml import load_plain_yaml
+from engine.run.trust.plain_yaml import load_plain_yaml
 
 MAX_BYTES = 1 << 20
 ABSENT = "–"

@@ -5,20 +5,20 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from engine.activity import activity
 from engine.checkpoints.checkpoint_io import load_checkpoint
 from engine.errors import printable
 from engine.files import read_plain
 from engine.paths import typed
+from engine.process.activity import activity
+from engine.process.startup import collecting_nothing
 from engine.results.outputs import Collector as Collector
-from engine.run.allowlist import MAX_BYTES
 from engine.run.config_file import in_sweep
 from engine.run.failure import sentence
 from engine.run.outcome import outcome
-from engine.run.plain_yaml import load_plain_yaml
 from engine.run.record import Record
 from engine.run.trained import load_config
-from engine.startup import collecting_nothing
+from engine.run.trust.allowlist import MAX_BYTES
+from engine.run.trust.plain_yaml import load_plain_yaml
 from engine.training.accounted_module import AccountedModule
 
 NAME = "report.html"

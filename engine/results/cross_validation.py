@@ -14,13 +14,13 @@ from engine.build import build_features, build_module
 from engine.errors import UserError
 from engine.features.folds import Folds
 from engine.paths import CONF
+from engine.process.startup import silence_idle_messages
 from engine.results.evaluation import Evaluation, evaluate, load_data, trainer_for_evaluation, written
 from engine.results.outputs import Collector, photo_rows
 from engine.run.config_file import has_features
 from engine.run.data_facts import counts_of
 from engine.run.trained import Trained, load_trained
 from engine.speed.memory import keep_freed_memory
-from engine.startup import silence_idle_messages
 
 SPLIT = "cross_validation"
 MIN_FOLDS = 3

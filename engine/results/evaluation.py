@@ -11,19 +11,19 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer
 from pytorch_lightning.utilities.model_helpers import is_overridden
 
-from engine.activity import Activity
 from engine.build import build_features
 from engine.errors import UserError
-from engine.photos.class_folders import composed
 from engine.photos.formats import counts_as_photo
-from engine.photos.split_folders import split_folders
+from engine.photos.layouts.class_folders import composed
+from engine.photos.layouts.split_folders import split_folders
+from engine.process.activity import Activity
+from engine.process.startup import silence_idle_messages
 from engine.protocols import ReadsOtherFolders
 from engine.results.outputs import Collector, PhotoRow, photo_rows
 from engine.results.preprocessing import compute_in_32_bits
 from engine.run.data_facts import counts_of
 from engine.run.trained import Trained, load_config, load_trained
 from engine.speed.memory import keep_freed_memory
-from engine.startup import silence_idle_messages
 
 SPLITS = ("val", "test")
 PLACES = ("datamodule.data_dir", "datamodule.table")
@@ -104,7 +104,7 @@ def trainer_for_evaluation(node: DictConfig, callbacks: Sequence[Callback] = ())
 
 
 class _Progress(Callback):
-    """Shows progress in batches (engine/activity.py)."""
+    """Shows progress in batches (engine/process/activity.py)."""
 
     shown: Activity | None = None
 

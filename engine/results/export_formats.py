@@ -12,7 +12,7 @@ from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
 
 from engine.errors import UserError
-from engine.startup import import_for_real
+from engine.process.startup import import_for_real
 
 Outputs = Callable[[Tensor], Tensor]
 """Inputs (N, …) float32 on the CPU → outputs (N, …)."""

@@ -10,14 +10,15 @@ from lightning_fabric import Fabric
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from engine.activity import activity
 from engine.data.normalization import normalize
 from engine.errors import UserError, printable
 from engine.features.frozen import FrozenBackbone
 from engine.features.openvino_engine import engine_at_hand
-from engine.photos.class_folders import composed
 from engine.photos.formats import left_out
+from engine.photos.layouts.class_folders import composed
 from engine.photos.unlabelled_photos import PhotoBatch, UnlabelledPhotos, find_photos
+from engine.process.activity import activity
+from engine.process.startup import silence_idle_messages
 from engine.results.calibration import temperature_of, tempered
 from engine.results.contact_sheet import ContactSheet
 from engine.results.export_formats import onnx_outputs
@@ -26,7 +27,6 @@ from engine.results.preprocessing import compute_in_32_bits, normalization, phot
 from engine.run.config_file import usable_cores
 from engine.run.trained import Trained, load_trained
 from engine.speed.memory import keep_freed_memory
-from engine.startup import silence_idle_messages
 
 Loader = DataLoader[PhotoBatch]
 PRECISIONS = ("32", "run")

@@ -56,7 +56,7 @@ class Record:
 
     @property
     def pruned(self) -> bool:
-        """Whether a search stopped the run early (engine/sweep/pruning.py)."""
+        """Whether a search stopped the run early (engine/sweep/search/pruning.py)."""
         return any(getattr(callback, "pruned", False) for callback in getattr(self.trainer, "callbacks", ()))
 
     def checkpoint_folders(self) -> list[Path]:
@@ -103,7 +103,7 @@ class Record:
         if error is None:
             outcome: dict[str, Any] = {"status": "pruned" if self.pruned else "completed"}
         else:
-            from engine.stop import Interrupted
+            from engine.process.stop import Interrupted
 
             status = "interrupted" if isinstance(error, KeyboardInterrupt | Interrupted) else "failed"
             outcome = {"status": status, "error": f"{type(error).__name__}: {sentence(error, self.cfg) or error}"}

@@ -15,9 +15,9 @@ from engine.checkpoints.continuation import Curves, open_behind, remove_cut_off_
 from engine.errors import UserError
 from engine.files import replace_text
 from engine.paths import command, typed
-from engine.run.allowlist import read_run_config
 from engine.run.config_file import flat, is_first_process, resolved, stored
 from engine.run.outcome import outcome
+from engine.run.trust.allowlist import read_run_config
 from engine.training.lightning_internals import position
 from engine.training.reschedule import Done, reschedule
 from engine.wording import shown
@@ -60,7 +60,7 @@ class Resume(Callback):
     first checkpoint is saved. It must be the first callback, since it truncates the curves before anything is logged.
     """
 
-    follows_chunks = True  # engine/training/chunks.py
+    follows_chunks = True  # engine/training/steps/chunks.py
 
     def __init__(self, cfg: DictConfig) -> None:
         self.directory = Path(cfg.run_dir)

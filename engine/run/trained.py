@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from engine.build import build_module, build_network
 from engine.checkpoints.checkpoint_io import load_checkpoint
 from engine.errors import UserError
-from engine.run.allowlist import read_run_config
 from engine.run.config_file import has_features, register_stored_resolvers
+from engine.run.trust.allowlist import read_run_config
 
 PREFIX = "network."
 CHECKPOINTS = ("best", "last")

@@ -16,8 +16,8 @@ from omegaconf import DictConfig
 from engine.config.composition import explained
 from engine.config.sweep_job import representatives
 from engine.errors import UserError
-from engine.startup import silence_idle_messages
-from engine.sweep.search_space import last_of_each
+from engine.process.startup import silence_idle_messages
+from engine.sweep.search.search_space import last_of_each
 from engine.sweep.worker import Worker
 from engine.wording import missing_extra
 

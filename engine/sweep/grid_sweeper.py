@@ -9,7 +9,7 @@ from typing import Any
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
 from engine.config.sweep_job import one_of_each_kind
-from engine.sweep.search_space import last_of_each
+from engine.sweep.search.search_space import last_of_each
 
 
 class GridSweeper(BasicSweeper):

@@ -29,8 +29,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from engine.config.sweep_job import one_of_each_kind
 from engine.errors import UserError
 from engine.paths import ROOT
+from engine.process.stop import end_with
 from engine.run.config_file import has_features, most_processes, usable_cores
-from engine.stop import end_with
 from engine.sweep.composition import JobConfigs
 
 logger = logging.getLogger(__name__)

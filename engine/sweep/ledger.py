@@ -20,7 +20,7 @@ from engine.config.arguments import quoted
 from engine.config.sweep_job import DONE, repeat, settings_of, swept_settings
 from engine.errors import UserError, printable
 from engine.paths import command, typed
-from engine.startup import keep_out_current_folder
+from engine.process.startup import keep_out_current_folder
 from engine.sweep.check import ALL_COMBINATIONS, planned_jobs, refuse_mistakes
 from engine.sweep.groups import group_by_seed
 from engine.sweep.page import write_page

@@ -30,9 +30,9 @@ from engine.config.resolvers import register_resolvers
 from engine.config.sweep_job import DONE, finite, standing
 from engine.errors import UserError
 from engine.files import open_plain
+from engine.process.startup import keep_out_current_folder, quick_imports
+from engine.process.stop import handling, kill_children
 from engine.run.outcome import outcome, write_outcome
-from engine.startup import keep_out_current_folder, quick_imports
-from engine.stop import handling, kill_children
 
 logger = logging.getLogger(__name__)
 

@@ -16,11 +16,11 @@ from engine.errors import printable
 from engine.paths import command, tensorboard, typed
 from engine.protocols import Classes, InputShape, LooksAtItself, PredictsClasses
 from engine.results.cross_validation import can_be_cross_validated
-from engine.run.allowlist import ALLOW, targets, unlisted
 from engine.run.data_facts import counts_of, data_name, notices
 from engine.run.record import Record, best_checkpoint
+from engine.run.trust.allowlist import ALLOW, targets, unlisted
 from engine.training.accounted_module import AccountedModule
-from engine.training.chunks import single_steps_because
+from engine.training.steps.chunks import single_steps_because
 from engine.wording import class_metric, class_metrics, figure, markup
 
 MARGIN = 18  # columns of a panel that are not available to a command

@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Column
 
-from engine.activity import is_live
 from engine.errors import UserError, printable
+from engine.process.activity import is_live
 from engine.terminal.epoch_lines import EpochLines
 from engine.wording import fitting
 

@@ -24,7 +24,7 @@ class Outcome(NamedTuple):
 class AccountedModule(LightningModule):
     """A LightningModule that keeps the account of its batches: mean loss, metrics, and the losses of single steps."""
 
-    follows_chunks = True  # engine/training/chunks.py
+    follows_chunks = True  # engine/training/steps/chunks.py
 
     def __init__(self) -> None:
         super().__init__()

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torchmetrics import MetricCollection
 
-from engine.stop import kill_children
+from engine.process.stop import kill_children
 
 PATIENCE = 3.0  # seconds
 

@@ -19,7 +19,6 @@ from engine.speed.depthwise import FastDepthwiseGradients
 from engine.speed.folded_batchnorm import FoldedBatchNorm
 from engine.speed.threads import one_thread_an_operation
 from engine.training.accounted_module import AccountedModule, Outcome
-from engine.training.chunks import single_steps_because
 from engine.training.each_process import of_each_process, of_this_process
 from engine.training.first_loss import first_loss, small_batch
 from engine.training.initialization import initialize
@@ -32,9 +31,10 @@ from engine.training.lightning_internals import (
     settle,
     validation_is_due,
 )
-from engine.training.linear_steps import Step, linear_step
 from engine.training.parameter_groups import parameter_groups
 from engine.training.schedule import Schedule, lr_scheduler_config, step_at_epoch_end, training_steps
+from engine.training.steps.chunks import single_steps_because
+from engine.training.steps.linear_steps import Step, linear_step
 
 logger = logging.getLogger(__name__)
 

@@ -39,8 +39,8 @@ def test_the_loss_is_the_mean_of_its_window(tmp_path: Path) -> None:
 
 def test_points_on_a_gpu_wait_until_something_else_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fit(1, folder=tmp_path / "cpu", callbacks=[StepCurves()], log_every_n_steps=1)
-    monkeypatch.setattr("engine.training.step_points.is_on_gpu", lambda _: True)
-    monkeypatch.setattr("engine.training.step_points.SECONDS", 3600.0)
+    monkeypatch.setattr("engine.training.steps.step_points.is_on_gpu", lambda _: True)
+    monkeypatch.setattr("engine.training.steps.step_points.SECONDS", 3600.0)
     waiting: list[int] = []
 
     class Waits(StepCurves):

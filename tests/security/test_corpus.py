@@ -19,9 +19,9 @@ from engine.checkpoints.checkpoint_io import load_checkpoint
 from engine.checkpoints.content import require_shape
 from engine.checkpoints.continuation import Curves, curve_sizes, remove_cut_off_writes
 from engine.errors import UserError
-from engine.run.allowlist import read_run_config
 from engine.run.find import find_run
 from engine.run.outcome import outcome
+from engine.run.trust.allowlist import read_run_config
 from tests.security.test_hostile_checkpoints import checkpoint, write
 
 Attack = Callable[[Path, Path], Any]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.startup import keep_out_current_folder
+from engine.process.startup import keep_out_current_folder
 from tests.conftest import ROOT, RunTrain
 
 NAMES = (

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from engine.errors import UserError
-from engine.run.allowlist import read_run_config
-from engine.run.locations import check_arguments
+from engine.run.trust.allowlist import read_run_config
+from engine.run.trust.locations import check_arguments
 
 CALLS = {
     # Those that Hydra's own blocklist lets through.
@@ -59,7 +59,7 @@ CALLS = {
     "engine.downloads.download.Path.write_text": "{_args_: [canary, x]}",
     "datamodules.image_folder.torch.load": "{f: evil.pt, weights_only: false}",
     "networks.timm.timm.create_model": "{model_name: evil, pretrained: true}",
-    "engine.sweep.pruning.optuna.load_study": "{}",
+    "engine.sweep.search.pruning.optuna.load_study": "{}",
     # Listed packages' things that make nothing an experiment is made of, and methods.
     "engine.downloads.download.download": "{url: evil.py, target: canary, sha256: x, size: 1}",
     "engine.downloads.archive.extract_zip": "{archive: evil.zip, dest: x, folder: canary}",

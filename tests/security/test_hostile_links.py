@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import UserError
-from engine.run.gate import ALLOW_LINKS, require_plain
+from engine.run.trust.gate import ALLOW_LINKS, require_plain
 from tests.conftest import run_script
 
 COMMANDS = [

@@ -39,7 +39,7 @@ MAY_OPEN = {
     "engine/pages/figure.py": {"savefig"},  # in memory
     "engine/pages/plots.py": {"write_text"},  # into a drawing
     "engine/report/drawings.py": {"write_text"},  # likewise
-    "engine/run/allowlist.py": {"OmegaConf.load"},
+    "engine/run/trust/allowlist.py": {"OmegaConf.load"},
     # A file that the same process has just made, under a random name.
     "engine/results/export_formats.py": {
         *("torch.load", "torch.save", "torch.export.load", "torch.export.save"),
@@ -59,7 +59,11 @@ MAY_OPEN = {
     "engine/results/cross_validation.py": {"OmegaConf.load"},
     "engine/run/config_file.py": {"read_text"},
     "engine/config/completion.py": {"read_text"},
-    "engine/stop.py": {"read_text", "write_text", "read_bytes"},  # a SLURM job's note to itself, in logs/; /proc
+    "engine/process/stop.py": {
+        "read_text",
+        "write_text",
+        "read_bytes",
+    },  # a SLURM job's note to itself, in logs/; /proc
 }
 
 

@@ -7,7 +7,7 @@ from PIL import Image
 
 from datamodules.stand_ins import write as stand_in
 from datamodules.stand_ins.write import HYMENOPTERA, RECORDS, write_cifar10, write_hymenoptera
-from engine.photos.class_folders import class_files, same_classes
+from engine.photos.layouts.class_folders import class_files, same_classes
 
 
 def digests(folder: Path) -> dict[str, str]:

@@ -125,7 +125,7 @@ def test_sweeps_make_none_on_their_own(tmp_path: Path) -> None:
 
 def test_what_the_datas_check_found(stolen: Path) -> None:
     (stolen / "train.log").write_text(
-        "[2026-11-26 17:54:19,267][engine.photos.class_folders][INFO] - Left out: 1, such as <b>.gif.\n"
+        "[2026-11-26 17:54:19,267][engine.photos.layouts.class_folders][INFO] - Left out: 1, such as <b>.gif.\n"
         "[2026-11-26 17:54:26,323][engine.features.features][INFO] - Features of 641 images.\n"
         "[2026-11-26 17:54:27,323][engine.build][WARNING] - No weights.\n"
     )

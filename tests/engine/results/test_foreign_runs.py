@@ -17,9 +17,9 @@ from engine.results.evaluation import evaluate
 from engine.results.evaluation_report import report
 from engine.results.export import export
 from engine.results.prediction import Predictor
-from engine.run import allowlist
 from engine.run.data_facts import data_facts
 from engine.run.trained import load_trained
+from engine.run.trust import allowlist
 
 EXPORT: dict[str, Any] = {
     "checkpoint": "best",

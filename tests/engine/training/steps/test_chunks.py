@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from callbacks.step_curves import StepCurves
 from engine.build import build_module
 from engine.data.chunk import Chunk
-from engine.training.chunks import single_steps_because
+from engine.training.steps.chunks import single_steps_because
 from lightning_modules.classifier import Classifier
 from tests.conftest import Compose
 from tests.noise import Noise, classifier, fit, noise, same, trainer

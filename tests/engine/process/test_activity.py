@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from engine import activity as module
-from engine.activity import Activity, activity, watched
+from engine.process import activity as module
+from engine.process.activity import Activity, activity, watched
 
 
 class Clock:

@@ -17,7 +17,7 @@ class StepPoints(Callback):
     `SECONDS` and before a validation, a checkpoint and the end of the epoch. On the CPU they are written at once.
     """
 
-    follows_chunks = True  # engine/training/chunks.py
+    follows_chunks = True  # engine/training/steps/chunks.py
 
     def __init__(self) -> None:
         self._points: list[tuple[int, Mapping[str, Tensor | float]]] = []

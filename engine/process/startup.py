@@ -22,7 +22,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-from engine.activity import activity
+from engine.process.activity import activity
 from engine.renamed import import_by_any_name
 
 
@@ -128,7 +128,7 @@ def keep_out_current_folder() -> None:
     the current directory instead of the standard library's.
     """
     given = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
-    root = str(Path(__file__).parents[1])
+    root = str(Path(__file__).parents[2])
     os.environ |= {"PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(dict.fromkeys([root, *given]))}
 
 

@@ -24,12 +24,12 @@ from omegaconf.errors import OmegaConfBaseException
 from engine.errors import UserError
 from engine.files import read_plain
 from engine.paths import CONF, is_place
+from engine.process.startup import prepare_imports
 from engine.renamed import with_todays_names
 from engine.run.config_file import AS_WRITTEN, LINK, NO_RUNS, is_linked
-from engine.run.gate import require_plain
-from engine.run.locations import refused_place
-from engine.run.plain_yaml import require_plain_yaml
-from engine.startup import prepare_imports
+from engine.run.trust.gate import require_plain
+from engine.run.trust.locations import refused_place
+from engine.run.trust.plain_yaml import require_plain_yaml
 from engine.wording import shown
 
 ALLOW = "LIGHTNING_EXPERIMENTS_ALLOW"

@@ -5,12 +5,12 @@ from contextlib import suppress
 
 import pytest
 
-from engine.startup import quick_imports
+from engine.process.startup import quick_imports
 from tests.conftest import ROOT
 
 STARTED = """
 import gc, sys
-from engine.startup import DeferredModule, quick_imports
+from engine.process.startup import DeferredModule, quick_imports
 collections = []
 gc.callbacks.append(lambda phase, info: collections.append(phase))
 with quick_imports():
@@ -43,7 +43,7 @@ def test_the_collector_is_as_before_whatever_happened(was_on: bool) -> None:
 COMPILED = """
 import sys, torch
 if sys.argv[1] == "deferred":
-    from engine.startup import prepare_imports
+    from engine.process.startup import prepare_imports
     prepare_imports()
 import pytorch_lightning, torchvision
 from lightning_fabric.wrappers import _unwrap_compiled
@@ -87,7 +87,7 @@ def test_compiled_code_runs_as_without_the_deferral() -> None:
 
 PLOTTED = """
 import sys
-from engine.startup import quick_imports
+from engine.process.startup import quick_imports
 with quick_imports():
     import pytorch_lightning, torchmetrics
 assert not any(name.startswith("matplotlib") for name in sys.modules)

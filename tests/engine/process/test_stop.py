@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from engine.stop import interruptible
+from engine.process.stop import interruptible
 from tests.conftest import ROOT
 
 
@@ -31,7 +31,7 @@ def test_a_signal_amid_the_imports(script: str, number: int, tmp_path: Path) -> 
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         seen = iter(process.stderr.readline, "")
-        assert any("engine.stop" in line for line in seen)
+        assert any("engine.process.stop" in line for line in seen)
         assert any("omegaconf" in line for line in seen)  # which comes later
         process.send_signal(number)
         said = [line for line in process.stderr.read().splitlines() if not line.startswith("import time")]
@@ -41,7 +41,7 @@ def test_a_signal_amid_the_imports(script: str, number: int, tmp_path: Path) -> 
 
 def test_what_is_being_written_when_the_process_ends_at_once_is_removed(tmp_path: Path) -> None:
     code = (
-        "import os, signal, sys; from pathlib import Path; from engine.stop import end_at_once; "
+        "import os, signal, sys; from pathlib import Path; from engine.process.stop import end_at_once; "
         "from engine.files import replacing; end_at_once()\n"
         "with replacing(Path(sys.argv[1], 'page.html')) as file:\n"
         "    file.write(b'half'); os.kill(os.getpid(), signal.SIGTERM)"

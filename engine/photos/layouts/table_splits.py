@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from engine.errors import DataError
-from engine.photos.class_folders import Classes, composed, selected
-from engine.photos.split_folders import split_named
-from engine.photos.splits import Selection, drawn
-from engine.photos.table import lines
+from engine.photos.layouts.class_folders import Classes, composed, selected
+from engine.photos.layouts.split_folders import split_named
+from engine.photos.layouts.splits import Selection, drawn
+from engine.photos.layouts.table import lines
 from engine.wording import nearest
 
 

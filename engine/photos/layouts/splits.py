@@ -9,9 +9,9 @@ import torch
 from engine.data.stratified_folds import stratified_folds
 from engine.data.stratified_split import stratified_split
 from engine.errors import DataError
-from engine.photos.class_folders import Classes, class_files, same_classes, selected
-from engine.photos.nearby import meant
-from engine.photos.split_folders import refuse_classes_that_may_be_splits, split_folders
+from engine.photos.layouts.class_folders import Classes, class_files, same_classes, selected
+from engine.photos.layouts.nearby import meant
+from engine.photos.layouts.split_folders import refuse_classes_that_may_be_splits, split_folders
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from itertools import islice
 from pathlib import Path
 
 from engine.photos.formats import counts_as_photo
-from engine.photos.split_folders import split_named
+from engine.photos.layouts.split_folders import split_named
 
 MAX_FOLDERS = 1000
 """The number of folders and files that are examined."""

@@ -4,7 +4,7 @@ import pytest
 
 from engine.config.resolvers import count_classes
 from engine.errors import DataError
-from engine.photos.split_folders import split_folders
+from engine.photos.layouts.split_folders import split_folders
 
 
 def made(root: Path, *folders: str) -> Path:

@@ -10,7 +10,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
-from engine.sweep.pruning import Pruning
+from engine.sweep.search.pruning import Pruning
 
 CURVES = [[0.1, 0.2, 0.3], [0.2, 0.3, 0.4], [0.3, 0.4, 0.5]]  # their medians are 0.2, 0.3, 0.4
 

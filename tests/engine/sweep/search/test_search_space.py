@@ -5,7 +5,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from engine.errors import UserError
-from engine.sweep.search_space import distribution
+from engine.sweep.search.search_space import distribution
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from optuna.trial import TrialState
 
 from engine.config.resolvers import register_resolvers
 from engine.errors import UserError
-from engine.sweep.optuna_sweeper import LOCK, OptunaSweeper
+from engine.sweep.search.optuna_sweeper import LOCK, OptunaSweeper
 from tests.conftest import ROOT
 
 Objective = Callable[[dict[str, str]], float | None]
@@ -208,7 +208,7 @@ def test_a_study_of_the_other_direction_is_refused(search: Search, tmp_path: Pat
 
 SHARED = """
 import hydra, sys, time
-from engine.sweep.optuna_sweeper import OptunaSweeper
+from engine.sweep.search.optuna_sweeper import OptunaSweeper
 from engine.config.resolvers import register_resolvers
 
 @hydra.main(version_base="1.3", config_path=None)

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from engine.errors import DataError
-from engine.photos.nearby import meant
-from engine.photos.splits import splits_of
+from engine.photos.layouts.nearby import meant
+from engine.photos.layouts.splits import splits_of
 
 
 @pytest.fixture

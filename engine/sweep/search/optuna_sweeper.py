@@ -23,7 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 from engine.config.arguments import quoted
 from engine.errors import UserError
 from engine.files import replace_text
-from engine.sweep.search_space import assignments, distribution, last_of_each
+from engine.sweep.search.search_space import assignments, distribution, last_of_each
 
 if TYPE_CHECKING:
     from optuna import Study

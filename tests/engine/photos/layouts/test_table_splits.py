@@ -6,8 +6,8 @@ import pytest
 
 from engine.config.resolvers import count_labels
 from engine.errors import DataError
-from engine.photos.class_folders import Classes
-from engine.photos.table_splits import Row, read_table, table_splits
+from engine.photos.layouts.class_folders import Classes
+from engine.photos.layouts.table_splits import Row, read_table, table_splits
 
 COLUMNS: dict[str, Any] = {"path": "path", "label": "label", "split": "split", "group": "group"}
 

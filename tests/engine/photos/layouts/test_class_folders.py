@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import DataError
-from engine.photos.class_folders import class_files, same_classes, selected
+from engine.photos.layouts.class_folders import class_files, same_classes, selected
 
 
 def put(root: Path, *names: str) -> Path:

@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import StepLR
 
 from engine.data.tensor_loader import TensorDataLoader
 from engine.training import procedure
-from engine.training.linear_steps import linear_step
+from engine.training.steps.linear_steps import linear_step
 from lightning_modules.feature_extractor import FeatureExtractor
 from networks.pretrained import Pretrained
 from tests.noise import PLAIN

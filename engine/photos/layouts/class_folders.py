@@ -8,7 +8,7 @@ from pathlib import Path
 
 from engine.errors import DataError
 from engine.photos.formats import SUFFIXES, left_out
-from engine.photos.walk import Folder, walk
+from engine.photos.layouts.walk import Folder, walk
 
 logger = logging.getLogger(__name__)
 
