@@ -9,7 +9,6 @@ import torch
 from omegaconf import DictConfig
 from pytorch_lightning.utilities.seed import isolate_rng
 from torch import nn
-from torch.func import functional_call
 
 from engine.build import network_name
 from engine.errors import UserError
@@ -27,17 +26,15 @@ SHAPES = re.compile(
 def check_input(cfg: DictConfig, module: Any, data: Mapping[str, Any]) -> None:
     """UserError, before the training, if the network refuses two inputs of the data's `input_shape`.
 
-    The network is run on torch's meta device, without its weights or any arithmetic. Since operations may be missing
-    there, a network that fails is run again, as a copy and on zeros: only if that fails too is it refused.
+    A copy of the network is run on torch's meta device, without weights, arithmetic or compilation. Since operations
+    may be missing there, a network that fails is run again on zeros: only if that fails too is it refused.
     """
     network, shape = getattr(module, "network", None), data["input_shape"]
     if not isinstance(module, Procedure) or not isinstance(network, nn.Module) or shape is None or has_features(cfg):
         return
     with torch.no_grad(), isolate_rng():
-        tensors = [*network.named_parameters(), *network.named_buffers()]
-        weights = {name: torch.empty_like(tensor, device="meta") for name, tensor in tensors}
         try:
-            functional_call(network, weights, (torch.empty(2, *shape, device="meta"),))
+            _without_weights(network)(torch.empty(2, *shape, device="meta"))
         except Exception:  # of whatever does not work on the meta device
             reason = _refused(network, shape)
         else:
@@ -50,6 +47,12 @@ def check_input(cfg: DictConfig, module: Any, data: Mapping[str, Any]) -> None:
         f"network={network_name(settings)} does not take inputs of shape {tuple(shape)}, which {data['name']} has "
         f"({reason}): give {channels}another network or datamodule."
     )
+
+
+def _without_weights(network: nn.Module) -> nn.Module:
+    """A copy whose tensors are on the meta device. Copies are never compiled."""
+    tensors = (*network.parameters(), *network.buffers())
+    return copy.deepcopy(network, {id(tensor): tensor.detach().to("meta") for tensor in tensors})
 
 
 def _refused(network: nn.Module, shape: tuple[int, ...]) -> str | None:

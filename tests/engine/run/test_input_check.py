@@ -62,3 +62,14 @@ def test_what_may_fit_passes_and_is_not_changed(network: nn.Module) -> None:
 def test_what_cannot_be_known_passes() -> None:
     checked(lenet(), None)
     check_input(CONFIG, SimpleNamespace(network=lenet()), {"name": "digits", "input_shape": (1, 32, 32)})
+
+
+def test_a_compiled_network_is_not_compiled_for_it() -> None:
+    compiled: list[Any] = []
+    network = lenet()
+    network.compile(backend=lambda graph, inputs: compiled.append(graph) or graph.forward)
+    checked(network, (3, 32, 32))
+    assert not compiled
+    with pytest.raises(UserError, match="shapes cannot be multiplied"):
+        checked(network, (3, 224, 224))
+    assert not compiled
