@@ -1,8 +1,8 @@
 """What every training procedure shares: one training step, plain or in chunks, and exact resumption."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack, nullcontext
 from functools import partial
 from typing import Any
 
@@ -11,12 +11,10 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
-from torch.overrides import TorchFunctionMode
 from typing_extensions import Self
 
 from engine.data.keyed import mix
-from engine.speed.depthwise import FastDepthwiseGradients
-from engine.speed.folded_batchnorm import FoldedBatchNorm
+from engine.speed.faster_forward import FasterForward
 from engine.speed.threads import one_thread_an_operation
 from engine.training.accounted_module import AccountedModule, Outcome
 from engine.training.each_process import of_each_process, of_this_process
@@ -87,27 +85,14 @@ class Procedure(AccountedModule):
         self.takes_chunks = False
         self.single_steps_because: str | None = None
         self._threads = ExitStack()
-        self._folded: FoldedBatchNorm | None = None
+        self._faster = FasterForward(network, channels_last=channels_last, freeze_batchnorm=freeze_batchnorm)
         self._gradients: dict[str, Tensor] = {}  # that were accumulated before a restart
         self._validated = self._steps_are_over = self._loss_fits = False
 
     def forward(self, inputs: Tensor) -> Tensor:
-        with ExitStack() as modes:
-            for mode in self._faster_on_the_cpu(inputs):
-                modes.enter_context(mode)
+        with nullcontext() if self.compiled else self._faster.modes(inputs):
             outputs: Tensor = self.network(self.laid_out(inputs))
         return outputs
-
-    def _faster_on_the_cpu(self, inputs: Tensor) -> Iterator[TorchFunctionMode]:
-        """Modes that compute the same on faster ways. Only where there are such ways: a mode sees every operation."""
-        if self.compiled or inputs.device.type != "cpu" or inputs.ndim != 4:
-            return
-        if torch.is_grad_enabled() and (self.channels_last or torch.is_autocast_enabled("cpu")):
-            yield FastDepthwiseGradients()
-        if self.freeze_batchnorm:
-            if self._folded is None:
-                self._folded = FoldedBatchNorm(self.network, inputs[:1])
-            yield self._folded
 
     def laid_out(self, inputs: Tensor) -> Tensor:
         """The same values, of images in the memory format that the network is in."""

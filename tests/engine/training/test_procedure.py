@@ -1,6 +1,7 @@
 """Chunks of mini-batches train as single ones do, to the bit, and are left where Lightning must see each of them."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from engine.errors import UserError
+from engine.speed.faster_forward import FasterForward
 from lightning_modules.classifier import Classifier
 from tests.noise import classifier, fit, noise, same, trainer
 
@@ -140,7 +142,7 @@ def test_frozen_batchnorm_is_folded_and_trains_alike(chunk, monkeypatch):
     module.network[1].register_forward_hook(lambda norm, inputs, output: folded.append(output is inputs[0]))
     _, state = fit(chunk, module)
     assert folded.count(True) >= 22  # two epochs of 11 steps; what looks ahead at the network does not fold
-    monkeypatch.setattr(Classifier, "_faster_on_the_cpu", lambda module, inputs: ())
+    monkeypatch.setattr(FasterForward, "modes", lambda modes, inputs: nullcontext())
     _, expected = fit(chunk, classifier(freeze_batchnorm=True))
     for name, tensor in expected.items():
         torch.testing.assert_close(state[name], tensor, rtol=1e-4, atol=1e-5)
