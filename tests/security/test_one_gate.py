@@ -23,7 +23,7 @@ OPENING = {
 OF_MODULES = {"torch", "torch.export", "np", "numpy", "OmegaConf", "onnx", "pickle", "joblib"}
 """Whose `load` and `save` take paths."""
 
-NO_FILES = {"engine/data_check", "engine/downloads", "engine/photos"}
+NO_FILES = {"engine/data_check", "engine/downloads", "engine/photos", "engine/photos/layouts"}
 """The user's photos and data sets, and folders in data_dir."""
 
 MAY_OPEN = {

@@ -3,7 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.engine.photos.test_class_folders import put
+from tests.engine.photos.layouts.test_class_folders import put
 
 from engine.errors import DataError
 from engine.photos.layouts.class_folders import Classes, class_files
