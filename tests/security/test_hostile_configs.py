@@ -37,6 +37,9 @@ CALLS = {
     "hydra.utils.instantiate": "{config: {_target_: os.system, command: touch CANARY}}",
     "hydra.utils.call": "{config: {_target_: os.system, command: touch CANARY}}",
     "hydra.utils.get_method": "{path: os.system}",
+    "hydra.utils.get_object": "{path: torch.nn.functional.importlib}",
+    "hydra.utils.get_static_method": "{_args_: [torch.load]}",
+    "hydra.utils.get_class": "{path: {_target_: evil.Net}}",
     "hydra._internal.utils._locate": "{path: evil.Net}",
     "functools.partial": "{_args_: [{_target_: hydra.utils.get_method, path: os.system}, touch CANARY]}",
     "omegaconf.OmegaConf.register_new_resolver": "{name: x, resolver: {_target_: evil.Net}}",
@@ -262,7 +265,7 @@ def assert_refused(text: str, canary: Path, match: str) -> None:
 def test_hostile_targets(target: str, canary: Path) -> None:
     settings = CALLS[target]
     hostile = f'{{_target_: "{target}"{", " if settings != "{}" else ""}{settings[1:]}'
-    assert_refused(f"network: {hostile}", canary, "_target_=")
+    assert_refused(f"network: {hostile}", canary, r"(_target_|path)=")
 
 
 @pytest.mark.parametrize("place", PLACES)

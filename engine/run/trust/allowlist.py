@@ -46,6 +46,8 @@ KINDS = {
     "pytorch_lightning.core.datamodule.LightningDataModule",
     "pytorch_lightning.callbacks.callback.Callback",
     "pytorch_lightning.loggers.logger.Logger",
+    "pytorch_lightning.plugins.layer_sync.LayerSync",
+    "pytorch_lightning.plugins.precision.precision.Precision",
     "pytorch_lightning.profilers.profiler.Profiler",
     "pytorch_lightning.strategies.strategy.Strategy",
     "pytorch_lightning.trainer.trainer.Trainer",
@@ -53,6 +55,9 @@ KINDS = {
     "optuna.samplers._base.BaseSampler",
 }
 """Base classes of the objects that a `_target_` may create; allowed packages contain other things, too."""
+
+GETTERS = tuple(f"hydra.utils.get_{kind}" for kind in ("class", "method", "object", "static_method"))
+"""Targets that return what `path` names: an activation class, say, which a network then creates itself."""
 
 MAX_BITS = 4096
 """Of a whole number: Python writes none of more than 4,300 digits."""
@@ -89,7 +94,7 @@ def read_run_config(
     for refusal in _refusals(container, "", container, unused):
         raise UserError(f"{file}: {refusal}")
     for path, target in named:
-        if refusal := unfit(target):
+        if refusal := unfit(target, is_called=path.endswith("_target_")):
             raise UserError(f"{file}: {path}={shown(target)} {refusal}")
     return OmegaConf.create(container)
 
@@ -178,11 +183,13 @@ def _followed(text: str, root: dict[str, Any]) -> str:
 
 
 def targets(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yields every `_target_` below `node` with its full key."""
+    """Yields every `_target_` below `node` with its full key; in the place of GETTERS, the `path` that they get."""
     children: Any = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
     for key, value in children:
         inner = f"{path}[{key}]" if isinstance(node, list) else f"{path}.{key}" if path else key
-        if key == "_target_":
+        if key == "_target_" and value in GETTERS:
+            yield inner.removesuffix("_target_") + "path", node.get("path")
+        elif key == "_target_":
             yield inner, value
         else:
             yield from targets(value, inner)
@@ -199,17 +206,18 @@ def unlisted(target: Any) -> str | None:
     return f"is not allowed in a run's config (conf/allow_targets.yaml; for your own package: {ALLOW}=PACKAGE)."
 
 
-def unfit(target: str) -> str | None:
+def unfit(target: str, *, is_called: bool = True) -> str | None:
     """Why a name in an allowed package is not a valid target, as the end of a sentence; None if it is one.
 
     It must be a class or function defined at the top level of that package, not one that it imports. It must create
-    one of KINDS, unless it is listed by its full name or the package is the user's own.
+    one of KINDS, unless it is listed by its full name or the package is the user's own. What is not called here, but
+    given to a part, may also be a function of torch.nn.functional.
     """
     try:
         found = _find(target.split("."))
     except (ImportError, AttributeError) as error:
         return f"does not exist: {error}."
-    if target in _listed() and callable(found):
+    if (target in _listed() and callable(found)) or (not is_called and target in _activations()):
         return None
     if not (inspect.isclass(found) or inspect.isfunction(found)):
         return "is neither a class nor a function."
@@ -229,6 +237,14 @@ def _own() -> list[str]:
 @cache
 def _listed() -> tuple[str, ...]:
     return tuple(str(entry) for entry in OmegaConf.load(ALLOWED))
+
+
+@cache
+def _activations() -> frozenset[str]:
+    """The functions of torch.nn.functional, which only compute."""
+    functional = importlib.import_module("torch.nn.functional")
+    functions = importlib.import_module("torch.overrides").get_overridable_functions()[functional]
+    return frozenset(f"torch.nn.functional.{function.__name__}" for function in functions)
 
 
 def _lies_in(name: Any, packages: Sequence[str]) -> bool:

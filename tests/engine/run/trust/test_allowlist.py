@@ -47,7 +47,9 @@ def test_everything_that_conf_names() -> None:
         "torchvision.transforms.v2.RandomCrop",
         "pytorch_lightning.callbacks.LearningRateMonitor",
         "pytorch_lightning.loggers.CSVLogger",
+        "pytorch_lightning.plugins.MixedPrecision",
         "pytorch_lightning.strategies.DDPStrategy",
+        "torchvision.models.squeezenet1_0",
         "networks.two_layer.two_layer_sequential",
     ],
 )
@@ -85,6 +87,8 @@ def test_a_package_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         "features: {cache_dir: ../cache}",
         r"param_groups: [{pattern: 'norm\d\.bias$'}, {pattern: '^(a|b)'}, {pattern: '\.bias'}]",
         "compile: {fullgraph: true, backend: aot_eager}",
+        "norm: {_target_: hydra.utils.get_class, path: torch.nn.BatchNorm2d}",
+        "activation: {_target_: hydra.utils.get_method, path: torch.nn.functional.relu}",
         "a: 1e-3\nb: [null, true, .inf]\nc: ''",
     ],
 )
