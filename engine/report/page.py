@@ -61,7 +61,8 @@ def _notices(facts: Facts) -> list[str]:
 
 
 def _head(facts: Facts) -> str:
-    said = {"completed": "", "pruned": "The search gave this run up early.", "": "This run has not ended yet."}
+    stopped = f"The training ended early: {why}." if (why := facts.outcome.get("stopped")) else ""
+    said = {"completed": stopped, "pruned": "The search gave this run up early.", "": "This run has not ended yet."}
     status = str(facts.outcome.get("status", ""))
     ended = said.get(status, f"This run {'was interrupted' if status == 'interrupted' else 'failed'}: ")
     error = str(facts.outcome.get("error", "")) if ended.endswith(": ") else ""

@@ -20,6 +20,7 @@ class Outcome(TypedDict, total=False):
 
     status: Literal["completed", "pruned", "interrupted", "failed"]
     error: str
+    stopped: str
     epochs: int | None
     seconds: float
     data: dict[str, Any] | None

@@ -22,6 +22,7 @@ from engine.run.outcome import FORMAT, write_outcome
 from engine.run.outcome import outcome as outcome_of
 from engine.run.refused import leave_refused
 from engine.run.resume import resume_of
+from engine.training.early_end import early_end
 from engine.training.lightning_internals import end_other_processes
 
 NAMES = ("experiment", "name", "tags", "notes")
@@ -58,6 +59,11 @@ class Record:
     def pruned(self) -> bool:
         """Whether a search stopped the run early (engine/sweep/search/pruning.py)."""
         return any(getattr(callback, "pruned", False) for callback in getattr(self.trainer, "callbacks", ()))
+
+    @property
+    def stopped(self) -> str | None:
+        """Why the training ended early; None if it did not, or if a search pruned it."""
+        return None if self.trainer is None or self.pruned else early_end(self.trainer)
 
     def checkpoint_folders(self) -> list[Path]:
         """Where checkpoints may be saved: the run directory, and directories of the user's callbacks."""
@@ -102,6 +108,7 @@ class Record:
             return
         if error is None:
             outcome: dict[str, Any] = {"status": "pruned" if self.pruned else "completed"}
+            outcome |= {"stopped": self.stopped} if self.stopped else {}
         else:
             from engine.process.stop import Interrupted
 

@@ -1,23 +1,25 @@
 """Plans how to resume: compares the given settings with the checkpoint before anything is written."""
 
+import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.callbacks import EarlyStopping
 
 from engine.checkpoints.best_checkpoint import roll_back
 from engine.checkpoints.checkpoint_io import load_checkpoint, previous
 from engine.checkpoints.content import require_shape
 from engine.checkpoints.continuation import Curves, open_behind, remove_cut_off_writes
-from engine.errors import UserError
+from engine.errors import UserError, printable
 from engine.files import replace_text
 from engine.paths import command, typed
 from engine.run.config_file import flat, is_first_process, resolved, stored
 from engine.run.outcome import outcome
 from engine.run.trust.allowlist import read_run_config
+from engine.training.early_end import has_stopped, is_lifted, lifting
 from engine.training.lightning_internals import position
 from engine.training.reschedule import Done, reschedule
 from engine.wording import shown
@@ -102,8 +104,8 @@ class Resume(Callback):
     # Refusals --------------------------------------------------------------------------------------------------------
 
     def _refuse_impossible_changes(self) -> None:
-        trainer = self._config["trainer"]
-        is_done = outcome(self.directory).get("status") in ("completed", "pruned")
+        trainer, before = self._config["trainer"], outcome(self.directory)
+        is_done = before.get("status") in ("completed", "pruned")
         for key, done in (("max_epochs", self.epochs), ("max_steps", self.steps)):
             end = trainer.get(key)
             if end is None or end < 0:
@@ -114,20 +116,23 @@ class Resume(Callback):
                 )
             if end == done and is_done:
                 self._finish(f"all its {done} {key.removeprefix('max_')}")
-        if is_done and not self.changes:
-            self._finish(f"{self.epochs} epochs and stopped early")
+        ending = lifting(self._config) if before.get("stopped") else []
+        is_still_ended = bool(ending) and not any(is_lifted(override, self.changes) for override in ending)
+        if is_done and (is_still_ended or not self.changes):
+            self._finish(f"{self.epochs} epoch{'' if self.epochs == 1 else 's'} and stopped early", ending)
         for key, (old, new) in self.changes.items():
             if reason := self._reason(key, old, new):
                 raise UserError(f"{key}={shown(new)}: the run in {self.directory} has {shown(old)}, {reason}.")
 
-    def _finish(self, trained: str) -> None:
-        """Ends the process, as there is nothing left to train."""
+    def _finish(self, trained: str, ending: Sequence[str] = ()) -> None:
+        """Ends the process, as there is nothing left to train before what ended the run is lifted."""
         key = "max_steps" if "steps" in trained else "max_epochs"
         more = 2 * (self.steps if key == "max_steps" else self.epochs)
-        again = f"{command('train.py')} resume={typed(self.directory)} trainer.{key}={more}"
+        overrides = " ".join(map(shlex.quote, ending or [f"trainer.{key}={more}"]))
+        again = f"{command('train.py')} resume={typed(self.directory)} {overrides}"
         if given := ", ".join(key for key in self.changes if not is_of_the_machine(key)):
             raise UserError(f"{given}: the run has trained {trained}, so this changes nothing; train on: {again}")
-        print(f"The run is finished: it has trained {trained}. Train on: {again}")
+        print(printable(f"The run is finished: it has trained {trained}. Train on: {again}"))
         sys.exit(0)
 
     def _reason(self, key: str, old: Any, new: Any) -> str | None:
@@ -227,14 +232,18 @@ class Resume(Callback):
             state = states.get(callbacks[alike.index(name)].state_key)
             for key in self._changes_in("callback"):
                 _, member, *setting = key.split(".")
-                if member == name and isinstance(state, dict) and len(setting) == 1 and setting[0] in state:
+                if member != name or not isinstance(state, dict):
+                    continue
+                if len(setting) == 1 and setting[0] in state:
                     state[setting[0]] = self.changes[key][1]
+                if "stopping_reason" in state and setting != ["patience"]:
+                    state["stopping_reason"] = 0  # early stopping decides again, by its new settings
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._planned_steps = _total_steps(pl_module)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if any(_has_stopped(callback) for callback in trainer.callbacks):  # type: ignore[attr-defined]
+        if any(has_stopped(callback) for callback in trainer.callbacks):  # type: ignore[attr-defined]
             trainer.should_stop = True  # decided at the end of the last epoch, before the run was interrupted
         # An earlier resume may have changed the number of steps per epoch, and so the remaining steps.
         is_uneven = self._planned_steps != _total_steps(pl_module)
@@ -242,10 +251,6 @@ class Resume(Callback):
             done = Done(self.steps, self.epochs, self._schedules)
             kept = [key not in self.changes for key in ("optimizer.lr", "scheduler.interval")]
             reschedule(trainer, pl_module, done, keeps_rate=kept[0], same_interval=kept[1])
-
-
-def _has_stopped(callback: Any) -> bool:
-    return isinstance(callback, EarlyStopping) and callback.wait_count >= callback.patience
 
 
 def _total_steps(module: Any) -> Any:

@@ -1,5 +1,6 @@
 """The panels that are printed before and after training."""
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple
@@ -20,6 +21,7 @@ from engine.run.data_facts import counts_of, data_name, notices
 from engine.run.record import Record, best_checkpoint
 from engine.run.trust.allowlist import ALLOW, targets, unlisted
 from engine.training.accounted_module import AccountedModule
+from engine.training.early_end import lifting
 from engine.training.steps.chunks import single_steps_because
 from engine.wording import class_metric, class_metrics, figure, markup
 
@@ -129,6 +131,10 @@ def print_end(record: Record) -> None:
     epochs = f"{metrics['epochs']} epoch{'' if metrics['epochs'] == 1 else 's'}"
     rows = {"time": f"{epochs} in {timedelta(seconds=round(record.seconds))}"}
     rows["time"] += f", {rate:,.{0 if rate >= 10 else 1}f} examples per second" if rate else ""
+    if record.stopped:
+        last = OmegaConf.select(record.cfg, "trainer.max_epochs")
+        of = f" of {last}" if isinstance(last, int) and last > 0 else ""
+        rows["stopped"] = f"after epoch {metrics['epochs']}{of}: {record.stopped}"
     rows |= _noticed(record.cfg, record.data["source"])
     tables = [overall_table(columns, classes), class_table(columns, classes)]
     if not _has_best(record):
@@ -212,12 +218,14 @@ def next_commands(record: Record, has_classes: bool) -> dict[str, str]:
         key, done = "max_steps", record.trainer.global_step
     else:
         key, done = "max_epochs", record.metrics["epochs"]
+    ending = lifting(record.cfg) if record.stopped else []
+    more = " ".join(map(shlex.quote, ending or [f"trainer.{key}={2 * done}"]))
     commands = {
         "look": tensorboard(record.directory),
         "evaluate": f"{command('evaluate.py')} run={directory}",
         "predict": f"{command('predict.py')} run={directory} input=PHOTOS",
         "export": f"{command('export.py')} run={directory} format=onnx",
-        "resume": f"{command('train.py')} resume={directory} trainer.{key}={2 * done}",
+        "resume": f"{command('train.py')} resume={directory} {more}",
     }
     if can_be_cross_validated(record.cfg) and _has_best(record):
         commands["judge"] = f"{command('evaluate.py')} run={directory} split=cross_validation"

@@ -56,6 +56,7 @@ def record(directory: Path, classes: tuple[str, ...] = ("ants", "bees"), **netwo
         data={"name": "hymenoptera", "source": "official"},
         is_first_process=True,
         resume=None,
+        stopped=None,
         trainer=trainer,
         seconds=75.4,
     )
