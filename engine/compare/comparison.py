@@ -1,4 +1,4 @@
-"""Two or more sides as a document: what differs, the results, and a verdict."""
+"""Compares two or more sides in a document: what differs, the results, and a verdict."""
 
 from collections.abc import Sequence
 
@@ -15,19 +15,19 @@ FACTS = {
     "torch": ("", "torch"),
     "lightning": ("", "lightning"),
 }
-NAMED = 8  # photos, in the terminal; the contact sheet has more
+NAMED = 8  # photos listed in the terminal; the contact sheet has more
 COLUMNS = 5  # of the contact sheet
-LIMIT = 40  # settings that are listed
+LIMIT = 40  # settings listed
 
 
 def compare(sides: Sequence[Side], plan: Plan) -> Document:
-    """The comparison of all sides with the first one.
+    """Compares each side with the first one.
 
     Raises:
-        UserError: stand-in and real data, or one network under two names.
+        UserError: some runs use stand-in data and others do not, or two names stand for one network.
     """
     refuse_other_data(sides)
-    # Bonferroni's correction: all intervals together cover with at least COVERAGE.
+    # Bonferroni correction: all intervals together cover with at least COVERAGE.
     level = 1 - (1 - COVERAGE) / (len(sides) - 1)
     pairs = [pair_up(sides[0], side, level, plan) for side in sides[1:]]
     document = Document(_title(sides), [pair.verdict for pair in pairs])

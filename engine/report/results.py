@@ -1,4 +1,4 @@
-"""The sections of a page about results."""
+"""The report's sections on results."""
 
 from torchmetrics.functional.classification import multilabel_average_precision
 
@@ -16,7 +16,7 @@ MAX_CHARTS = 9
 
 
 def metrics_section(facts: Facts) -> str:
-    """All metrics but those of single classes: at the last epoch, at the best, and in the test."""
+    """All metrics except per-class ones: at the last epoch, at the best epoch, and in the test."""
     numbers = {name: value for name, value in facts.outcome.items() if _is_metric(name, value)}
     numbers.setdefault("epochs", None)
     numbers["best/epoch"] = facts.outcome.get("best/epoch") if facts.best else None
@@ -49,7 +49,7 @@ def curves_section(facts: Facts, images: Images) -> str:
 
 
 def predictions_sections(facts: Facts, images: Images) -> str:
-    """What suits the network: classes, several labels, or numbers."""
+    """The sections for the network's kind of predictions: classes, several labels, or numbers."""
     predictions = facts.predictions
     if predictions is None or not len(predictions.targets):
         return ""

@@ -138,7 +138,7 @@ class OptunaSweeper(Sweeper):
         return adopted
 
     def _is_worked_on(self, directory: str | None) -> bool:
-        """Whether another process holds the lock of the sweep in `directory`."""
+        """Whether a process works on the sweep in `directory`; False for this sweep, whose lock this process holds."""
         if directory in (None, str(self.directory)) or not Path(directory).is_dir():
             return False
         try:
