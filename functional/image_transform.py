@@ -68,7 +68,7 @@ class ImageTransform:
             flipped = torch.rand(self.set_size, generator=generator) < (0.0 if self.flip == "none" else 0.5)
             if alternating:
                 flipped = alternating_flip(flipped, epoch)
-            generator = keyed_generator(self.seed, epoch, 1)  # a stream other than the flips'
+            generator = keyed_generator(self.seed, epoch, 1)  # a different stream from the flips'
             shifts = torch.randint(-self.translate, self.translate + 1, (self.set_size, 2), generator=generator)
             centres = (torch.rand(self.set_size, 2, generator=generator) * torch.tensor(size)).long()
             self._drawn = (epoch, size, device), (flipped.to(device), shifts.to(device), centres.to(device))
