@@ -93,7 +93,7 @@ def draw_confusion(counts: Tensor, classes: Sequence[str]) -> Image.Image:
 def _write(
     sheet: Image.Image, lettered: tuple[str, Font], middle: tuple[int, int], is_upright: bool, ink: str = "black"
 ) -> None:
-    """Writes a text around a point; upright, it is read from the bottom to the top."""
+    """Writes a text around a point; if upright, it reads from bottom to top."""
     text, font = lettered
     if not is_upright:
         ImageDraw.Draw(sheet).text(middle, text, fill=ink, font=font, anchor="mm")

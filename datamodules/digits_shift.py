@@ -1,4 +1,4 @@
-"""Two domains for domain adaptation: plain digits, and digits blended over coloured textures."""
+"""Two domains for domain adaptation: plain digits, and digits blended over colored textures."""
 
 from typing import Annotated, Any
 
@@ -57,7 +57,7 @@ class DigitsShift(Digits):
         return splits | {"train": self.plain["train"]}
 
     def other_domains(self, split: str) -> dict[str, TensorDataLoader]:
-        """The same digits of `split` (val, test) as they are in the source domain."""
+        """The same digits of `split` (val, test) in the source domain."""
         settings: dict[str, Any] = {"batch_size": self.eval_batch_size, "shuffle": False, "seed": self.seed}
         loader = TensorDataLoader(*self.plain[split], transform=self.eval_transform(split), **settings)
         return {"source: plain digits": loader}

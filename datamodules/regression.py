@@ -24,7 +24,7 @@ class Regression(LightningDataModule):
     Args:
         batch_size: number of examples.
         d_in, d_out: widths of inputs and outputs.
-        steps_per_epoch: how often an epoch repeats the batch.
+        steps_per_epoch: how many times an epoch repeats the batch.
         chunk: steps per chunk (tensor_loader.py).
     """
 

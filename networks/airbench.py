@@ -19,7 +19,7 @@ class Airbench(nn.Module):
     → maximum of each channel → 256 → linear without bias → num_classes → divided by `logit_divisor`
 
     `whiten` must be called once with training images before training starts. The source treats two groups of parameters
-    specially: it freezes `whitening.bias` after 3 epochs, and `groups.*.norm*.bias` has a 64-fold learning rate.
+    specially: it freezes `whitening.bias` after 3 epochs, and `groups.*.norm*.bias` has 64 times the learning rate.
 
     Source: Jordan 2024, "94% on CIFAR-10 in 3.29 seconds on a single GPU", arXiv 2404.00498, sections 3.1 to 3.3, and
     github.com/KellerJordan/cifar10-airbench, legacy/airbench94.py. Departures: the precision is the Trainer's (source:
