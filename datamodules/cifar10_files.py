@@ -37,7 +37,7 @@ class Cifar10Images(NamedTuple):
 
 
 def read_cifar10(folder: Path, *, md5s: Mapping[str, str] | None = OFFICIAL_MD5S) -> Cifar10Images:
-    """Read CIFAR-10's binary version from `folder`: data_batch_1.bin to data_batch_5.bin, and test_batch.bin.
+    """Reads CIFAR-10's binary version from `folder`: data_batch_1.bin to data_batch_5.bin, and test_batch.bin.
 
     The training files must be the official ones. The test file may be missing or a different one; then `source` is
     local, and results are not comparable with published ones.

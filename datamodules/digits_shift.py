@@ -16,7 +16,7 @@ TEXTURE_SEED = 0  # the target domain is the same for every seed of a run
 
 
 class DigitsShift(Digits):
-    """Trains on labelled source digits and unlabelled target digits, and evaluates on target digits.
+    """Trains on labeled source digits and unlabeled target digits, and evaluates on target digits.
 
     - train: pairs (N, 2, 3, 32, 32) of a source and a target digit, and the source digits' labels (N,). Both domains
       have the same training digits, shuffled independently in each epoch, so the two digits of a pair are unrelated.

@@ -21,7 +21,7 @@ from networks.stacked_linear import StackedLinear
 class CrossValidator(FeatureExtractor):
     """A FeatureExtractor that trains F = `num_folds` · `num_repeats` heads at once (engine/features/folds.py).
 
-    Each head has its own initialisation, training data and order. The loss is the sum of the heads' mean losses, so
+    Each head has its own initialization, training data and order. The loss is the sum of the heads' mean losses, so
     each head has the same gradients as if it were trained alone. It also has the same weights if the optimizer is
     elementwise (SGD, Adam, AdamW) and gradients are not clipped by their joint norm. `train/loss`, `train/acc` and the
     images per second count all heads.

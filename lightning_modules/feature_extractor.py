@@ -34,7 +34,7 @@ class FeatureExtractor(Classifier):
     def __init__(self, *, network: Pretrained, **classifier: Any) -> None:
         if not hasattr(network, "backbone"):
             raise TypeError(f"network: {type(network).__name__} has no backbone to freeze (networks/pretrained.py).")
-        network.backbone.requires_grad_(False)  # before `init` initialises the trainable weights
+        network.backbone.requires_grad_(False)  # before `init` initializes the trainable weights
         super().__init__(network=network, **classifier)
 
     def train(self, mode: bool = True) -> "FeatureExtractor":

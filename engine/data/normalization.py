@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def normalize(images: Tensor, mean: Sequence[float] | None, std: Sequence[float] | None) -> Tensor:
-    """Scales uint8 images (N, C, H, W) to float32 in [0, 1] and normalises them by `mean` and `std` if given."""
+    """Scales uint8 images (N, C, H, W) to float32 in [0, 1] and normalizes them by `mean` and `std` if given."""
     scaled = images.float().div_(255)
     if mean is None or std is None:
         return scaled
