@@ -174,9 +174,9 @@ def ratio(figures: dict[str, list[float]], one: str, other: str) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-dir", default="data", help="holds cifar-10-batches-bin/")
-    parser.add_argument("--rivals", default="abcfdegp", help="which of them; cf: the price of exact resumes alone")
-    parser.add_argument("--steps", type=int, default=2000, help="of batch 4, in a round; an epoch has 11250")
-    parser.add_argument("--airbench-steps", type=int, default=4, help="of batch 1024, in a round")
+    parser.add_argument("--rivals", default="abcfdegp", help="which of them; cf: only the cost of exact resuming")
+    parser.add_argument("--steps", type=int, default=2000, help="steps at batch size 4 per round; an epoch has 11250")
+    parser.add_argument("--airbench-steps", type=int, default=4, help="steps at batch size 1024 per round")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--precision", default="bf16-mixed", help="of (d), (e), (g): bf16-mixed | 32-true")
     parser.add_argument("--out", type=Path, default=Path("benchmark_cifar10.json"))

@@ -59,7 +59,7 @@ def main() -> None:
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
-    parser.add_argument("--quick", action="store_true", help="as little of everything as shows that it runs")
+    parser.add_argument("--quick", action="store_true", help="only as much of everything as shows that it runs")
     parser.add_argument("--out", type=Path, default=Path("benchmark_gpu.json"))
     args = parser.parse_args()
     if args.device == "cuda" and not torch.cuda.is_available():

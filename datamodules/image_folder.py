@@ -26,7 +26,7 @@ from engine.photos.photo_loader import PhotoLoader
 from engine.photos.photo_set import Photos, Transform
 
 UNBALANCED = 3
-"""The ratio of the largest to the smallest class above which the imbalance is reported."""
+"""The ratio of the largest to the smallest class at which the imbalance is reported."""
 
 
 class ImageFolder(LightningDataModule):

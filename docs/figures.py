@@ -182,9 +182,9 @@ def texts() -> dict[Path, str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data-dir", type=Path, default=Path("data"), help="that of the photos and of CIFAR-10")
+    parser.add_argument("--data-dir", type=Path, default=Path("data"), help="folder of the photos and of CIFAR-10")
     parser.add_argument("--only", default="", help="names, separated by commas")
-    parser.add_argument("--jobs", type=int, default=1, help="runs at a time; several make each of them slower")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time; several slow each other down")
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--texts", action="store_true")
     arguments = parser.parse_args()

@@ -84,7 +84,7 @@ def _config(sides: Sequence[Side]) -> Section:
     missing = object()
     differing = [key for key in keys if any(own.get(key, missing) != settings[0].get(key, missing) for own in settings)]
     if not differing:
-        return Section("Config", text=["The same, but for the seed."])
+        return Section("Config", text=["The same, except for the seed."])
     rows = [[key, *(shown(own[key]) if key in own else "not set" for own in settings)] for key in differing[:LIMIT]]
     more = [f"… and {len(differing) - LIMIT} more settings."] if len(differing) > LIMIT else []
     return Section("Config: settings that differ", ["key", *(side.letter for side in sides)], rows, more)

@@ -58,7 +58,7 @@ def answers(run: Run, checkpoint: str, split: str) -> Answers:
     if not (hasattr(source, "images") and hasattr(source, "labels")):
         raise UserError(f"{run.name}: its data does not show its images (engine/protocols.py: ShowsImages)")
     if list(source.labels(split, range(count))) != labels:
-        raise UserError(f"{run.name}: its data comes in another order than its files")
+        raise UserError(f"{run.name}: its data has another order than its files")
     found: dict[Any, Answer] = {}
     seen: Counter[Any] = Counter()
     for index, (key, name) in enumerate(_identities(source, split, count)):

@@ -91,7 +91,7 @@ class Run:
 
     @property
     def status(self) -> str:
-        """The status in metrics.json; without one `running`, or `killed` if no process trains there."""
+        """`running` if a process trains there, else the status in metrics.json, or `killed` without one."""
         if self.unreadable:
             return "unreadable"
         if is_in_use(self.directory):

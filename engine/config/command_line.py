@@ -66,7 +66,7 @@ def compose_repeated_run_from_its_config(argv: list[str]) -> list[str]:
     if options.config_path is None or (CONF.parent / options.config_path).resolve() == CONF.resolve():
         return argv
     if options.config_name not in ("config", "config.yaml"):
-        raise UserError("--config-path is for a run's --config-name config; add configs of your own by --config-dir.")
+        raise UserError("--config-path is for a run's --config-name config; add configs of your own with --config-dir.")
     directory = Path(CONF.parent, options.config_path)
     ConfigStore.instance().store(
         RESUMED_RUN,

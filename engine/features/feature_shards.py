@@ -155,7 +155,7 @@ class _Filling:
         with open_plain(self.aside / f"{shard.name}.npy", "r+b") as file:
             start = data_offset(file, shape)
             file.seek(start + len(content) // len(shard.rows) * shard.rows.start)
-            file.write(content)  # not synced, which takes longer than computing it: `_complete` rereads all
+            file.write(content)  # not synced, which is slow: `_complete` rereads all shards
         os.pwrite(self.progress.fileno(), hashlib.sha256(content).digest(), DIGEST * shard.number)
 
     def _complete(self, key: Mapping[str, Any]) -> None:

@@ -41,7 +41,7 @@ class Folds(Features):
         **features: Any,
     ) -> None:
         if choose_epoch_by is not None and num_folds < 3:
-            raise ValueError("choose_epoch_by needs num_folds of at least 3: to train on, to choose by, to judge by")
+            raise ValueError("choose_epoch_by needs num_folds of at least 3: for training, choice and evaluation")
         super().__init__(photos=pooled(photos), **features)
         self.choose_epoch_by = choose_epoch_by
         self.num_folds = num_folds

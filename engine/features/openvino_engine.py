@@ -92,7 +92,7 @@ class OpenVino:
                 return xml, weights
         except (OSError, ValueError, LookupError, TypeError, UserError):
             pass
-        raise UserError(f"{place} is damaged: remove it, and the network is converted anew.")
+        raise UserError(f"{place} is damaged: remove it, and the network will be converted again.")
 
     def _convert(self, network: Any, images: Tensor, shape: list[int]) -> Any:
         try:
@@ -123,7 +123,7 @@ def engine_at_hand(features: Mapping[str, Any]) -> str:
     engine = str(features.get("engine") or "torch")
     if engine == "openvino" and not is_installed():
         logger.warning(
-            "The run's features are OpenVINO's, which is not installed: torch computes them, in other last digits: %s.",
+            "The run's features are OpenVINO's, which is not installed; torch is used (other last digits): %s.",
             INSTALL,
         )
         return "torch"

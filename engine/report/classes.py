@@ -64,7 +64,7 @@ def _summary(facts: Facts, predictions: Predictions) -> str:
     logged = (facts.outcome if predictions.split == "test" else facts.best or facts.outcome).get(name)
     counted = ""
     if isinstance(logged, float) and abs(logged - right / total) > 1e-6:
-        counted = f" {name}, {logged:.1%}, is counted otherwise, such as the mean over several networks."
+        counted = f" {name}, {logged:.1%}, is computed differently, for example as the mean over several networks."
     return (
         f"{right:,} of {total:,} right ({share}, 95 % interval {interval}): {examples_of(predictions)}, "
         f"{facts.shown_epoch}. Rows are true classes, columns predicted ones; percentages are of the row.{counted}"

@@ -23,7 +23,7 @@ from engine.wording import cell, figure, warnings_about
 
 NAME = "report.html"
 MAX_CHANGES, MAX_FINDINGS = 200, 12
-COVERED = "An interval covers the chance in which examples were drawn, not that of other seeds."
+COVERED = "An interval covers the random choice of the examples, not that of the seed."
 
 
 def write_page(facts: Facts) -> Path:

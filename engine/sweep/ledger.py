@@ -63,7 +63,7 @@ class Ledger(Callback):
         with changing(directory) as sweep:
             for row in _planned(config, shared):
                 if sweep.jobs.setdefault(row.number, row).overrides != row.overrides:
-                    sys.exit(f"Job {row.number} of {typed(directory)} was another: what is swept cannot be changed so.")
+                    sys.exit(f"Job {row.number} of {typed(directory)} was another: the swept values cannot be changed.")
         print(f"{len(sweep.jobs) or 'The'} jobs in {typed(directory)}, each with its train.log:", flush=True)
         _open.enter_context(stopping())
         atexit.register(finish, directory)

@@ -95,7 +95,7 @@ def _named(group: Group) -> str:
 
 
 def _answer(sweep: Sweep, groups: Sequence[Group]) -> str:
-    """The best setting with its interval, and whether the runner-up is significantly worse."""
+    """The best setting with its interval, and whether its lead over the next one may be chance."""
     if not groups:
         return "No job completed."
     best, others = groups[0], [group for group in groups[1:] if group.metric == groups[0].metric]
@@ -212,7 +212,7 @@ def _by_setting(sweep: Sweep, rows: Sequence[Row]) -> tuple[Drawing, str, str] |
     hollow = " Hollow: jobs that did not complete." if not all(complete) else ""
     more = f" Not drawn: {', '.join(varied[MAX_PANELS:])}." if len(varied) > MAX_PANELS else ""
     bars = " Bars are means." if any(len(set(scale.places)) < len(rows) for scale in scales.values()) else ""
-    said = f"One point per job; equal ones stand side by side.{bars}{hollow}{more}"
+    said = f"One point per job; equal ones are drawn side by side.{bars}{hollow}{more}"
     return drawing, f"{rows[0].metric} by {', '.join(scales)}", said
 
 
@@ -279,7 +279,7 @@ def _commands(sweep: Sweep, groups: Sequence[Group], judgement: Mapping[str, str
     """Next commands, valid in the folder from which the page was written."""
     directory = typed(sweep.directory)
     lines = [("Repeat the best job", groups[0].best.command)] if groups else []
-    lines += [("Judge the best on photos that did not choose it", judgement[JUDGE])] if JUDGE in judgement else []
+    lines += [("Evaluate the best on photos that did not select it", judgement[JUDGE])] if JUDGE in judgement else []
     if sweep.unfinished:
         lines.append(("Run what is missing or failed", f"python train.py -m sweep.resume={directory}"))
     return [*lines, ("All curves", f"tensorboard --logdir {directory}")]

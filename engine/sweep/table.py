@@ -26,7 +26,7 @@ NOTES = ".sweep.rows"
 """Rows newer than those of sweep.json, one per line: rewriting the table for each row takes longer than short jobs."""
 
 FEW = 20
-"""The largest number of jobs whose table is written at once."""
+"""The largest number of jobs for which the table is written immediately."""
 
 SECONDS = 5.0
 """With more jobs, sweep.json and sweep.csv are written at most this long after the notes."""

@@ -109,7 +109,7 @@ class OptunaSweeper(Sweeper):
             load_if_exists=True,
         )
         if self.study.direction.name.lower() != direction:
-            raise UserError(f"{self.file} holds a study that is to {self.study.direction.name.lower()}: give another.")
+            raise UserError(f"{self.file} holds a study that should {self.study.direction.name.lower()}: give another.")
 
     def _batches(self, space: "Space") -> Iterator[dict[int, int]]:
         """Batches of trials by job number, numbered consecutively; trials that were already begun come first."""

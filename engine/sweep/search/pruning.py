@@ -53,7 +53,7 @@ class Pruning(Callback):
 
     def _running_trial(self, number: int) -> Trial | None:
         if not self.study.is_file():
-            logger.warning("The study %s is not there: the run goes on without it.", self.study)
+            logger.warning("The study %s does not exist: the run continues without it.", self.study)
             return None
         storage = JournalStorage(JournalFileBackend(str(self.study)))
         study = optuna.load_study(study_name=self.study_name, storage=storage, pruner=self.pruner)

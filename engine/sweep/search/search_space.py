@@ -37,7 +37,7 @@ def distribution(override: Override) -> "BaseDistribution":
     is_interval = isinstance(value, IntervalSweep)
     tags: set[str] = getattr(value, "tags", set())
     if tags - ({"log"} if is_interval else set()):
-        raise UserError(f"{override.input_line}: of all tags only log means something, and only around an interval.")
+        raise UserError(f"{override.input_line}: the only supported tag is log, and only around an interval.")
     try:
         if is_interval:
             return _numbers(value.start, value.end, log="log" in tags)
