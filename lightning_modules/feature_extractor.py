@@ -71,7 +71,7 @@ class FeatureExtractor(Classifier):
         return logits
 
     def linear_layer(self) -> nn.Module | None:
-        """The head, if training on cached features is plain linear; None if a subclass computes something else."""
+        """The head, if the loss depends only on its outputs for cached features; None if a subclass changes that."""
         as_here = all(getattr(type(self), name) is getattr(FeatureExtractor, name) for name in COMPUTING)
         return self.network.head if as_here and self.mix is None else None
 
