@@ -1,9 +1,9 @@
-"""Which packaged network's features separate ants from bees best: `python benchmarks/backbones.py --data-dir DIR`.
+"""Which packaged network's features best separate ants from bees: `python benchmarks/backbones.py --data-dir DIR`.
 
 Each candidate is trained and cross-validated by `train.py` and `evaluate.py split=cross_validation`: 10 folds, 5 times,
-with the same parts for all, and judged after the last epoch. In every fold the candidate with the lowest loss on a
-further part, which neither trains nor judges, is chosen and judged on the part that is held out: the last row is what
-choosing a network this way is worth, the others what each is worth by itself.
+with the same folds for all, evaluated after the last epoch. In each fold, the candidate with the lowest loss on one
+more fold, used for neither training nor evaluation, is chosen and evaluated on the held-out fold: the last row shows
+what choosing a network this way achieves, the others what each network achieves by itself.
 """
 
 import argparse
@@ -34,7 +34,7 @@ BY_LOSS = ("monitor.metric=val/loss", "monitor.mode=min")
 
 
 def cross_validation(overrides: tuple[str, ...], data_dir: Path, seed: int, folder: Path) -> dict[str, Any]:
-    """What evaluate.py wrote of a run with these overrides."""
+    """The cross-validation that evaluate.py wrote for a run with these overrides."""
     run = folder / "run"
     settings = (f"datamodule.data_dir={data_dir}", f"seed={seed}", f"hydra.run.dir={run}")
     for command in (

@@ -1,18 +1,18 @@
-"""How fast the CIFAR-10 experiments train beside plain PyTorch loops: `python benchmarks/cifar10.py --data-dir DIR`.
+"""How fast the CIFAR-10 experiments train compared with plain loops: `python benchmarks/cifar10.py --data-dir DIR`.
 
-Steps a second at batch 4 with the tutorials' small network:
-  (a) their plain loop: PIL images, transforms an image, a DataLoader with 2 workers, torch's number of threads
+Steps per second at batch size 4 with the tutorials' small network:
+  (a) their plain loop: PIL images, transforms per image, a DataLoader with 2 workers, torch's number of threads
   (b) the same plain loop on one float tensor in memory, one thread
   (c) `experiment=cifar10_net` through our Trainer, with progress bar, TensorBoard and checkpoints
-  (f) as (c), but careless: without what a resume to the same bits, whole checkpoints and a look at each loss cost
-Images a second with airbench's network, batch 1024:
+  (f) like (c), but careless: without the cost of bit-identical resuming, complete checkpoints and checking each loss
+Images per second with airbench's network, batch size 1024:
   (d) a bare loop: augmentation, forward, backward, optimizer and scheduler, nothing else
   (e) `experiment=cifar10_airbench` through our Trainer, with all of its callbacks
-  (g) as (e), but careless
-  (p) the FLOP/s of a convolution, the fastest of several shapes; (e)'s share of it counts airbench's convolutions alone
+  (g) like (e), but careless
+  (p) the FLOP/s of a convolution, the fastest of several shapes; (e)'s share of it counts only airbench's convolutions
 
-(a), (b), (c), (f) and then (d), (e), (g), (p) take turns, so that load from elsewhere affects all of them, and each
-round gives its ratios; the medians are reported. Validation is not counted, checkpoints are. Prints the figures and
+(a), (b), (c), (f) and then (d), (e), (g), (p) take turns, so that other load on the machine affects all of them, and
+each round gives its ratios; medians are reported. Validation is not counted, checkpoints are. Prints the results and
 writes them, with every round, to a JSON file.
 """
 
@@ -59,7 +59,7 @@ from engine.training.procedure import Procedure
 
 
 class Watch(Callback):
-    """The time from the start of the training to its end, checkpoints included, validation not."""
+    """Measures the seconds from the start to the end of training, including checkpoints but not validation."""
 
     def on_train_start(self, *_: Any) -> None:
         self.seconds = -time.perf_counter()
@@ -78,13 +78,13 @@ class Watch(Callback):
 
 @contextmanager
 def carelessness() -> Iterator[None]:
-    """Inside, a Procedure does nothing a step for exact resumes, and does not look at its losses."""
+    """A context in which a Procedure does nothing per step for exact resuming, and does not check its losses."""
     with mock.patch.multiple(Procedure, _key_random_layers=_nothing, check_losses=_nothing):
         yield
 
 
 def _nothing(*_: Any) -> None:
-    """A mock would take longer."""
+    """Faster than a mock."""
 
 
 def composed(folder: str | Path, *overrides: str) -> Any:
@@ -99,7 +99,7 @@ def composed(folder: str | Path, *overrides: str) -> Any:
 def train_with_our_trainer(
     *overrides: str, careful: bool = True, extra_callbacks: Sequence[Callback] = ()
 ) -> tuple[Any, float]:
-    """The trained module and its seconds of training, as train.py composes them."""
+    """Trains what train.py would compose; returns the module and the seconds of training."""
     if not careful:
         overrides = (*overrides, "~callback.last_checkpoint")
     with tempfile.TemporaryDirectory() as folder:
@@ -150,14 +150,14 @@ def our_airbench(data_dir: str, steps: int, precision: str, *, careful: bool = T
         "trainer.max_epochs=1",
         f"trainer.limit_train_batches={steps}",
         "trainer.limit_val_batches=0",
-        "callback.best_checkpoint.monitor=null",  # there is no validation to choose by
+        "callback.best_checkpoint.monitor=null",  # there is no validation
         careful=careful,
     )
     return module.network, steps * BATCH / seconds
 
 
 def rounds(count: int, rivals: Mapping[str, Callable[[], float]]) -> dict[str, list[float]]:
-    """Each rival's figure in each round; they take turns."""
+    """Each rival's result in each round; the rivals take turns."""
     figures: dict[str, list[float]] = {name: [] for name in rivals}
     for number in range(count):
         for name, rival in rivals.items():
@@ -167,21 +167,21 @@ def rounds(count: int, rivals: Mapping[str, Callable[[], float]]) -> dict[str, l
 
 
 def ratio(figures: dict[str, list[float]], one: str, other: str) -> float:
-    """The median of the rounds' ratios: what was faster or slower for a while was so for both."""
+    """The median of the rounds' ratios, since temporary load affects both in a round."""
     return statistics.median(x / y for x, y in zip(figures[one], figures[other], strict=True))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-dir", default="data", help="holds cifar-10-batches-bin/")
-    parser.add_argument("--rivals", default="abcfdegp", help="which of them; cf: the price of exact resumes alone")
-    parser.add_argument("--steps", type=int, default=2000, help="of batch 4, in a round; an epoch has 11250")
-    parser.add_argument("--airbench-steps", type=int, default=4, help="of batch 1024, in a round")
+    parser.add_argument("--rivals", default="abcfdegp", help="which of them; cf: only the cost of exact resuming")
+    parser.add_argument("--steps", type=int, default=2000, help="steps at batch size 4 per round; an epoch has 11250")
+    parser.add_argument("--airbench-steps", type=int, default=4, help="steps at batch size 1024 per round")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--precision", default="bf16-mixed", help="of (d), (e), (g): bf16-mixed | 32-true")
     parser.add_argument("--out", type=Path, default=Path("benchmark_cifar10.json"))
     args = parser.parse_args()
-    keep_freed_memory()  # as train.py does; here for all of them
+    keep_freed_memory()  # as train.py does; here for all rivals
     images, labels = read_cifar10(Path(args.data_dir) / "cifar-10-batches-bin").train
     result: dict[str, Any] = {"threads": torch.get_num_threads(), "load_before": os.getloadavg()}
     small: dict[str, Callable[[], float]] = {

@@ -1,9 +1,9 @@
-"""How often a run's 95 % intervals cover the truth: `python benchmarks/coverage.py --data-dir DIR`.
+"""How often a run's 95 % intervals cover the true accuracy: `python benchmarks/coverage.py --data-dir DIR`.
 
 Photos of three classes are drawn from CIFAR-10's training images into class folders, by seed and size; 1,000 others are
-held back. Each folder is trained by `train.py`, a quarter of it being its test split, and cross-validated by
-`evaluate.py`; the run's network is then judged on the held-back photos, whose accuracy stands for the true one. An
-interval that is right covers it in 19 of 20 cases on average, and in at least 18 of 20 with a probability of 92 %.
+held back. `train.py` trains on each folder, with a quarter of it as test split, and `evaluate.py` cross-validates the
+run; its network is then evaluated on the photos held back, whose accuracy serves as the true one. A correct interval
+covers it in 19 of 20 cases on average, and in at least 18 of 20 with a probability of 92 %.
 """
 
 import argparse

@@ -1,18 +1,17 @@
-"""The experiments on a GPU, beside plain PyTorch loops: `python benchmarks/gpu.py --data-dir DIR`.
+"""The experiments on a GPU, compared with plain PyTorch loops: `python benchmarks/gpu.py --data-dir DIR`.
 
   airbench   `experiment=cifar10_airbench` (bf16, channels-last) and a bare loop of the same recipe: seconds, accuracy
-             of each seed, and how often a step of ours waits for the GPU
+             of each seed, and how often one of our steps waits for the GPU
   compiled   `experiment=cifar10_airbench compile=true`: seconds of a training, and of the compilation
-  net        `experiment=cifar10_net` and a bare loop: steps a second at batch 4
-  features   the frozen pass of EfficientNet-Lite0 over photos: images a second, of decoding alone and of the GPU alone
-  finetune   `experiment=transfer_finetune network=efficientnet_lite0` and a bare loop, batch 32: photos a second
-  resume     runs with `trainer.deterministic=true`, killed and resumed, compared to the last bit with whole ones
+  net        `experiment=cifar10_net` and a bare loop: steps per second at batch size 4
+  features   the frozen pass of EfficientNet-Lite0 over photos: images per second, of decoding alone and the GPU alone
+  finetune   `experiment=transfer_finetune network=efficientnet_lite0` and a bare loop, batch size 32: photos per second
+  resume     runs with `trainer.deterministic=true`, killed and resumed, compared bit by bit with uninterrupted ones
   tests      the tests that need a GPU
 
 Rivals take turns; medians and the medians of the pairs' ratios are reported. Needs torch 2.11 and no download: without
-`--data-dir`, images are drawn, and accuracies mean nothing. `--device cpu --quick` rehearses it on a machine without a
-GPU. Writes the figures to a JSON file after each part; a part that fails does not stop the others, and the exit code
-is 1.
+`--data-dir`, images are generated, and accuracies mean nothing. `--device cpu --quick` rehearses it without a GPU.
+Writes the results to a JSON file after each part; a part that fails does not stop the others, and the exit code is 1.
 """
 
 import argparse
@@ -60,17 +59,17 @@ def main() -> None:
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
-    parser.add_argument("--quick", action="store_true", help="as little of everything as shows that it runs")
+    parser.add_argument("--quick", action="store_true", help="only as much of everything as shows that it runs")
     parser.add_argument("--out", type=Path, default=Path("benchmark_gpu.json"))
     args = parser.parse_args()
     if args.device == "cuda" and not torch.cuda.is_available():
         parser.error("this machine has no GPU: give --device cpu --quick to rehearse")
-    keep_freed_memory()  # as train.py does; here for all of them
+    keep_freed_memory()  # as train.py does; here for all rivals
     result: dict[str, Any] = {"machine": machine(), "data": "real" if args.data_dir else "stand-in"}
     with tempfile.TemporaryDirectory() as folder:
         data_dir = args.data_dir
         if data_dir is None:
-            data_dir = Path(folder, "stand-in")  # the name tells that it is
+            data_dir = Path(folder, "stand-in")  # the name marks it as such
             write_cifar10(data_dir)
             write_hymenoptera(data_dir)
         settings = Settings(data_dir.absolute(), Path(folder), args.device, args.seeds, args.quick)

@@ -21,7 +21,7 @@ LITE0 = "network=efficientnet_lite0"
 
 
 def many_photos(settings: Settings, count: int) -> Path:
-    """A folder with `count` training photos: those of hymenoptera over and over, each a file of its own."""
+    """A folder with `count` training photos: those of hymenoptera, repeated, each in a file of its own."""
     root = settings.scratch / "many"
     source = settings.data_dir / "hymenoptera_data"
     found = {kind: sorted((source / "train" / kind).glob("*.jpg")) for kind in ("ants", "bees")}
@@ -62,7 +62,7 @@ def features(settings: Settings) -> dict[str, Any]:
 
 
 def decoding(photos: Any, count: int, views: int, seed: int) -> float:
-    """Images a second that the workers decode and transform."""
+    """Images per second that the workers decode and transform."""
     loader = torch.utils.data.DataLoader(
         torch.utils.data.Subset(Views(photos.train, views, seed), range(count)),
         batch_size=32,
@@ -74,7 +74,7 @@ def decoding(photos: Any, count: int, views: int, seed: int) -> float:
 
 
 def passes(network: Any, settings: Settings, precision: str) -> float:
-    """Images a second of the frozen network alone, from uint8 images on the device."""
+    """Images per second of the frozen network alone, from uint8 images on the device."""
     backbone = FrozenBackbone(network, precision, "auto" if settings.device == "cuda" else "cpu")
     size, rounds = (8, 1) if settings.quick else (256, 40)
     images = torch.randint(0, 256, (size, 3, 224, 224), dtype=torch.uint8).to(settings.device)
@@ -105,7 +105,7 @@ def finetune(settings: Settings) -> dict[str, Any]:
 
 
 def bare_finetuning(settings: Settings, cfg: Any, epochs: int) -> float:
-    """Photos a second of a loop over the same photos, decoded by as many workers, in the same precision."""
+    """Photos per second of a loop over the same photos, decoded by as many workers, in the same precision."""
     datamodule = instantiate(cfg.datamodule)
     datamodule.prepare_data()
     datamodule.setup("fit")

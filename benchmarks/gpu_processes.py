@@ -1,4 +1,4 @@
-"""What is run as processes of its own (benchmarks/gpu.py): kills and resumes, and the tests that need a GPU."""
+"""Parts that run in separate processes (benchmarks/gpu.py): kills and resumes, and the tests that need a GPU."""
 
 import subprocess
 import sys
@@ -26,7 +26,7 @@ def finished(process: "subprocess.Popen[str]") -> None:
 
 
 def resume(settings: Settings) -> dict[str, Any]:
-    """Each experiment's run, killed within its second epoch or later and resumed, beside one that is not."""
+    """Each experiment's run, killed in its second epoch or later and resumed, compared with an uninterrupted one."""
     epochs = 2 if settings.quick else 20
     shared = (
         settings.trainer,

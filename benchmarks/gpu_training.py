@@ -27,7 +27,7 @@ QUICK = ("trainer.limit_train_batches=2", "trainer.limit_val_batches=1", "datamo
 
 
 class Settings(NamedTuple):
-    """What the parts measure on. `quick`: as little as shows that they run."""
+    """What the parts run with. `quick`: only as much as shows that they work."""
 
     data_dir: Path
     scratch: Path
@@ -41,7 +41,7 @@ class Settings(NamedTuple):
 
     @property
     def short(self) -> tuple[str, ...]:
-        """Overrides of a training that only has to run."""
+        """Overrides for a training that only has to run."""
         return QUICK if self.quick else ()
 
     @property
@@ -53,7 +53,7 @@ class Settings(NamedTuple):
 
 
 class Images(NamedTuple):
-    """On the device, uint8 (N, 3, 32, 32), and labels (N,)."""
+    """Images on the device, uint8 (N, 3, 32, 32), and labels (N,)."""
 
     train: Tensor
     train_labels: Tensor
@@ -106,9 +106,9 @@ def airbench(settings: Settings) -> dict[str, Any]:
 
 
 def our_airbench(settings: Settings, seed: int, epochs: int, *more: str, **options: Any) -> tuple[float, float]:
-    """Seconds from the first step to the end, checkpoints included and validation not; and validation accuracy.
+    """Seconds from the first step to the end, including checkpoints but not validation; and validation accuracy.
 
-    With the progress bar, TensorBoard, checkpoints and curves, and without the pictures that the loop does not draw.
+    With progress bar, TensorBoard, checkpoints and curves, but without the images that the bare loop does not draw.
     """
     data = (f"datamodule.data_dir={settings.data_dir}", f"seed={seed}", f"trainer.max_epochs={epochs}")
     validation = f"trainer.check_val_every_n_epoch={max(1, epochs // 2)}"

@@ -1,4 +1,4 @@
-"""What benchmarks/cifar10.py compares with: plain PyTorch loops, and the fastest convolution."""
+"""The rivals of benchmarks/cifar10.py: plain PyTorch loops, and the fastest convolution."""
 
 import statistics
 import time
@@ -18,12 +18,12 @@ from functional.augment import translate
 from networks.lenet import LeNet
 
 HALF = (0.5, 0.5, 0.5)
-MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)  # of airbench's images
-BATCH = 1024  # images in a step of airbench's
+MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)  # of the images for airbench
+BATCH = 1024  # airbench's batch size
 
 
 class PILImages(Dataset[tuple[Tensor, int]]):
-    """As torchvision.datasets.CIFAR10 gives its images."""
+    """Images as torchvision.datasets.CIFAR10 returns them."""
 
     def __init__(self, images: Tensor, labels: Tensor) -> None:
         self.images, self.labels = images.permute(0, 2, 3, 1).contiguous().numpy(), labels.tolist()
@@ -37,13 +37,13 @@ class PILImages(Dataset[tuple[Tensor, int]]):
 
 
 def train_plainly(batches: Any, steps: int) -> float:
-    """The tutorials' loop over `steps` batches; steps a second."""
+    """The tutorials' loop over `steps` batches; returns steps per second."""
     network = LeNet(in_channels=3, num_classes=10, activation="ReLU", log_softmax=False)
     criterion = nn.CrossEntropyLoss()
     optimizer = torch.optim.SGD(network.parameters(), lr=0.001, momentum=0.9)
     running_loss = 0.0
     iterator = iter(batches)
-    inputs, labels = next(iterator)  # workers have started then
+    inputs, labels = next(iterator)  # by then, workers have started
     started = time.perf_counter()
     for _ in range(steps):
         optimizer.zero_grad()
@@ -69,7 +69,7 @@ def plain_tensor(images: Tensor, labels: Tensor, steps: int) -> float:
 
 
 def airbench_optimizer(network: nn.Module) -> torch.optim.SGD:
-    """As conf/experiment/cifar10_airbench.yaml has it."""
+    """The optimizer in conf/experiment/cifar10_airbench.yaml."""
     groups = [{"pattern": r"norm\d\.bias$", "lr": 96.0, "weight_decay": 2.0788e-5}]
     return torch.optim.SGD(
         parameter_groups(network, groups), lr=1.5, momentum=0.85, weight_decay=1.3304e-3, nesterov=True, fused=True
@@ -77,7 +77,7 @@ def airbench_optimizer(network: nn.Module) -> torch.optim.SGD:
 
 
 def bare_airbench(images: Tensor, labels: Tensor, steps: int, *, network: nn.Module, precision: str) -> float:
-    """(d), on a network as (e) leaves it"""
+    """(d), on a network in the state after (e)"""
     network.train()
     optimizer = airbench_optimizer(network)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: 0.01)
@@ -98,7 +98,7 @@ def bare_airbench(images: Tensor, labels: Tensor, steps: int, *, network: nn.Mod
 
 
 def convolution_peak(precision: str) -> float:
-    """(p): of several 3×3 convolutions, forward and backward, the best median: FLOP/s."""
+    """(p): the FLOP/s of several 3×3 convolutions, forward and backward; the best median."""
     medians = []
     for channels, side in ((64, 31), (256, 15), (256, 7), (512, 14)):
         convolution = nn.Conv2d(channels, channels, 3, padding=1).to(memory_format=torch.channels_last)
@@ -115,7 +115,7 @@ def convolution_peak(precision: str) -> float:
 
 
 def flop_per_image(network: nn.Module) -> float:
-    """Of a forward and a backward pass."""
+    """FLOP of a forward and a backward pass for one image."""
     network.train()
     with FlopCounterMode(display=False) as counter:
         network(torch.randn(2, 3, 32, 32)).sum().backward()

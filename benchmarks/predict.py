@@ -1,9 +1,9 @@
-"""predict.py beside its bare network: `python benchmarks/predict.py --run DIR --input FOLDER`.
+"""predict.py compared with its bare network: `python benchmarks/predict.py --run DIR --input FOLDER`.
 
-Photos a second of 1,000 photos (those of the folder, over and over), from the files to the table, and from the files
-to the outputs of the bare network: the same files, decoded by the same workers, transformed and normalised in the same
-way, through the same network in the same memory format and precision. Both in turn, in one process; medians are
-compared. Prints the figures, and writes them to a JSON file.
+Photos per second for 1,000 photos (those of the folder, repeated), from the files to the table, and from the files to
+the outputs of the bare network: the same files, decoded by the same workers, transformed and normalized in the same
+way, through the same network in the same memory format and precision. Both take turns in one process; medians are
+compared. Prints the results, and writes them to a JSON file.
 """
 
 import argparse
@@ -23,7 +23,7 @@ sys.path.insert(0, str(ROOT))
 
 
 def measure(work: Callable[[], int]) -> dict[str, float]:
-    """Photos a second, and CPU milliseconds a photo, of all processes, which a load from elsewhere changes less."""
+    """Photos per second, and CPU milliseconds per photo of all processes, which other load affects less."""
     before, started = sum(os.times()[:4]), time.perf_counter()
     photos = work()
     rate, cpu = photos / (time.perf_counter() - started), (sum(os.times()[:4]) - before) / photos

@@ -1,9 +1,9 @@
-"""What a sweep costs beside its trainings: `python benchmarks/sweep.py --data-dir DIR`.
+"""What a sweep costs in addition to its trainings: `python benchmarks/sweep.py --data-dir DIR`.
 
 100 feature-extractor runs (25 seeds × 4 learning rates, EfficientNet-Lite0) from a warm feature cache, one after the
 other in one worker process. Hydra's callbacks are timed in the sweep's own process: the ledger's share must stay below
-5 %. The rest is the trainings (`seconds` in their metrics.json), Hydra's composing of configs, and the imports.
-Prints the figures, and writes them to a JSON file. docs/speed.md compares two commits.
+5 %. The rest is the trainings (`seconds` in their metrics.json), Hydra's composition of configs, and imports.
+Prints the results, and writes them to a JSON file. docs/speed.md compares two commits.
 """
 
 import argparse
@@ -23,7 +23,7 @@ sys.path.insert(0, str(ROOT))
 
 
 def timed(method: Callable[..., Any], name: str, seconds: "defaultdict[str, float]") -> Callable[..., Any]:
-    """The method, its time added to `seconds[name]`."""
+    """Wraps the method to add its time to `seconds[name]`."""
 
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         started = time.perf_counter()
@@ -36,7 +36,7 @@ def timed(method: Callable[..., Any], name: str, seconds: "defaultdict[str, floa
 
 
 def sweep(arguments: list[str]) -> dict[str, float]:
-    """Runs `python train.py <arguments>` in this process, and tells where its seconds went."""
+    """Runs `python train.py <arguments>` in this process, and reports where its seconds went."""
     from engine.config.resolvers import register_resolvers
     from engine.sweep.ledger import Ledger
     from train import main

@@ -1,12 +1,12 @@
-"""Transfer learning on hymenoptera beside the tutorial's plain loop: `python benchmarks/transfer.py --data-dir DIR`.
+"""Transfer learning compared with the tutorial's plain loop: `python benchmarks/transfer.py --data-dir DIR`.
 
-Whole processes, from start to final accuracy, with the same network (EfficientNet-Lite0), batch 4 and epochs:
+Whole processes, from start to final accuracy, with the same network (EfficientNet-Lite0), batch size 4 and epochs:
   frozen    the plain loop with a frozen backbone (PIL, 4 workers) | ours, cold cache | ours, warm cache
   finetune  the plain loop on all parameters                       | ours in float32  | ours in bfloat16, channels-last
   scaling   ours, cold cache, on 1, 2 and 4 times the photos
   sweep     ours, 100 runs (25 seeds × 4 learning rates) from a warm cache
-Each round runs all of a comparison in turn, so that a load from elsewhere falls on all of them; medians are compared.
-Prints a table, and writes it to a JSON file.
+Each round runs all rows of a comparison in turn, so that other load on the machine affects all of them; medians are
+compared. Prints a table, and writes it to a JSON file.
 """
 
 import argparse
@@ -30,7 +30,7 @@ TRAIN = [sys.executable, str(ROOT / "train.py"), "network=efficientnet_lite0"]
 def run(command: list[str], cwd: Path) -> dict[str, float]:
     """Wall and CPU seconds and peak memory (MiB, largest process) of one process, and the accuracy it reached.
 
-    That is what a plain loop prints, or what the new metrics.json has; of a sweep the mean.
+    The accuracy is what a plain loop prints, or that in the new metrics.json; for a sweep, the mean.
     """
     before = set(cwd.rglob("metrics.json"))
     started = time.perf_counter()
@@ -143,7 +143,7 @@ def sweep(data_dir: Path, epochs: int, seed: int, cwd: Path) -> dict[str, dict[s
     ours = [*TRAIN, "experiment=transfer_feature_extractor"]
     run([*ours, *_settings(data_dir, 1, seed)], cwd)
     settings = [f"datamodule.data_dir={data_dir}", f"trainer.max_epochs={epochs}"]
-    swept = ["seed=range(0,25)", "optimizer.lr=0.0003,0.001,0.003,0.01", "-m"]  # amid settings, argparse refuses it
+    swept = ["seed=range(0,25)", "optimizer.lr=0.0003,0.001,0.003,0.01", "-m"]  # argparse refuses -m elsewhere
     return {"100 runs": run([*ours, *settings, *swept], cwd)}
 
 
@@ -160,7 +160,7 @@ def _settings(data_dir: Path, epochs: int, seed: int) -> list[str]:
 
 
 def summarise(rounds: list[dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
-    """Medians over the rounds (accuracies: means), and how many times faster than the first row each is."""
+    """Medians over the rounds (accuracies: means), and each one's speedup over the first row."""
     table: dict[str, dict[str, float]] = {}
     for name in rounds[0]:
         rows = [measured[name] for measured in rounds]

@@ -17,7 +17,7 @@ MAX_NAMED = 32  # with more classes there is no room for text
 MAX_SIDE = 2048  # pixels, without text
 LETTERS, MAX_MARGIN = 22, 220  # points of the letters, and pixels that a class's name may take
 TITLE = 32  # pixels for the names of the axes
-SHADE = (24, 70, 140)  # the colour for 100 % of a row
+SHADE = (24, 70, 140)  # the color for 100 % of a row
 
 
 class ConfusionMatrix(EvaluationCallback):
@@ -93,7 +93,7 @@ def draw_confusion(counts: Tensor, classes: Sequence[str]) -> Image.Image:
 def _write(
     sheet: Image.Image, lettered: tuple[str, Font], middle: tuple[int, int], is_upright: bool, ink: str = "black"
 ) -> None:
-    """Writes a text around a point; upright, it is read from the bottom to the top."""
+    """Writes a text around a point; if upright, it reads from bottom to top."""
     text, font = lettered
     if not is_upright:
         ImageDraw.Draw(sheet).text(middle, text, fill=ink, font=font, anchor="mm")

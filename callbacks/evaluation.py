@@ -1,4 +1,4 @@
-"""Base classes of the callbacks that show an evaluation."""
+"""Base classes of callbacks that show an evaluation."""
 
 from collections.abc import Iterable
 from typing import Any, ClassVar
@@ -10,14 +10,14 @@ from torch import Tensor
 from engine.training.each_process import of_each_process, of_this_process
 
 PENDING = "not_shown_yet"
-"""In a checkpoint: the states of these callbacks."""
+"""The checkpoint's key for the states of these callbacks."""
 
 
 class EvaluationCallback(Callback):
     """Collects the outputs of validation or test steps, and shows them once at the end.
 
-    To save time, only the first, second, fourth, eighth … and last validation are shown; of several validations in an
-    epoch, the last. The choice depends only on the epoch, so a resumed run shows the same ones.
+    To save time, only the first, second, fourth, eighth … and last validation are shown; of several validations within
+    an epoch, the last. The choice depends only on the epoch, so a resumed run shows the same ones.
 
     Evaluation steps must return outputs (N, num_classes), and batches must start with inputs and labels (N,).
     """
@@ -31,7 +31,7 @@ class EvaluationCallback(Callback):
     """Required members of the datamodule; without them nothing is collected or shown."""
 
     keeps: ClassVar[tuple[str, ...]] = ()
-    """Attributes with what was collected."""
+    """Attributes that hold the collected data."""
 
     _is_pending = _is_unfit = False
 
@@ -78,7 +78,7 @@ class EvaluationCallback(Callback):
             self._is_unfit = True
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Saves within an epoch what its last validation gave, which is shown at the epoch's end."""
+        """If saved within an epoch, stores the results of its last validation, which are shown at the epoch's end."""
         if self._is_pending and trainer.training:
             state = {name: getattr(self, name) for name in ("_is_unfit", *self.keeps)}
             checkpoint.setdefault(PENDING, {})[self.state_key] = of_each_process(state)
@@ -94,7 +94,7 @@ class EvaluationCallback(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # Only now, not at the end of the validation, is it known whether training continues. This runs before the
-        # epoch's checkpoint is saved, so a run resumed from that need not show the validation again.
+        # epoch's checkpoint is saved, so a run resumed from it need not show the validation again.
         is_one_of_some = not self.is_last_alone and is_power_of_two(number_of_validation(trainer))
         if self._is_pending and not self._is_unfit and (is_one_of_some or no_validation_follows(trainer)):
             self.show(trainer, "val")

@@ -30,7 +30,7 @@ class HyperParameters(Callback):
     """Logs a run's settings and the best value of `metric` so far, as the scalar `best/<metric>`.
 
     Settings are logged when training starts and the metric after each validation, so interrupted runs appear, too.
-    HPARAMS has the settings that a sweep varies (`swept`), next to the metric and the losses; nothing of a run alone.
+    In a sweep, HPARAMS shows the swept settings (`swept`) next to the metric and the losses; for a single run, nothing.
     """
 
     follows_chunks = True
@@ -53,7 +53,7 @@ class HyperParameters(Callback):
         settings = flatten({group: pl_module.hparams[group] for group in GROUPS if group in pl_module.hparams})
         settings |= {f"trainer.{key}": pl_module.hparams["trainer"][key] for key in ("precision", "max_epochs")}
         settings |= {key: "null" if value is None else value for key, value in self.swept.items()}
-        losses = ["val/loss"] * trainer.enable_validation + ["train/loss"]  # no empty column
+        losses = ["val/loss"] * trainer.enable_validation + ["train/loss"]  # avoids an empty column
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 for summary in summaries(self.swept, [self.tag, self.metric, *losses]) if self.swept else ():
@@ -77,7 +77,7 @@ class HyperParameters(Callback):
 
 
 def summaries(swept: Mapping[str, Any], metrics: Iterable[str]) -> list[Summary]:
-    """What HPARAMS reads of a job: the columns of its sweep, and the job's own values."""
+    """The summaries that HPARAMS reads for a job: the columns of its sweep, and the job's own values."""
     settings = {key: "null" if value is None else value for key, value in swept.items()}
     # The third summary, the metrics' values, is left out: they would be the first points of the curves.
     experiment, session, _ = hparams(

@@ -64,7 +64,7 @@ class ImageGrids(PredictionCallback):
 
 
 def describe(probabilities: Tensor, label: int, classes: Sequence[str]) -> str:
-    """The predicted class and its probability, of probabilities (K,); in a second line the true one if it differs."""
+    """The predicted class of probabilities (K,) with its probability; if wrong, the true class on a second line."""
     predicted = int(probabilities.argmax())
     text = f"{classes[predicted]} {probabilities[predicted]:.0%}"
     return text if predicted == label else f"{text}\nis {classes[label]}"
@@ -76,7 +76,7 @@ def spread(size: int, count: int) -> list[int]:
 
 
 def draw_grid(photos: Sequence[Image.Image], captions: Sequence[tuple[str, Colour]]) -> Image.Image:
-    """Draws photos in rows of at most COLUMNS, each above its caption in white on a colour."""
+    """Draws photos in rows of at most COLUMNS, each above its caption in white on a color."""
     tiles = [
         Tile(photo, text.split("\n"), colour, WHITE) for photo, (text, colour) in zip(photos, captions, strict=True)
     ]

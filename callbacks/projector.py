@@ -42,10 +42,10 @@ CROSS = (225, 20, 20)
 class Projector(PredictionCallback):
     """Shows the features of photos in the last validation as points with thumbnails.
 
-    A thumbnail's frame has the colour of its class, and a red cross lies over the photos that were predicted wrong.
+    A thumbnail's frame has the color of its class, and a red cross marks photos with a wrong prediction.
     Features are the input of `network.head`, averaged if the network evaluates several views of a photo. The photos are
     spread evenly over the split. Evaluation steps must return outputs (N, num_classes). Not available for compiled
-    networks, which run no hooks. With several processes, the first shows its own photos.
+    networks, which do not run hooks. With several processes, the first shows its own photos.
 
     Writes projector_config.pbtxt, which TensorBoard looks for, and projector/ to the run directory.
 
@@ -110,7 +110,7 @@ class Projector(PredictionCallback):
 
 
 def write(run: Path, features: Tensor, rows: list[tuple[str, str, str]], thumbnails: Tensor) -> None:
-    """Writes features (N, D), rows of (class, predicted class, whether that is wrong), thumbnails (N, 3, side, side)
+    """Writes features (N, D), rows of (class, predicted class, whether it is wrong), and thumbnails (N, 3, side, side)
     uint8. All paths are relative, so the run can be moved."""
     folder = run / "projector"
     folder.mkdir(exist_ok=True)
@@ -127,7 +127,7 @@ def write(run: Path, features: Tensor, rows: list[tuple[str, str, str]], thumbna
 
 
 def framed(thumbnails: Tensor, labels: Tensor, num_classes: int, wrong: Tensor) -> Tensor:
-    """Thumbnails (N, 3, side, side) in frames with the colour of their class; a red cross over the wrong ones (N,)."""
+    """Thumbnails (N, 3, side, side) framed in the color of their class, with a red cross over the `wrong` ones (N,)."""
     side = thumbnails.shape[-1]
     line = torch.arange(side)
     down, right, border = line[:, None], line[None, :], side // 10
@@ -139,7 +139,7 @@ def framed(thumbnails: Tensor, labels: Tensor, num_classes: int, wrong: Tensor) 
 
 
 def colour_of(label: int, num_classes: int) -> tuple[int, int, int]:
-    """One of PALETTE; of more classes, each has a hue of its own."""
+    """A color of PALETTE; with more classes than it has, a hue of its own for each class."""
     if num_classes <= len(PALETTE):
         return PALETTE[label]
     red, green, blue = hsv_to_rgb(label / num_classes, 0.85 if label % 2 else 0.55, 0.9 if label % 2 else 0.65)

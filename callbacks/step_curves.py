@@ -13,7 +13,7 @@ class StepCurves(StepPoints):
     """Logs `train/loss_step` and the learning rates every `trainer.log_every_n_steps` optimizer steps.
 
     The loss is the mean over the mini-batches since the last point; it needs a LightningModule with `losses`
-    (engine/training/accounted_module.py). The learning rate is that of the next step: `train/lr`, or
+    (engine/training/accounted_module.py). The learning rate is the next step's: `train/lr`, or
     `train/lr_<number>` with several parameter groups. Counts optimizer steps, since a training step may process a chunk
     of mini-batches.
     """
@@ -23,7 +23,7 @@ class StepCurves(StepPoints):
     def __init__(self) -> None:
         super().__init__()
         self._steps = StepCounter()
-        self._windows: dict[int, Tensor] = {}  # the losses of the points that are not written yet, by step
+        self._windows: dict[int, Tensor] = {}  # losses of points not yet written, by step
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._steps.start(trainer)

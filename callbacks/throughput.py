@@ -9,8 +9,8 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 class Throughput(Callback):
     """Logs `train/images_per_second` of this process for each epoch, excluding validation.
 
-    Over the whole run, resumed or not, the time counts that its features took (engine/features/features.py). Needs a
-    module that counts its `examples_seen` (engine/training/accounted_module.py).
+    For the whole run, resumed or not, the time spent computing its features is included (engine/features/features.py).
+    Needs a module that counts its `examples_seen` (engine/training/accounted_module.py).
     """
 
     follows_chunks = True
@@ -52,13 +52,13 @@ class Throughput(Callback):
         log_now({"train/images_per_second": examples / seconds})
 
     def _in_epoch(self, pl_module: LightningModule) -> tuple[int, float]:
-        """Examples and seconds of the epoch that is under way; zeros between two epochs."""
+        """Examples and seconds of the current epoch so far; zeros between epochs."""
         if self._started is None:
             return 0, 0.0
         examples: int = getattr(pl_module, "examples_seen", 0) - self._seen_before
         return examples, time.monotonic() - self._started - self._validation_seconds
 
-    # Not by state_dict: the states of callbacks are the same bits in two runs of one config, and times are not.
+    # Not by state_dict: two runs of one config have bit-identical callback states, but not the same times.
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         examples, seconds = self._in_epoch(pl_module)

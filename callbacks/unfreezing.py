@@ -1,4 +1,4 @@
-"""Training the head first, and the layers below it one after the other."""
+"""Trains the head first, then the layers below it one after another."""
 
 import re
 from collections.abc import Sequence
@@ -14,12 +14,12 @@ from engine.errors import UserError
 
 
 class Unfreezing(Callback):
-    """Trains the parameters that `stages` name, each stage from its epoch on; all others from the start.
+    """Trains the parameters named by `stages`, each stage from its epoch on; all others from the start.
 
-    A stage is a regular expression that is searched in parameters' names. The first trains from epoch 0, the second
+    A stage is a regular expression that is searched for in parameter names. The first trains from epoch 0, the second
     from epoch `epochs`, the third from 2 · `epochs`, and so on; a parameter belongs to the first stage that matches.
-    Until then it gets no gradient and no weight decay, and the statistics of its BatchNorm stay as they are. Which
-    epoch it is decides alone, so a resumed training goes on in the same stage. Several processes need
+    Until then it gets no gradient and no weight decay, and the statistics of its BatchNorm do not change. The stage
+    depends only on the epoch, so a resumed training continues in the same one. Several processes need
     `trainer.strategy=ddp_find_unused_parameters_true`.
 
     Sources: Howard & Ruder 2018, arXiv 1801.06146, section 3.3 (gradual unfreezing); Kumar et al. 2022, arXiv
@@ -65,14 +65,14 @@ class Unfreezing(Callback):
                 parameter.requires_grad_(True)
 
     def _stage(self, name: str) -> int:
-        """That of a parameter; 0 where no stage matches."""
+        """A parameter's stage; 0 if none matches."""
         return next((number for number, stage in enumerate(self.stages) if stage.search(name)), 0)
 
 
 def start_momentum(optimizer: Optimizer) -> None:
-    """Gives newly trained parameters of a fused SGD a momentum of 0: in a group, all must have one, or none.
+    """Gives newly trained parameters of a fused SGD a momentum of 0, since either all in a group or none must have one.
 
-    Their first step is the same as without, unless the momentum is dampened.
+    Their first step is the same as without momentum buffers, unless momentum is dampened.
     """
     for group in optimizer.param_groups:
         parameters = [p for p in group["params"] if p.requires_grad] if group.get("fused") else []

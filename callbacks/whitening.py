@@ -5,9 +5,9 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 
 class Whitening(Callback):
-    """Initialises the whitening layer of networks/airbench.py from training images, and freezes its bias after a while.
+    """Initializes the whitening layer of networks/airbench.py from training images, and freezes its bias after a while.
 
-    The layer is computed when a new training starts, from the first `max_images` training images, normalised but not
+    The layer is computed when a new training starts, from the first `max_images` training images, normalized but not
     augmented; a resumed training loads it. Its bias is trained for `bias_epochs` epochs. With several processes, this
     requires `trainer.strategy=ddp_find_unused_parameters_true`.
 

@@ -24,10 +24,10 @@ OFFICIAL_TRAIN_SIZE = 50_000
 
 
 class CIFAR10(InMemory):
-    """The binary version in `data_dir/cifar-10-batches-bin`: found there, else downloaded, else a generated stand-in.
+    """The binary version in `data_dir/cifar-10-batches-bin`: found there, or downloaded, or a generated stand-in.
 
-    `source` is official, local (official training images, but the test file is missing or another) or stand-in. Without
-    a test file there is no `test` split. Training files that are not the official ones are refused (DataError).
+    `source` is official, local (official training images, but the test file is missing or a different one) or stand-in.
+    Without a test file there is no `test` split. Unofficial training files are refused (DataError).
 
     Args:
         data_dir: contains the folder, or receives it.

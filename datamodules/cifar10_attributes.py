@@ -21,7 +21,7 @@ ATTRIBUTES = {
 class CIFAR10Attributes(CIFAR10):
     """CIFAR-10's images with float targets (N, 8): 1 if the image's class has the attribute, else 0.
 
-    `classes` are the names of the attributes. The stand-in's shapes have the attributes of the classes they replace,
+    `classes` are the names of the attributes. The stand-in's shapes get the attributes of the classes they replace,
     which are meaningless for a disc or a star but can be learned.
     """
 

@@ -37,17 +37,17 @@ class Cifar10Images(NamedTuple):
 
 
 def read_cifar10(folder: Path, *, md5s: Mapping[str, str] | None = OFFICIAL_MD5S) -> Cifar10Images:
-    """Read CIFAR-10's binary version from `folder`: data_batch_1.bin to data_batch_5.bin, and test_batch.bin.
+    """Reads CIFAR-10's binary version from `folder`: data_batch_1.bin to data_batch_5.bin, and test_batch.bin.
 
-    The training files must be the official ones. The test file may be missing or another; then `source` is local, and
-    results are not comparable with published ones.
+    The training files must be the official ones. The test file may be missing or a different one; then `source` is
+    local, and results are not comparable with published ones.
 
     Args:
         folder: the folder with the files.
         md5s: the files' expected MD5 hashes, by name; None for a stand-in in this format, of any size.
 
-    Raises DataError, which names the file, if a training file is missing, truncated or altered, if a file cannot be
-    read or has the wrong format, and for a label above 9.
+    Raises DataError, naming the file, if a training file is missing, truncated or altered, if a file cannot be read or
+    has the wrong format, and for a label above 9.
 
     Source: https://www.cs.toronto.edu/~kriz/cifar.html, "Binary version".
     """

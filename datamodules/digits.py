@@ -30,7 +30,7 @@ def read_digits() -> Split:
 
 
 class Digits(InMemory):
-    """Greyscale digits (N, 1, 32, 32); `source` is official, since the package contains the original data.
+    """Grayscale digits (N, 1, 32, 32); `source` is official, since scikit-learn contains the original data.
 
     Args:
         val_size: size of the validation split, stratified by class and drawn with `seed`.

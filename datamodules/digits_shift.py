@@ -1,4 +1,4 @@
-"""Two domains for domain adaptation: plain digits, and digits blended over coloured textures."""
+"""Two domains for domain adaptation: plain digits, and digits blended over colored textures."""
 
 from typing import Annotated, Any
 
@@ -16,7 +16,7 @@ TEXTURE_SEED = 0  # the target domain is the same for every seed of a run
 
 
 class DigitsShift(Digits):
-    """Trains on labelled source digits and unlabelled target digits, and evaluates on target digits.
+    """Trains on labeled source digits and unlabeled target digits, and evaluates on target digits.
 
     - train: pairs (N, 2, 3, 32, 32) of a source and a target digit, and the source digits' labels (N,). Both domains
       have the same training digits, shuffled independently in each epoch, so the two digits of a pair are unrelated.
@@ -57,7 +57,7 @@ class DigitsShift(Digits):
         return splits | {"train": self.plain["train"]}
 
     def other_domains(self, split: str) -> dict[str, TensorDataLoader]:
-        """The same digits of `split` (val, test) as they are in the source domain."""
+        """The same digits of `split` (val, test) in the source domain."""
         settings: dict[str, Any] = {"batch_size": self.eval_batch_size, "shuffle": False, "seed": self.seed}
         loader = TensorDataLoader(*self.plain[split], transform=self.eval_transform(split), **settings)
         return {"source: plain digits": loader}

@@ -20,9 +20,9 @@ PHOTOS_SHA256 = "72ced508e764af85254b64d7815596bdfb7da77aa5a5cb19cd812f3abe9dc7f
 
 
 class Hymenoptera(ImageFolder):
-    """The photos under `data_dir/hymenoptera_data`: found there, else downloaded, else drawn if `stand_in`.
+    """The photos under `data_dir/hymenoptera_data`: found there, or downloaded, or generated if `stand_in` allows it.
 
-    `source` says which: official (photos that are byte for byte the archive's), local (others) or stand-in.
+    `source` is official (byte for byte the archive's photos), local (other photos) or stand-in.
     """
 
     def __init__(self, *, data_dir: str, stand_in: StandIn, **image_folder: Any) -> None:

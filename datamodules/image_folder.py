@@ -26,16 +26,16 @@ from engine.photos.photo_loader import PhotoLoader
 from engine.photos.photo_set import Photos, Transform
 
 UNBALANCED = 3
-"""How many times as many photos as the smallest class the largest one must have to be mentioned."""
+"""The ratio of the largest to the smallest class at which the imbalance is reported."""
 
 
 class ImageFolder(LightningDataModule):
-    """`data_dir/{train,val,test}/<class>/`, or `data_dir/<class>/`, of which val and test are drawn by their fractions.
+    """`data_dir/{train,val,test}/<class>/`, or `data_dir/<class>/`, from which val and test are drawn by fraction.
 
     `classes` selects some of the folders, or merges them: {insects: [ants, bees], others: [cats]}. With `num_folds`,
-    val is part `fold` of so many parts of all photos but the test's, whatever folders of splits there are.
+    all photos except the test's are divided into that many folds, and val is fold number `fold`.
 
-    Batches are images (N, 3, H, W), float in [0, 1] or normalised by `mean` and `std` if given, and labels (N,),
+    Batches are images (N, 3, H, W), float in [0, 1] or normalized by `mean` and `std` if given, and labels (N,),
     indices into the attribute `classes`, the sorted names. Raises DataError for folders and files that cannot be used.
     """
 
@@ -112,7 +112,7 @@ class ImageFolder(LightningDataModule):
         check_images(self.index.files, self.max_pixels, self.index)
 
     def use(self, splits: Mapping[str, Mapping[str, Sequence[Path]]]) -> None:
-        """The files of each class for these splits and no others, in place of `setup`'s."""
+        """Uses the files of each class for these splits, and no others, instead of calling `setup`."""
         self.classes = sorted({name for found in splits.values() for name in found})
         vars(self).pop("index", None)
         for split, found in splits.items():
@@ -120,10 +120,10 @@ class ImageFolder(LightningDataModule):
             setattr(self, split, self._photos(found, transform))
 
     def set_up_alone(self, split: str, classes: Sequence[str]) -> str:
-        """Instead of `setup`: all photos of data_dir, or of its folder for `split` if it has any, as that split.
+        """Instead of `setup`, uses all photos of data_dir, or of its folder for `split` if it has one, as that split.
 
-        Labels are positions in `classes`, of which the folder may lack some. Returns the name of what was read, `all`
-        or a split's.
+        Labels are positions in `classes`, some of which the folder may lack. Returns the name of what was read: `all`
+        or a split.
         """
         part, files = self._find_alone(split, classes)
         if strange := [name for name in files if name not in classes]:
@@ -151,7 +151,7 @@ class ImageFolder(LightningDataModule):
     def _photos(self, found: Mapping[str, Sequence[Path]], transform: Transform) -> Photos:
         files = [file for name in self.classes for file in found.get(name, ())]
         labels = [label for label, name in enumerate(self.classes) for _ in found.get(name, ())]
-        # Training and validation have processes of their own, or share this one.
+        # Training and validation each have their own workers, or share this process.
         room = self.keep_decoded // (2 * max(1, self.num_workers))
         return Photos(files, labels, transform, seed=self.seed, max_pixels=self.max_pixels, room=room)
 
@@ -174,7 +174,7 @@ class ImageFolder(LightningDataModule):
             "pin_memory": torch.cuda.is_available(),
         }
         if self.trainer and self.trainer.overfit_batches:  # type: ignore[attr-defined]
-            # The same few batches over and over: the Trainer wants to go through them in order, so it is drawn here.
+            # Every epoch repeats the same few batches; drawn here, since the Trainer requires a sequential sampler.
             return PatientLoader(Subset(photos, [index for _, index in sampler]), **settings)
         return PhotoLoader(photos, sampler=sampler, **settings)
 
@@ -188,7 +188,7 @@ class ImageFolder(LightningDataModule):
             shuffle=shuffle,
             num_replicas=trainer.world_size if trainer else 1,
             rank=trainer.global_rank if trainer else 0,
-            # Lightning makes a resumed run's first iterator before it calls set_epoch.
+            # Lightning creates a resumed run's first iterator before it calls set_epoch.
             epoch=trainer.current_epoch if trainer else 0,
         )
 
@@ -204,32 +204,32 @@ class ImageFolder(LightningDataModule):
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
-        """Of one input of the network."""
+        """The shape of one input of the network."""
         return (3, self.image_size, self.image_size)
 
     @cached_property
     def index(self) -> PhotoIndex:
-        """What is known of all photos without reading them."""
+        """An index of all photos, with what is known without reading them."""
         files = [file for split in self.counts() for file in getattr(self, split).files]
         return PhotoIndex(files, self.root, self.index_dir)
 
     @cached_property
     def digest(self) -> str:
-        """One hash of all photos' names and bytes, whichever split they are in."""
+        """A hash of all photos' names and bytes, independent of how they are split."""
         return self.index.digest()
 
     def class_weights(self) -> list[float] | None:
-        """Of the loss, by class, with `balance=weights`."""
+        """The loss's weight for each class if `balance=weights`; otherwise None."""
         return (
             balanced_weights(torch.tensor(self.train.labels), len(self.classes)) if self.balance == "weights" else None
         )
 
     def counts(self) -> dict[str, int]:
-        """How many photos each split has."""
+        """The number of photos per split."""
         return {split: len(getattr(self, split)) for split in ("train", "val", "test") if hasattr(self, split)}
 
     def findings(self) -> list[str]:
-        """What is wrong with the photos, as far as that is seen without decoding them; check_data.py sees more."""
+        """Problems with the photos that can be found without decoding them; check_data.py finds more."""
         files, groups = self.index.files, identical(self.index)
         labels = [label for split in self.counts() for label in getattr(self, split).labels]
         splits = [split for split, count in self.counts().items() for _ in range(count)]
@@ -259,18 +259,18 @@ class ImageFolder(LightningDataModule):
         return [photos.labels[i] for i in indices]
 
     def images(self, split: str, indices: Sequence[int]) -> Tensor:
-        """Photos of `split` as the network sees them but for normalisation: (N, 3, H, W) in [0, 1]."""
+        """Photos of `split` as the network sees them, but not normalized: (N, 3, H, W) in [0, 1]."""
         photos: Photos = getattr(self, split)
         return torch.stack([photos[i][0] for i in indices]).float() / 255
 
     def thumbnails(self, split: str, indices: Sequence[int], side: int) -> Tensor:
-        """The middles of photos of `split` (train, val, test), small: (N, 3, side, side) uint8."""
+        """Center crops of photos of `split` (train, val, test), scaled to (N, 3, side, side) uint8."""
         files = [getattr(self, split).files[i] for i in indices]
 
         def thumbnail(file: Path) -> Tensor:
             try:
                 return read_thumbnail(file, side, self.max_pixels)
-            except DataError:  # a picture beside a chart must not end a training that could read the photo
+            except DataError:  # a mere illustration must not end a training
                 return torch.full((3, side, side), 128, dtype=torch.uint8)
 
         with ThreadPoolExecutor() as pool:

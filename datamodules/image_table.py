@@ -1,4 +1,4 @@
-"""Photos in a table of paths and labels."""
+"""Photos listed in a table of paths and labels."""
 
 import os
 from collections.abc import Sequence
@@ -13,10 +13,10 @@ from engine.photos.layouts.table_splits import Row, read_table, table_splits
 
 
 class ImageTable(ImageFolder):
-    """The photos that `table` lists, a .csv or .tsv file with a column of paths and one of classes.
+    """The photos listed in `table`, a .csv or .tsv file with a column of paths and one of classes.
 
-    A column of splits says which photo is for train, val and test; without it val and test are drawn by their
-    fractions. Photos of one group, say of one patient or one burst, are never divided among splits.
+    A column of splits assigns photos to train, val and test; without it, val and test are drawn by fraction. Photos of
+    one group, such as one patient or one burst, are never divided among splits.
 
     Batches are those of ImageFolder. Raises DataError for tables and files that cannot be used.
     """
@@ -39,7 +39,7 @@ class ImageTable(ImageFolder):
 
     def _rows(self) -> list[Row]:
         rows = read_table(self.table, self.root, **self.columns)  # type: ignore[arg-type]
-        self.root = Path(os.path.commonpath([row.file.absolute().parent for row in rows]))  # which the digest is below
+        self.root = Path(os.path.commonpath([row.file.absolute().parent for row in rows]))  # root of the digest's paths
         return [row._replace(file=row.file.absolute()) for row in rows]
 
     def find(self) -> dict[str, Classes]:

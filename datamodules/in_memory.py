@@ -20,7 +20,7 @@ Split = tuple[Tensor, Tensor]
 class InMemory(LightningDataModule):
     """Images (N, C, H, W) uint8 and targets (N, …) for the `train` and optional `val` and `test` splits from `load`.
 
-    Batches are images (N, C, H, W), float in [0, 1] or normalised by `mean` and `std` if given, and targets. Training
+    Batches are images (N, C, H, W), float in [0, 1] or normalized by `mean` and `std` if given, and targets. Training
     images are augmented (image_transform.py). If a CUDA device has enough memory, the uint8 tensors are moved to it
     once. Order and augmentation are keyed by (seed, epoch, index).
 
@@ -30,7 +30,7 @@ class InMemory(LightningDataModule):
     Args:
         num_classes: checked against the number of `classes`.
         flip: none | random | alternating; for flip, translate and cutout (pixels), see ImageTransform.
-        mean: per channel, for pixels in [0, 1]; null (also for std): no normalisation.
+        mean: per channel, for pixels in [0, 1]; null (also for std): no normalization.
         drop_last: drop the last training batch if it is smaller.
         chunk: training batches per chunk (tensor_loader.py); 1 for procedures that do not support chunks.
     """
@@ -147,7 +147,7 @@ class InMemory(LightningDataModule):
         return self._transform("train", flip=self.flip, translate=self.translate, cutout=self.cutout)
 
     def eval_transform(self, split: str) -> Transform:
-        """The transform of other images: only normalisation."""
+        """The transform of other images: only normalization."""
         return self._transform(split, flip="none", translate=0, cutout=0)
 
     def _transform(self, split: str, **augmentation: Any) -> ImageTransform:
@@ -174,7 +174,7 @@ class InMemory(LightningDataModule):
         return coloured(images), targets[chosen].cpu()
 
     def normalized_training_images(self, limit: int) -> Tensor:
-        """The first training images, at most `limit`, normalised but not augmented: (N, C, H, W)."""
+        """The first training images, at most `limit`, normalized but not augmented: (N, C, H, W)."""
         images, _ = self.splits["train"]
         indices = torch.arange(min(limit, len(images)), device=images.device)
         return self.eval_transform("train")(images[indices], indices, 0)

@@ -15,7 +15,7 @@ from engine.data.tensor_loader import TensorDataLoader
 class Regression(LightningDataModule):
     """One batch for all steps: x (batch_size, d_in), then y (batch_size, d_out), drawn from a standard normal.
 
-    Validation is on the same batch, since there is nothing to generalise to: `val/loss` is the loss after the epoch's
+    Validation is on the same batch, since there is nothing to generalize to: `val/loss` is the loss after the epoch's
     last step. `source` is generated: these random numbers are the dataset.
 
     Source: J. Johnson, "Learning PyTorch with Examples". The draws are keyed by `seed` in their own stream: with the
@@ -24,7 +24,7 @@ class Regression(LightningDataModule):
     Args:
         batch_size: number of examples.
         d_in, d_out: widths of inputs and outputs.
-        steps_per_epoch: how often an epoch repeats the batch.
+        steps_per_epoch: how many times an epoch repeats the batch.
         chunk: steps per chunk (tensor_loader.py).
     """
 

@@ -1,12 +1,12 @@
-"""The results in the README and in the experiments' headers: all come from figures.yaml, and can be measured again.
+"""The results in the README and in the experiments' headers: all come from figures.yaml and can be measured again.
 
-    python -m docs.figures --data-dir DIR                       measure all again, and compare
+    python -m docs.figures --data-dir DIR                       measure all results again, and compare
     python -m docs.figures --data-dir DIR --only NAME,NAME      some of them
-    python -m docs.figures --data-dir DIR --only NAME --write   replace the recorded values by what is measured now
+    python -m docs.figures --data-dir DIR --only NAME --write   replace the recorded values by the new ones
     python -m docs.figures --texts                              write the README's table and the headers from the record
 
-A figure agrees with its record if all runs have the same bits or, where the machine gives others, if the means differ
-by no more than chance: a two-sample t-test at 1 %. The exit code is 1 if one does not.
+A result agrees with its record if all runs have the same bits or, on a machine that gives other bits, if the means
+differ by no more than chance: a two-sample t-test at 1 %. The exit code is 1 if one does not.
 """
 
 import argparse
@@ -33,7 +33,7 @@ FILE = Path(__file__).with_name("figures.yaml")
 README = ROOT / "README.md"
 HEADERS = ROOT / "conf" / "experiment"
 PLACE = re.compile(r"\{(?:(?P<row>\w+) )?(?P<metric>\w+(?:/\w+)+|n)(?: (?P<form>mean|values))?\}")
-"""`{val/acc}`, `{val/acc mean}` or `{val/acc values}` of a row itself, `{other_row val/acc}` of another, `{n}` runs."""
+"""`{val/acc}`, `{val/acc mean}` or `{val/acc values}` of its own row, `{other_row val/acc}` of another, `{n}`: runs."""
 
 CHANCE = 0.01
 
@@ -49,7 +49,7 @@ def load() -> dict[str, Any]:
 
 
 def measured(row: Row, data_dir: Path, folder: Path, jobs: int = 1) -> Row:
-    """The row with what its command gives today, run for each seed, `jobs` at a time."""
+    """The row with today's results of its command, run for each seed, `jobs` at a time."""
 
     def metrics(seed: int) -> Any:
         run = folder / f"{abs(hash(row['command']))}_{seed}"
@@ -77,7 +77,7 @@ def measured(row: Row, data_dir: Path, folder: Path, jobs: int = 1) -> Row:
 
 
 def commit() -> str:
-    """The one that is checked out, `-dirty` if there are changes beyond the texts that are written from the record."""
+    """The commit that is checked out, `-dirty` if anything but the texts written from the record has changed."""
 
     def git(*words: str) -> str:
         return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True).stdout.strip()
@@ -98,7 +98,7 @@ def machine() -> str:
 
 
 def digest(runs: Sequence[Mapping[str, Any]]) -> str:
-    """Of all metrics of the runs, to the bit."""
+    """A hash of the exact values of all metrics of the runs."""
     lines = [
         f"{name}={run[name]!r}" for run in runs for name in sorted(run) if "/" in name and "images_per" not in name
     ]
@@ -106,7 +106,7 @@ def digest(runs: Sequence[Mapping[str, Any]]) -> str:
 
 
 def disagreements(recorded: Row, found: Row) -> list[str]:
-    """What cannot be chance."""
+    """The differences that cannot be chance."""
     from scipy.stats import ttest_ind
 
     if recorded["digest"] == found["digest"]:
@@ -120,11 +120,11 @@ def disagreements(recorded: Row, found: Row) -> list[str]:
     return told
 
 
-# Telling --------------------------------------------------------------------------------------------------------------
+# Writing --------------------------------------------------------------------------------------------------------------
 
 
 def percent(values: Sequence[float], form: str | None = None) -> str:
-    """`94.3 ± 0.5 %` (mean and standard deviation), or in another form; of fewer than three values each."""
+    """`94.3 ± 0.5 %` (mean and standard deviation), or another form; fewer than three values are listed."""
     shown = [f"{100 * value:.1f}" for value in values]
     if form == "values" or (form is None and len(values) < 3):
         return f"{', '.join(shown)} %"
@@ -136,7 +136,7 @@ def percent(values: Sequence[float], form: str | None = None) -> str:
 
 
 def told(template: str, name: str | None, rows: Mapping[str, Row]) -> str:
-    """A template with its places filled in; `name` is the row that it belongs to."""
+    """Fills in a template's placeholders; `name` is the row that it belongs to."""
 
     def figure(match: re.Match[str]) -> str:
         values = rows[match["row"] or name or ""]["values"]
@@ -148,7 +148,7 @@ def told(template: str, name: str | None, rows: Mapping[str, Row]) -> str:
 
 
 def with_result(header: str, command: str, result: str) -> str:
-    """The text of an experiment's YAML, its command and result replaced."""
+    """An experiment's YAML with this command and result in its header."""
     header = re.sub(r"# Command: .*", lambda _: f"# Command:  {command}", header, count=1)
     lines = textwrap.wrap(result, 120 - 12, break_on_hyphens=False)
     block = "".join(f"# {'Result:  ' if line is lines[0] else ' ' * 9} {line}\n" for line in lines)
@@ -156,7 +156,7 @@ def with_result(header: str, command: str, result: str) -> str:
 
 
 def with_table(readme: str, cells: Mapping[str, str]) -> str:
-    """The README's text, with these results in the rows of the table that name the experiments first."""
+    """The README with these results in the table rows that name the experiments first."""
     for experiment, cell in cells.items():
         pattern = rf"(?m)^(\|[^|]*\| `{experiment}`[^|]*\|)[^|]*\|"
         readme, count = re.subn(pattern, lambda match, cell=cell: f"{match[1]} {cell} |", readme)
@@ -166,7 +166,7 @@ def with_table(readme: str, cells: Mapping[str, str]) -> str:
 
 
 def texts() -> dict[Path, str]:
-    """All files that the record speaks through, as they must be."""
+    """All files whose text is written from the record, as they should be."""
     content = load()
     rows: dict[str, Row] = content["figures"]
     found = {
@@ -182,9 +182,9 @@ def texts() -> dict[Path, str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data-dir", type=Path, default=Path("data"), help="that of the photos and of CIFAR-10")
+    parser.add_argument("--data-dir", type=Path, default=Path("data"), help="folder of the photos and of CIFAR-10")
     parser.add_argument("--only", default="", help="names, separated by commas")
-    parser.add_argument("--jobs", type=int, default=1, help="runs at a time; several make each of them slower")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time; several slow each other down")
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--texts", action="store_true")
     arguments = parser.parse_args()
@@ -211,7 +211,7 @@ def main() -> None:
 
 
 def write(content: Mapping[str, Any]) -> None:
-    """Keeps the comment at the head of figures.yaml."""
+    """Writes figures.yaml, keeping the comment at its head."""
     head = "".join(line for line in FILE.read_text(encoding="utf-8").splitlines(True) if line.startswith("#"))
     body = yaml.dump(content, sort_keys=False, allow_unicode=True, width=110, default_flow_style=None)
     FILE.write_text(head + body, encoding="utf-8")

@@ -1,6 +1,6 @@
-"""Takes the README's screenshots, of a report and of TensorBoard: `python -m docs.pictures RUN_DIR`; needs Chromium.
+"""Takes the README's screenshots of a report and of TensorBoard: `python -m docs.pictures RUN_DIR`; needs Chromium.
 
-The run must be of transfer_feature_extractor on the real photos.
+The run must be a transfer_feature_extractor run on the real photos.
 """
 
 import argparse

@@ -14,7 +14,7 @@ def alternating_flip(first: Tensor, epoch: int) -> Tensor:
 
 
 def translate(images: Tensor, shifts: Tensor, *, flipped: Tensor | None = None) -> Tensor:
-    """Shift each of the images (N, C, H, W) by its own offset, with reflection padding that does not repeat the border.
+    """Shifts each of the images (N, C, H, W) by an offset, with reflection padding that does not repeat the border.
 
     out[n, c, y, x] = images[n, c, r(y + shifts[n, 0], H), r(x + shifts[n, 1], W)],  r(i, n) = |i| mirrored at n - 1.
 
@@ -36,10 +36,10 @@ def translate(images: Tensor, shifts: Tensor, *, flipped: Tensor | None = None) 
 
 
 def cutout(images: Tensor, centres: Tensor, size: int) -> Tensor:
-    """Set a square of size × size pixels in each of the images (N, C, H, W) to 0, clipped at the image's border.
+    """Sets a square of size × size pixels in each of the images (N, C, H, W) to 0, clipped at the border.
 
-    For a centre (y, x) in `centres` (N, 2), the square covers rows y - size // 2 to y - size // 2 + size - 1, and
-    columns likewise. Meant for normalised images, whose mean colour is 0.
+    For a center (y, x) in `centres` (N, 2), the square covers rows y - size // 2 to y - size // 2 + size - 1, and
+    columns likewise. Meant for normalized images, whose mean color is 0.
 
     Source: DeVries & Taylor 2017, "Improved regularization of convolutional neural networks with cutout",
     arXiv 1708.04552, section 3.2.

@@ -11,7 +11,7 @@ FLIPS = ("none", "random", "alternating")
 
 
 class ImageTransform:
-    """Augments and normalises batches of an in-memory dataset: (N, C, H, W) uint8 → float.
+    """Augments and normalizes batches of an in-memory dataset: (N, C, H, W) uint8 → float.
 
     flip → translate → pixels to [0, 1] → (x - mean) / std → cutout. The augmentation of an image depends only on
     (seed, epoch, index): each epoch's random numbers are drawn for the whole dataset at once.
@@ -22,7 +22,7 @@ class ImageTransform:
         flip: none | random (probability 1/2 in each epoch) | alternating (functional/augment.py).
         translate: maximum shift in pixels, vertical and horizontal, uniform over integers; 0: none.
         cutout: side of the cutout square in pixels; 0: none.
-        mean: per channel, for pixels in [0, 1]; None: no normalisation.
+        mean: per channel, for pixels in [0, 1]; None: no normalization.
         std: like mean; given if and only if mean is.
     """
 
@@ -58,7 +58,7 @@ class ImageTransform:
         return normalize(images, self.mean, self.std)
 
     def _draws(self, epoch: int, size: torch.Size, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-        """Flips (set_size,), shifts (set_size, 2) and centres (set_size, 2) of an epoch, cached between calls.
+        """Flips (set_size,), shifts (set_size, 2) and centers (set_size, 2) of an epoch, cached between calls.
 
         They are drawn on the CPU, so they do not depend on the device, and moved to it once per epoch.
         """
@@ -68,7 +68,7 @@ class ImageTransform:
             flipped = torch.rand(self.set_size, generator=generator) < (0.0 if self.flip == "none" else 0.5)
             if alternating:
                 flipped = alternating_flip(flipped, epoch)
-            generator = keyed_generator(self.seed, epoch, 1)  # a stream other than the flips'
+            generator = keyed_generator(self.seed, epoch, 1)  # a different stream from the flips'
             shifts = torch.randint(-self.translate, self.translate + 1, (self.set_size, 2), generator=generator)
             centres = (torch.rand(self.set_size, 2, generator=generator) * torch.tensor(size)).long()
             self._drawn = (epoch, size, device), (flipped.to(device), shifts.to(device), centres.to(device))

@@ -7,9 +7,9 @@ from torch.nn import functional as F
 def multi_crop(logits: Callable[[Tensor], Tensor], images: Tensor, *, views: int) -> Tensor:
     """Logits (N, K) of images (N, C, H, W), averaged over `views` of each image.
 
-    1: the image. 2: the image and its mirror image, with equal weights. 6: these two with half of the total weight, and
-    both shifted by one pixel up and left, and down and right (reflection padding), with a quarter each. Raises
-    ValueError for other numbers.
+    views=1: the image itself. 2: the image and its mirror image, weighted equally. 6: these two with half of the total
+    weight, and both shifted by one pixel up and left, and down and right (reflection padding), with a quarter each.
+    Raises ValueError for other numbers.
 
     Source: Jordan 2024, arXiv 2404.00498, section 3.5.
     """

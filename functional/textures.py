@@ -19,7 +19,7 @@ def pink_noise(shape: tuple[int, ...], *, generator: torch.Generator) -> Tensor:
 
 
 def coloured_textures(count: int, *, size: int, seed: int) -> Tensor:
-    """Procedural colour textures (count, 3, size, size) in [0, 1]; the i-th depends only on (seed, i) and size.
+    """Procedural color textures (count, 3, size, size) in [0, 1]; the i-th depends only on (seed, i) and size.
 
     Each channel is 1/f noise between two uniformly drawn values. The textures replace the BSDS500 photo patches of
     MNIST-M (Ganin et al. 2016).
@@ -33,7 +33,7 @@ def coloured_textures(count: int, *, size: int, seed: int) -> Tensor:
 
 
 def difference_blend(digits: Tensor, textures: Tensor) -> Tensor:
-    """|textures - digits|: a white digit on black inverts the colours of the texture beneath it.
+    """|textures - digits|: a white digit on black inverts the colors of the texture beneath it.
 
     digits (N, 1 or 3, H, W) and textures (N, 3, H, W) in [0, 1] give (N, 3, H, W) in [0, 1].
 

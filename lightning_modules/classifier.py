@@ -20,7 +20,7 @@ ONE_HOT = "estimates of a one-hot vector (clamped to [0, 1] and divided by their
 
 
 class ClassAccuracy(MulticlassAccuracy):
-    """Of each class (num_classes,); NaN, and not 0, of one without an example."""
+    """Accuracy per class (num_classes,); NaN instead of 0 for a class without examples."""
 
     def compute(self) -> Tensor:
         examples = torch.as_tensor(self.tp) + torch.as_tensor(self.fn)

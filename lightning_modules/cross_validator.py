@@ -21,7 +21,7 @@ from networks.stacked_linear import StackedLinear
 class CrossValidator(FeatureExtractor):
     """A FeatureExtractor that trains F = `num_folds` · `num_repeats` heads at once (engine/features/folds.py).
 
-    Each head has its own initialisation, training data and order. The loss is the sum of the heads' mean losses, so
+    Each head has its own initialization, training data and order. The loss is the sum of the heads' mean losses, so
     each head has the same gradients as if it were trained alone. It also has the same weights if the optimizer is
     elementwise (SGD, Adam, AdamW) and gradients are not clipped by their joint norm. `train/loss`, `train/acc` and the
     images per second count all heads.
@@ -30,8 +30,8 @@ class CrossValidator(FeatureExtractor):
     steps return the log of the mean probabilities (N, num_classes) over the heads that a photo is held out from.
 
     With `choose_epoch_by`, each head's best epoch is also chosen, by its accuracy or loss on examples that it is
-    neither trained on nor judged by. `val/nested_acc`, with `_std`, `_low` and `_high`, is the accuracy on held-out
-    examples at these epochs: what the best epoch of a training is worth on examples that did not choose it.
+    neither trained nor evaluated on. `val/nested_acc`, with `_std`, `_low` and `_high`, is the accuracy on held-out
+    examples at these epochs: an estimate of the best epoch's accuracy that its selection does not bias.
 
     In checkpoints, `network.head` is the mean of all heads, so an exported network returns their mean logits.
     """
@@ -88,7 +88,7 @@ class CrossValidator(FeatureExtractor):
         return Outcome(self.compared(logits, labels), logits, torch.stack([labels, held_out.flatten()], dim=1))
 
     def _score(self, choice: EpochChoice, logits: Tensor, labels: Tensor, choosing: Tensor) -> None:
-        """Scores each head by logits (F, N, C) of those examples among N that choose its epoch."""
+        """Scores each head by its logits (F, N, C) on those of the N examples that choose its epoch."""
         chosen = [(choosing == head).any(1).nonzero().flatten() for head in range(self.num_heads)]
         pairs = [(logits[head, rows], labels[rows]) for head, rows in enumerate(chosen)]
         if self.choose_epoch_by == "loss":

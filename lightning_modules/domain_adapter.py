@@ -14,7 +14,7 @@ STEEPNESS = 10  # of the weight's schedule: Ganin et al. 2016, section 5.2.2
 
 
 class DomainAdapter(Classifier):
-    """A Classifier for an unlabelled target domain: it learns the source's labels and aligns the domains' features.
+    """A Classifier for an unlabeled target domain: it learns the source's labels and aligns the domains' features.
 
     loss(source logits, labels) + λ(p) · Σ discrepancy(layer of source, layer of target), over the layers `features`
     and `head` of the network, with λ(p) = weight · (2 / (1 + exp(-10 p)) - 1) and p the fraction of epochs completed.

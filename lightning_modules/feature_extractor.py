@@ -14,7 +14,7 @@ from networks.pretrained import Pretrained
 
 BACKBONE = "network.backbone."
 COMPUTING = ("compute", "compared", "forward")
-"""Methods that make the loss of a batch."""
+"""Methods that compute the loss of a batch."""
 
 
 class FeatureExtractor(Classifier):
@@ -27,14 +27,14 @@ class FeatureExtractor(Classifier):
     """
 
     cross_validator = "cross_validator"
-    """The procedure in conf/lightning_module/ that trains many such heads, each with other photos held out."""
+    """The procedure in conf/lightning_module/ that trains many such heads, each with different photos held out."""
 
     network: Pretrained
 
     def __init__(self, *, network: Pretrained, **classifier: Any) -> None:
         if not hasattr(network, "backbone"):
             raise TypeError(f"network: {type(network).__name__} has no backbone to freeze (networks/pretrained.py).")
-        network.backbone.requires_grad_(False)  # before `init` initialises the trainable weights
+        network.backbone.requires_grad_(False)  # before `init` initializes the trainable weights
         super().__init__(network=network, **classifier)
 
     def train(self, mode: bool = True) -> "FeatureExtractor":
@@ -42,7 +42,7 @@ class FeatureExtractor(Classifier):
             super().train(mode)
             self.network.backbone.eval()
             return self
-        # A backbone in eval mode stays in it: going through its hundreds of modules takes as long as a head's epoch.
+        # A backbone in eval mode stays in it: visiting its hundreds of modules takes as long as a head's epoch.
         self.training = self.network.training = mode
         for part in self._but_backbone():
             part.train(mode)
@@ -55,7 +55,7 @@ class FeatureExtractor(Classifier):
             parameter.grad = None
 
     def _but_backbone(self) -> Iterator[nn.Module]:
-        """The parts of this module and of its network."""
+        """The children of this module and of its network, except the backbone."""
         yield from (part for part in self.children() if part is not self.network)
         yield from (part for part in self.network.children() if part is not self.network.backbone)
 
@@ -71,7 +71,7 @@ class FeatureExtractor(Classifier):
         return logits
 
     def linear_layer(self) -> nn.Module | None:
-        """The head, on cached features; a class that computes something else has none."""
+        """The head, if the loss depends only on its outputs for cached features; None if a subclass changes that."""
         as_here = all(getattr(type(self), name) is getattr(FeatureExtractor, name) for name in COMPUTING)
         return self.network.head if as_here and self.mix is None else None
 
@@ -89,7 +89,7 @@ class FeatureExtractor(Classifier):
         checkpoint["state_dict"] = frozen | checkpoint["state_dict"]
 
     def _save_backbone(self, path: Path) -> None:
-        """Jobs of a sweep that share it share the file, which has a name in the directory of each."""
+        """Writes the backbone, or hard-links the file of another job of the sweep that shares it."""
 
         def save() -> Path:
             self.trainer.strategy.checkpoint_io.save_checkpoint(self.network.backbone.state_dict(), path)

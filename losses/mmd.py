@@ -13,13 +13,13 @@ class MMDLoss(nn.Module):
     estimators (Gretton et al. 2012, "A kernel two-sample test", Lemma 6):
 
     - biased (V-statistic, equation 5): means over all pairs, including each point with itself. Nonnegative up to
-      rounding, so it can be minimised to zero; its bias is O(1/N + 1/M). The usual training loss.
+      rounding, so it can be minimized to zero; its bias is O(1/N + 1/M). The usual training loss.
     - unbiased (U-statistic, equation 3): excludes pairs of a point with itself. It can be negative. N, M ≥ 2.
 
     Long et al. 2015 (deep adaptation networks) use it between the features of two domains.
 
     Args:
-        kernel_mul: ratio of neighbouring bandwidths, > 0.
+        kernel_mul: ratio of neighboring bandwidths, > 0.
         kernel_num: number of Gaussians, ≥ 1.
         fix_sigma: the middle bandwidth, a squared distance > 0; None: the mean squared distance in the batch.
         unbiased: use the unbiased estimator.

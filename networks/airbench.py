@@ -13,13 +13,13 @@ BATCHNORM_EPS = 1e-12
 
 
 class Airbench(nn.Module):
-    """airbench94's small VGG: normalised images (N, 3, 32, 32) → logits (N, num_classes).
+    """airbench94's small VGG: normalized images (N, 3, 32, 32) → logits (N, num_classes).
 
     3 × 32 → frozen whitening conv 2×2 with bias → 24 × 31 → GELU → group → 64 × 15 → group → 256 × 7 → group → 256 × 3
     → maximum of each channel → 256 → linear without bias → num_classes → divided by `logit_divisor`
 
     `whiten` must be called once with training images before training starts. The source treats two groups of parameters
-    specially: it freezes `whitening.bias` after 3 epochs, and `groups.*.norm*.bias` has a 64-fold learning rate.
+    specially: it freezes `whitening.bias` after 3 epochs, and `groups.*.norm*.bias` has 64 times the learning rate.
 
     Source: Jordan 2024, "94% on CIFAR-10 in 3.29 seconds on a single GPU", arXiv 2404.00498, sections 3.1 to 3.3, and
     github.com/KellerJordan/cifar10-airbench, legacy/airbench94.py. Departures: the precision is the Trainer's (source:
@@ -64,7 +64,7 @@ class Airbench(nn.Module):
 
     @torch.no_grad()
     def whiten(self, images: Tensor) -> None:
-        """Set the first layer to whiten patches of normalised training images (N, 3, H, W); 5,000 are enough."""
+        """Sets the first layer to whiten patches of normalized training images (N, 3, H, W); 5,000 are enough."""
         filters = whitening_filters(images, WHITENING_KERNEL, eps=self.whitening_eps)
         self.whitening.weight.copy_(torch.cat([filters, -filters]))
 
@@ -82,7 +82,7 @@ class Airbench(nn.Module):
 class ConvGroup(nn.Module):
     """(N, C_in, H, W) → (N, C_out, H // 2, W // 2): conv 3×3, max pool 2, norm, GELU, conv 3×3, norm, GELU.
 
-    The first C_in filters of each convolution are initialised to the identity, and the scales of the norms stay at 1.
+    The first C_in filters of each convolution are initialized to the identity, and the scales of the norms stay at 1.
     """
 
     def __init__(self, channels_in: int, channels_out: int, *, momentum: float) -> None:

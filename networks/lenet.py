@@ -16,7 +16,7 @@ class LeNet(nn.Module):
     PyTorch's tutorials: max pooling, all maps connected, a linear output. `features` are (N, 84).
 
     Args:
-        in_channels: 1 for greyscale images, 3 for colour.
+        in_channels: 1 for grayscale images, 3 for color.
         num_classes: number of outputs.
         activation: a name in networks/activation.py.
         log_softmax: return log-probabilities (for NLLLoss) instead of logits.

@@ -1,4 +1,4 @@
-"""Base of the pretrained networks: normalisation, a backbone up to its pooled features, and a new head."""
+"""Base of the pretrained networks: normalization, a backbone up to its pooled features, and a new head."""
 
 import urllib.request
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ def require_reachable(url: str) -> None:
 class Pretrained(nn.Module):
     """Images (N, 3, H, W) in [0, 1] → backbone → features (N, num_features) → head → logits (N, num_classes).
 
-    The network itself normalises the images as its weights require, so the data does not depend on the network.
+    The network itself normalizes the images as its weights require, so the data does not depend on the network.
     """
 
     mean: Tensor

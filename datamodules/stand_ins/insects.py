@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 CANVAS = 320
-"""Side of the square canvas on which an insect is drawn, centred and head up, before it is scaled down."""
+"""Side of the square canvas on which an insect is drawn, centered and head up, before it is scaled down."""
 
 # Grass, leaf, bark, sand, stone, sky, petal.
 GROUNDS = (
@@ -43,7 +43,7 @@ def draw_insect(insect: str, rng: np.random.Generator) -> Image.Image:
 
 
 def _ground(size: tuple[int, int], rng: np.random.Generator) -> Image.Image:
-    """An out-of-focus background: patches of one or two natural colours with a few blades, pebbles and stems."""
+    """An out-of-focus background: patches of one or two natural colors with a few blades, pebbles and stems."""
     colours = np.array(GROUNDS)[rng.integers(0, len(GROUNDS), 2)]
     mix = rng.random((6, 8, 1))
     patches = colours[0] * mix + colours[1] * (1 - mix) + rng.normal(0, 16, (6, 8, 1)) + rng.normal(0, 5, (6, 8, 3))
@@ -103,7 +103,7 @@ def _draw_bee(draw: ImageDraw.ImageDraw, rng: np.random.Generator) -> None:
 
 
 def _wing(draw: ImageDraw.ImageDraw, side: int, reach: float, angle: float, alpha: int) -> None:
-    """A translucent leaf-shaped wing from the thorax, `angle` radians from sideways towards the abdomen."""
+    """A translucent leaf-shaped wing from the thorax, `angle` radians from sideways toward the abdomen."""
     along = np.linspace(0, 1, 13)
     width = 0.24 * reach * np.sin(np.pi * along**0.7)
     out = np.concatenate([along, along[::-1]]) * reach
@@ -115,7 +115,7 @@ def _wing(draw: ImageDraw.ImageDraw, side: int, reach: float, angle: float, alph
 
 
 def _limb(draw: ImageDraw.ImageDraw, points: Sequence[Point], colour: Colour, width: int) -> None:
-    """A jointed line; points are relative to the canvas's centre."""
+    """A jointed line; points are relative to the canvas's center."""
     placed = [(CANVAS / 2 + x, CANVAS / 2 + y) for x, y in points]
     draw.line(placed, fill=colour, width=width, joint="curve")
 
@@ -126,7 +126,7 @@ def _ellipse(draw: ImageDraw.ImageDraw, middle: Point, half_width: float, half_h
 
 
 def _shade(colour: Colour, rng: np.random.Generator) -> Colour:
-    """The colour with a little noise."""
+    """The color with a little noise."""
     return tuple(int(value) for value in np.clip(np.array(colour) + rng.normal(0, 10, 3), 0, 255))
 
 

@@ -1,4 +1,4 @@
-"""Generated 32×32 images of ten shapes in random poses, sizes and colours, the stand-in for CIFAR-10."""
+"""Generated 32×32 images of ten shapes in random poses, sizes and colors, the stand-in for CIFAR-10."""
 
 from collections.abc import Callable
 
@@ -73,13 +73,13 @@ def _poses(pictures: int, rng: np.random.Generator) -> tuple[Field, Field]:
 
 
 def _colours(pictures: int, rng: np.random.Generator) -> tuple[Field, Field]:
-    """Colours (N, 3, 32, 32) of the background, a gradient with clouds, and of the shape."""
+    """Colors (N, 3, 32, 32) of the background, a gradient with clouds, and of the shape."""
     fade = rng.random((pictures, 1, 1, 1)) * np.linspace(0, 1, SIDE)[:, None]
     ends = rng.uniform(0, 1, (2, pictures, 3, 1, 1))
     ends[1] = ends[0] + 0.5 * (ends[1] - ends[0])
     clouds = np.kron(rng.normal(0, 0.08, (pictures, 1, 4, 4)), np.ones((8, 8)))
     ground = ends[0] * (1 - fade) + ends[1] * fade + clouds
-    # The shape's colour differs from the background's mean by 0.45 to 0.9, towards the farther end of each channel.
+    # The shape's color differs from the background's mean by 0.45 to 0.9, toward the farther end of each channel.
     mean = ends.mean(axis=0)
     away = np.where(mean < 0.5, 1.0, -1.0) * rng.choice([1, 0.2], (pictures, 3, 1, 1), p=[0.75, 0.25])
     figure = mean + away * rng.uniform(0.45, 0.9, (pictures, 1, 1, 1)) * np.ones((SIDE, SIDE))

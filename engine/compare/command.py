@@ -1,4 +1,4 @@
-"""What `python compare.py` does with its arguments."""
+"""Runs `python compare.py` with the parsed arguments."""
 
 import shlex
 import sys
@@ -19,12 +19,12 @@ from engine.process.startup import quick_imports
 from engine.run.find import LOGS
 
 CHOICES = {"checkpoint": ("best", "last"), "split": (None, "val", "test"), "delete": (None, "runs", "cache")}
-WIDE = 140  # columns that the whole table of runs needs
+WIDE = 140  # columns that the full table of runs needs
 PICTURES = (".png", ".jpg", ".jpeg")
 
 
 def run_compare(names: Sequence[str], filters: Sequence[str], settings: Mapping[str, Any]) -> None:
-    """Prints a table of runs, or with two names or more a comparison; conf/compare.yaml explains the settings."""
+    """Prints a table of runs or, for two or more names, a comparison; conf/compare.yaml explains the settings."""
     page = require_suffix(settings["page"], (".html",), "page")
     sheet = require_suffix(settings["contact_sheet"], PICTURES, "contact_sheet")
     for key, allowed in CHOICES.items():

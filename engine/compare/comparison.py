@@ -1,4 +1,4 @@
-"""Two or more sides as a document: what differs, the results, and a verdict."""
+"""Compares two or more sides in a document: what differs, the results, and a verdict."""
 
 from collections.abc import Sequence
 
@@ -15,19 +15,19 @@ FACTS = {
     "torch": ("", "torch"),
     "lightning": ("", "lightning"),
 }
-NAMED = 8  # photos, in the terminal; the contact sheet has more
+NAMED = 8  # photos listed in the terminal; the contact sheet has more
 COLUMNS = 5  # of the contact sheet
-LIMIT = 40  # settings that are listed
+LIMIT = 40  # settings listed
 
 
 def compare(sides: Sequence[Side], plan: Plan) -> Document:
-    """The comparison of all sides with the first one.
+    """Compares each side with the first one.
 
     Raises:
-        UserError: stand-in and real data, or one network under two names.
+        UserError: some runs use stand-in data and others do not, or two names stand for one network.
     """
     refuse_other_data(sides)
-    # Bonferroni's correction: all intervals together cover with at least COVERAGE.
+    # Bonferroni correction: all intervals together cover with at least COVERAGE.
     level = 1 - (1 - COVERAGE) / (len(sides) - 1)
     pairs = [pair_up(sides[0], side, level, plan) for side in sides[1:]]
     document = Document(_title(sides), [pair.verdict for pair in pairs])
@@ -84,7 +84,7 @@ def _config(sides: Sequence[Side]) -> Section:
     missing = object()
     differing = [key for key in keys if any(own.get(key, missing) != settings[0].get(key, missing) for own in settings)]
     if not differing:
-        return Section("Config", text=["The same, but for the seed."])
+        return Section("Config", text=["The same, except for the seed."])
     rows = [[key, *(shown(own[key]) if key in own else "not set" for own in settings)] for key in differing[:LIMIT]]
     more = [f"… and {len(differing) - LIMIT} more settings."] if len(differing) > LIMIT else []
     return Section("Config: settings that differ", ["key", *(side.letter for side in sides)], rows, more)

@@ -1,4 +1,4 @@
-"""A comparison or a list of runs, in the terminal and as a page. Every text may be a stranger's."""
+"""A comparison or a list of runs, in the terminal and as a page. All texts are untrusted."""
 
 import base64
 import html
@@ -19,7 +19,7 @@ from engine.wording import markup
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-WIDTH = 200  # characters, where the output is no terminal
+WIDTH = 200  # characters, if the output is not a terminal
 
 STYLE = """
 :root { color-scheme: light dark }
@@ -35,7 +35,7 @@ img { max-width: 100%; height: auto; background: #fff }
 
 @dataclass
 class Section:
-    """A table with a title and lines of text below; without rows, only the text is shown."""
+    """A titled table with lines of text below it; without rows, only the text is shown."""
 
     title: str
     head: Sequence[str] = ()
@@ -45,7 +45,7 @@ class Section:
 
 @dataclass
 class Document:
-    """A title, the answer, what must not be overlooked, and sections."""
+    """A title, the answer, important notices, and sections."""
 
     title: str
     answers: Sequence[str] = ()
@@ -56,7 +56,7 @@ class Document:
 
 
 def show(document: Document) -> None:
-    """Prints it; the answer comes last, where one looks in a terminal."""
+    """Prints the document with the answer last, where one looks in a terminal."""
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=WIDTH)
@@ -79,7 +79,7 @@ def show(document: Document) -> None:
 
 
 def write_page(document: Document, path: Path) -> None:
-    """Writes one HTML file that needs no other. UserError for another suffix."""
+    """Writes a self-contained HTML file. Raises UserError for another suffix."""
     title = escaped(document.title)
     parts = [
         f'<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8">'
@@ -104,7 +104,7 @@ def write_page(document: Document, path: Path) -> None:
 
 
 def require_suffix(path: str | None, suffixes: Sequence[str], key: str) -> Path | None:
-    """The path of a file to write. UserError, before any work, if its suffix is none of these."""
+    """The path of a file to write. Raises UserError, before any work, if its suffix is not one of `suffixes`."""
     if path is not None and Path(path).suffix.lower() not in suffixes:
         raise UserError(f"{key}={path}: give a file that ends in {' or '.join(suffixes)}.")
     return None if path is None else Path(path)
@@ -121,7 +121,7 @@ def _section(section: Section) -> str:
 
 
 def number(value: float, sign: str = "") -> str:
-    """Four digits; with the sign "+", also that of a positive number."""
+    """A number with four significant digits; with the sign "+", positive numbers get one, too."""
     return format(value, f"{sign}.4g")
 
 

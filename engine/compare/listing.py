@@ -1,4 +1,4 @@
-"""A table of runs, and the removal of those in it."""
+"""Lists runs in a table, and removes them."""
 
 import shutil
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ KEY_FILE = "key.json"  # engine/features/feature_cache.py, which imports torch
 
 
 def table(runs: Sequence[Run]) -> Section:
-    """A row per run, the newest last; with a column for tags and one for notes if any run has some."""
+    """One row per run, the newest last, with columns for tags and notes if any run has some."""
     head = ["run", "when", "what", "best", "last", "data", "status", "seconds", "tags", "notes"]
     rows = [_row(run) for run in sorted(runs, key=lambda run: run.when)]
     kept = [number for number, name in enumerate(head) if name not in head[8:] or any(row[number] for row in rows)]
@@ -29,7 +29,7 @@ def table(runs: Sequence[Run]) -> Section:
 
 
 def short_table(runs: Sequence[Run]) -> Section:
-    """The same for 80 columns: two lines per run, the second with all that is no figure."""
+    """The same table for 80 columns: two lines per run, the second with everything that is not a number."""
     rows = []
     for run in sorted(runs, key=lambda run: run.when):
         name, _, what, best, _, data, status, seconds, _, notes = _row(run)
@@ -63,9 +63,10 @@ def _row(run: Run) -> list[str]:
 
 
 def doomed(runs: Sequence[Run]) -> list[Path]:
-    """The directories to remove: the runs', or a sweep's own where all its runs are among them.
+    """The directories to remove: those of the runs, or a sweep's if it contains no other runs.
 
-    UserError where a process trains in one of them.
+    Raises:
+        UserError: a process is training in one of them.
     """
     if busy := next((run for run in runs if run.status == "running"), None):
         raise UserError(f"{busy.name} is being trained: stop it before you delete it.")
@@ -76,13 +77,13 @@ def doomed(runs: Sequence[Run]) -> list[Path]:
 
 
 def caches() -> list[Path]:
-    """Cached features, in the folder that conf/features/cached.yaml names."""
+    """The cached features in the folder that conf/features/cached.yaml names."""
     folder = Path(OmegaConf.load(CONF / "features" / "cached.yaml").cache_dir)
     return sorted(file.parent for file in folder.glob(f"*/{KEY_FILE}") if not file.parent.is_symlink())
 
 
 def size(directory: Path) -> int:
-    """Bytes of all files in it."""
+    """The total size of all files in a directory, in bytes."""
     return sum(path.lstat().st_size for path in directory.rglob("*") if not path.is_dir())
 
 
@@ -91,7 +92,7 @@ def megabytes(count: int) -> str:
 
 
 def remove(directories: Sequence[Path], *, confirmed: bool, again: str) -> list[str]:
-    """What was removed or, unless `confirmed`, what would be; `again` is what to type then."""
+    """Removes directories if `confirmed`, and reports what was or would be removed; `again` is the command for it."""
     lines = [f"{'removed' if confirmed else 'would remove'} {path} ({megabytes(size(path))})" for path in directories]
     if confirmed:
         for directory in directories:

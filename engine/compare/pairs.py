@@ -1,4 +1,4 @@
-"""Two sides against each other: their results, weights and photos."""
+"""Compares two sides by their results, weights and photos."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,8 +19,8 @@ MAX_NAMED = 4  # tensors
 
 @dataclass(frozen=True)
 class Plan:
-    """What of the runs is compared: a checkpoint, a split (None: test where there is one), and whether on photos too,
-    where the seeds would do."""
+    """What to compare: a checkpoint, a split (None: test if both have one), and whether to compare on photos even if
+    several seeds are available."""
 
     checkpoint: str
     split: str | None
@@ -29,7 +29,7 @@ class Plan:
 
 @dataclass
 class Pair:
-    """Two sides, with everything that is known of them; level: that of each interval."""
+    """Two sides and everything known about them; `level` is the confidence level of each interval."""
 
     first: Side
     second: Side
@@ -55,7 +55,7 @@ class Pair:
 
 
 def pair_up(first: Side, second: Side, level: float, plan: Plan) -> Pair:
-    """UserError where both sides are one network under two names."""
+    """Compares two sides. Raises UserError if both are one network under two names."""
     refuse_one_network(first, second)
     pair = Pair(first, second, level, results(first, second, level))
     alone = len(first.runs) == len(second.runs) == 1
@@ -68,7 +68,7 @@ def pair_up(first: Side, second: Side, level: float, plan: Plan) -> Pair:
 
 
 def _compare_weights(pair: Pair, runs: Sequence[tuple[Run, Run]], wanted: str) -> None:
-    """Of runs with the same seed, or of the only two."""
+    """Compares the weights of runs with the same seed, or of the only two runs."""
     from engine.compare.photos import differing_weights  # only here: it imports torch
 
     if not runs or not all(_file(run, wanted).is_file() for both in runs for run in both):
@@ -105,7 +105,7 @@ def _compare_photos(pair: Pair, ours: Run, theirs: Run, plan: Plan) -> None:
     try:
         found = [answers(run, run.checkpoint_or(plan.checkpoint), pair.split) for run in (ours, theirs)]
         pair.answers = common(*found)
-    except Exception as error:  # whatever foreign parts or missing data raise; the other results stand
+    except Exception as error:  # other people's parts or missing data may raise anything
         reason = sentence(error)
         if reason is None:
             raise

@@ -1,4 +1,4 @@
-"""Two trained networks on the same photos."""
+"""Compares two trained networks on the same photos."""
 
 import hashlib
 from collections import Counter
@@ -23,7 +23,7 @@ MAX_TILES = 200
 
 @dataclass(frozen=True)
 class Answer:
-    """The predicted and the true class of a photo, its name, and a function that reads it as (3, H, W)."""
+    """A photo's predicted and true class and its name, and a function that reads it as a tensor (3, H, W)."""
 
     predicted: str
     label: str
@@ -36,13 +36,14 @@ class Answer:
 
 
 Answers = Mapping[Any, Answer]
-"""By what identifies a photo: its file and size, or its pixels."""
+"""Answers by what identifies a photo: its file and size, or its pixels."""
 
 
 def answers(run: Run, checkpoint: str, split: str) -> Answers:
-    """What the run's network says about each photo of a split of the run's own data.
+    """The run's predictions for all photos of a split of its own data.
 
-    UserError, among others, where it does not give one class per photo, or the photos cannot be told apart.
+    Raises:
+        UserError: there is not one class per photo, or the photos cannot be told apart. Loading may raise other errors.
     """
     collector = Collector()
     evaluate(run.directory, split=split, checkpoint=checkpoint, overrides=[], callbacks=[collector])
@@ -51,25 +52,25 @@ def answers(run: Run, checkpoint: str, split: str) -> Answers:
         raise UserError(f"{run.name}: its network does not give one class per photo")
     labels, predicted_labels = predictions.targets.tolist(), predictions.predicted.tolist()
     datamodule = collector.datamodule
-    source = getattr(datamodule, "photos", datamodule)  # of cached features
+    source = getattr(datamodule, "photos", datamodule)  # of cached features, the underlying photos
     count = len(labels)
     names = list(getattr(datamodule, "classes", ())) or [str(label) for label in range(max(labels) + 1)]
     if not (hasattr(source, "images") and hasattr(source, "labels")):
         raise UserError(f"{run.name}: its data does not show its images (engine/protocols.py: ShowsImages)")
     if list(source.labels(split, range(count))) != labels:
-        raise UserError(f"{run.name}: its data comes in another order than its files")
+        raise UserError(f"{run.name}: its data has another order than its files")
     found: dict[Any, Answer] = {}
     seen: Counter[Any] = Counter()
     for index, (key, name) in enumerate(_identities(source, split, count)):
         predicted, label = predicted_labels[index], labels[index]
         answer = Answer(str(names[predicted]), str(names[label]), name, _reader(source, split, index))
-        found[key, seen[key]] = answer  # identical images are distinguished by their order
+        found[key, seen[key]] = answer  # identical images are told apart by their order
         seen[key] += 1
     return found
 
 
 def _identities(source: Any, split: str, count: int) -> list[tuple[Any, str]]:
-    """What identifies each photo, and its name."""
+    """An identifier and a name for each photo."""
     files = getattr(getattr(source, split, None), "files", None)
     if files is None:
         return [
@@ -87,7 +88,7 @@ def _reader(source: Any, split: str, index: int) -> Photo:
 
 
 def common(ours: Answers, theirs: Answers) -> list[tuple[Answer, Answer]]:
-    """The answers for the photos that both have, in our order. UserError where there are none."""
+    """The answers for the photos that both have, in the order of `ours`. Raises UserError if there are none."""
     pairs = [(ours[key], theirs[key]) for key in ours if key in theirs]
     if not pairs:
         raise UserError("the two runs have no photo of this split in common")
@@ -95,7 +96,7 @@ def common(ours: Answers, theirs: Answers) -> list[tuple[Answer, Answer]]:
 
 
 def tiles(pairs: Sequence[tuple[Answer, Answer]], letters: str) -> list[Tile]:
-    """For the contact sheet: the photos whose predicted class differs, those first that one of the two gets right."""
+    """The contact sheet's tiles: photos whose predicted class differs, first those that one of the two gets right."""
     changed = [pair for pair in pairs if pair[0].predicted != pair[1].predicted]
     changed.sort(key=lambda pair: (not pair[0].is_right, not pair[1].is_right))
     return [

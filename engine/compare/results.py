@@ -1,4 +1,4 @@
-"""The results of two sides: each metric's difference, and one sentence about them."""
+"""Compares the results of two sides metric by metric, and states a verdict in one sentence."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,12 +7,12 @@ from engine.compare.document import number
 from engine.compare.sides import Side, fact
 from engine.compare.statistics import MAX_SEEDS, MIN_SEEDS, Difference, paired_by_seed, unpaired_seeds
 
-COVERAGE = 0.95  # of all intervals of a comparison together
+COVERAGE = 0.95  # joint, of all intervals of a comparison
 
 
 @dataclass(frozen=True)
 class Result:
-    """A metric of two sides, `name` as in metrics.json: their means, and A - B."""
+    """A metric of two sides, `name` as in metrics.json: both means, and their difference A - B."""
 
     name: str
     mode: str
@@ -22,7 +22,7 @@ class Result:
 
     @property
     def label(self) -> str:
-        """The best epoch is chosen by the very metric that is reported, on the same data."""
+        """The metric and its epoch. The best epoch is marked as chosen by this very metric, on the same data."""
         if self.name.startswith("best/"):
             return f"{self.name.removeprefix('best/')}, best epoch (chosen by it)"
         return f"{self.name}, {'best' if self.name.startswith('test/') else 'last'} epoch"
@@ -38,7 +38,7 @@ class Result:
 
 
 def results(first: Side, second: Side, level: float) -> list[Result]:
-    """Of the metrics that both sides have; the one that the verdict is about comes first."""
+    """The metrics that both sides have; the one for the verdict comes first."""
     found = []
     for name, mode in _metrics(first, second):
         ours, theirs = first.by_seed(name), second.by_seed(name)
@@ -57,7 +57,7 @@ def results(first: Side, second: Side, level: float) -> list[Result]:
 
 
 def _metrics(first: Side, second: Side) -> list[tuple[str, str]]:
-    """Names in metrics.json with max or min: of the monitored metric if both have the same, and accuracies."""
+    """Names in metrics.json, each with max or min: the monitored metric if both sides share it, and accuracies."""
     monitored, mode = first.first.metric, first.first.mode
     names: dict[str, str] = {}
     if monitored and monitored == second.first.metric:
@@ -69,7 +69,7 @@ def _metrics(first: Side, second: Side) -> list[tuple[str, str]]:
 
 
 def differ_by_chance_alone(first: Side, second: Side) -> bool:
-    """Whether config, code, data and packages are the same, so that only seeds can make a difference."""
+    """Whether config, code, data and packages are the same, so all differences come from the seeds."""
     same_config = first.first.settings == second.first.settings and first.first.checkpoint == second.first.checkpoint
     names = [("", "git"), ("data", "name"), ("data", "source"), ("network", "name"), ("", "torch"), ("", "lightning")]
     same = all(len({str(fact(run, *name)) for side in (first, second) for run in side.runs}) == 1 for name in names)
@@ -78,21 +78,21 @@ def differ_by_chance_alone(first: Side, second: Side) -> bool:
 
 
 def percent(share: float) -> str:
-    """`> 99.9 %`: no probability from a handful of runs is 100 %."""
+    """A probability in percent; `> 99.9 %` at most, since a handful of runs never proves 100 %."""
     if share > 0.999:
         return "> 99.9 %"
     return "< 0.1 %" if share < 0.001 else f"{100 * share:.3g} %"
 
 
 def interval(difference: Difference) -> str:
-    """`0.001 to 0.02`, or why there is none."""
+    """`0.001 to 0.02`, or why there is no interval."""
     if difference.low is None or difference.high is None:
         return f"none: {difference.why}"
     return f"{number(difference.low, '+')} to {number(difference.high, '+')}"
 
 
 def more_seeds(difference: Difference) -> str:
-    """How many more seeds would settle it."""
+    """About how many more seeds would settle the comparison; empty if it is settled or unknown."""
     if difference.decided or difference.low is None:
         return ""
     if difference.needed is None:
@@ -101,7 +101,7 @@ def more_seeds(difference: Difference) -> str:
 
 
 def verdict(first: Side, second: Side, found: Sequence[Result], photos: Difference | None, level: float) -> str:
-    """One sentence."""
+    """The verdict on two sides, in one sentence."""
     letters = f"{first.letter} and {second.letter}"
     if differ_by_chance_alone(first, second):
         return f"Undecided: {letters} differ only in the seed, so whatever differs between them is chance."

@@ -1,4 +1,4 @@
-"""Runs as their directories describe them, and which of them a person means. Nothing here imports torch."""
+"""Reads runs from their directories, and finds the runs that a name stands for. Nothing here imports torch."""
 
 import os
 import re
@@ -28,21 +28,21 @@ MAX_BYTES = 1 << 20
 STAMP = re.compile(r"(?:.+_)?(\d{4}-\d\d-\d\d)_(\d\d)-(\d\d)")
 
 NOT_THE_EXPERIMENT = ("run_dir", "resume", "experiment", "name", "tags", "notes", "sweep", "seed")
-"""Root keys of a config that say where a run is, what it is called, or which seed it has."""
+"""Root keys of a config that name or locate a run, or set its seed, and do not define the experiment."""
 
 NO_EFFECT = re.compile(
     r"logger\.|callback\.progress_bar\.|.*\.(num_workers|worker_timeout|chunk|keep_decoded|cache_dir|index_dir)$"
 )
-"""Settings that change no result: two runs that differ in nothing else have the same setting."""
+"""Settings that do not affect results: runs that differ only in these have the same `setting`."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """What is known of a run; of one that cannot be read only its directory, and the reason in `unreadable`.
+    """What is known of a run; an unreadable one has only its directory, and the reason in `unreadable`.
 
-    config: as config.yaml has it, links between keys included.
+    config: config.yaml with its interpolations.
     facts: metrics.json.
-    checkpoint: the one that was named, if any.
+    checkpoint: the checkpoint named by the user, if any.
     """
 
     directory: Path
@@ -54,14 +54,14 @@ class Run:
 
     @property
     def name(self) -> str:
-        """The directory, without `logs/`, as `run=` takes it."""
+        """The directory without `logs/`, in the form that `run=` accepts."""
         path = self.directory
         name = str(path.relative_to(LOGS) if path.is_relative_to(LOGS) and path != LOGS else path)
         return f"{name}:{self.checkpoint}" if self.checkpoint else name
 
     @property
     def when(self) -> str:
-        """When it was started, to the minute: by its directory's name, else by the age of its config.yaml."""
+        """When the run was started, to the minute, from its directory's name or else the age of its config.yaml."""
         if stamp := STAMP.match(self.directory.name):
             return f"{stamp[1]} {stamp[2]}:{stamp[3]}"
         return datetime.fromtimestamp((self.directory / CONFIG).lstat().st_mtime).strftime("%Y-%m-%d %H:%M")
@@ -81,7 +81,7 @@ class Run:
 
     @property
     def what(self) -> str:
-        """The experiment and what was changed of it on the command line."""
+        """The experiment, and its overrides on the command line."""
         own = (
             text
             for text in self.overrides
@@ -91,7 +91,7 @@ class Run:
 
     @property
     def status(self) -> str:
-        """As in metrics.json; of a run that has not ended `running`, or `killed` if no process trains there."""
+        """`running` if a process trains there, else the status in metrics.json, or `killed` without one."""
         if self.unreadable:
             return "unreadable"
         if is_in_use(self.directory):
@@ -113,11 +113,11 @@ class Run:
         return finite(self.facts.get(name))
 
     def fact(self, group: str, name: str) -> Any:
-        """An entry of a group of metrics.json, such as data.source."""
+        """An entry in a group of metrics.json, such as data.source."""
         return (self.facts.get(group) or {}).get(name)
 
     def checkpoint_or(self, wanted: str) -> str:
-        """The named checkpoint, else the wanted one if there is one, else the last."""
+        """The checkpoint named by the user, or else the wanted one if it exists, or else the last one."""
         kept = (self.directory / "checkpoints" / f"{wanted}.ckpt").is_file()
         return self.checkpoint or (wanted if kept else "last")
 
@@ -127,7 +127,7 @@ class Run:
 
     @cached_property
     def settings(self) -> dict[str, Any]:
-        """Every setting of the experiment by its dotted key, links as they stand; not those that differ by the seed."""
+        """The experiment's settings by dotted key, with unresolved interpolations and without seeds."""
         found = flat(OmegaConf.to_container(self.config, resolve=False))  # type: ignore[arg-type]
         return {
             key: value
@@ -139,12 +139,12 @@ class Run:
 
     @cached_property
     def setting(self) -> str:
-        """Equal for runs that can only differ by chance: all settings that may change a result."""
+        """All settings that may affect results, as text: equal for runs that differ only by chance."""
         kept = sorted((key, value) for key, value in self.settings.items() if not NO_EFFECT.match(key))
         return repr((kept, self.checkpoint))
 
     def value(self, key: str) -> Any:
-        """Of a fact or of a setting, its links followed. KeyError if it has none by this name."""
+        """A fact, or a resolved setting. Raises KeyError for an unknown name."""
         if key in FACTS:
             return FACTS[key](self)
         missing = object()
@@ -168,18 +168,18 @@ FACTS: dict[str, Any] = {
     "source": lambda run: run.fact("data", "source"),
     "network": lambda run: run.fact("network", "name"),
 }
-"""What a filter may name besides the keys of the config."""
+"""What a filter may name in addition to the config's keys."""
 
 
 def read_run(directory: Path, checkpoint: str | None = None, *, given: str | None = None) -> Run:
-    """The run in `directory`. UserError where it holds what no run does."""
+    """Reads the run in `directory`. Raises UserError if there is none, or if its files are invalid."""
     config = read_run_config(directory, given or f"run={directory}", to_compare=True)
     config.run_dir = "RUN_DIR"
     return Run(directory, config, outcome(directory), _overrides(directory), checkpoint)
 
 
 def _overrides(directory: Path) -> list[str]:
-    """What Hydra noted of the command line; nothing where the file is missing or holds anything else."""
+    """The command line's overrides from Hydra's records; empty if the file is missing or invalid."""
     try:
         found = load_plain_yaml(read_plain(directory / OVERRIDES, MAX_BYTES))
     except (OSError, ValueError, UserError):
@@ -188,9 +188,9 @@ def _overrides(directory: Path) -> list[str]:
 
 
 def directories_of(given: str) -> list[tuple[Path, str | None]]:
-    """The directories of the runs that a name stands for, and the checkpoint where it is the path of one.
+    """The run directories that a name stands for, each with the checkpoint if the name is a checkpoint's path.
 
-    A name is a run (engine/run/find.py), or a folder of runs, such as a sweep's directory or `logs`.
+    A name is a run (engine/run/find.py) or a folder of runs, such as a sweep's directory or `logs`.
     """
     folder = Path(os.path.expanduser(given))  # noqa: PTH111 (which raises on "~nobody")
     if not given.strip():
@@ -209,7 +209,7 @@ def directories_of(given: str) -> list[tuple[Path, str | None]]:
 
 
 def read_leniently(directories: Iterable[tuple[Path, str | None]]) -> Iterator[Run]:
-    """Each run; one that cannot be read says so instead of ending the list."""
+    """Reads each run; one that cannot be read becomes an unreadable row instead of ending the list."""
     for directory, checkpoint in directories:
         try:
             yield read_run(directory, checkpoint)
@@ -220,7 +220,7 @@ def read_leniently(directories: Iterable[tuple[Path, str | None]]) -> Iterator[R
 
 
 def chosen(runs: Sequence[Run], filters: Mapping[str, str]) -> list[Run]:
-    """The runs with all of these values. UserError for a key that no run has."""
+    """The runs that match all filters. Raises UserError for a key that no run has."""
     for key, text in filters.items():
         values = {run.directory: value for run in runs if (value := _value(run, key)) is not MISSING}
         if runs and not values and key not in FACTS:
@@ -241,7 +241,7 @@ def _value(run: Run, key: str) -> Any:
 
 
 def _matches(value: Any, text: str) -> bool:
-    """Whether a value is what a person typed: 0.01 is 1e-2. Of a list, as on the command line, or one of its texts."""
+    """Whether a value equals a typed text: 0.01 is 1e-2. A list matches as a whole, or by one of its texts."""
     if isinstance(value, list):
         return text in value or str(value).replace(" ", "").replace("'", "") == text.replace(" ", "").replace("'", "")
     if isinstance(value, int | float) and not isinstance(value, bool):

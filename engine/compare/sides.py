@@ -1,4 +1,4 @@
-"""What is compared: runs that differ only in the seed are one side."""
+"""The sides of a comparison: runs that differ only in the seed form one side."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 @dataclass(frozen=True)
 class Side:
-    """Runs of one setting, under one letter."""
+    """Runs with the same setting, under one letter."""
 
     letter: str
     runs: Sequence[Run]
@@ -24,7 +24,7 @@ class Side:
         return self.runs[0]
 
     def by_seed(self, name: str) -> dict[Any, float]:
-        """The finite values of a metric; of several runs with one seed, the newest one's."""
+        """The finite values of a metric by seed; of several runs with one seed, the newest one counts."""
         found = {run.seed: run.result(name) for run in sorted(self.runs, key=lambda run: run.when)}
         return {seed: value for seed, value in found.items() if value is not None}
 
@@ -35,18 +35,18 @@ class Side:
 
 def fact(run: Run, group: str, name: str) -> Any:
     if (group, name) == ("data", "source") and run.directory.name.endswith(f"_{STAND_IN}"):
-        return STAND_IN  # also of a run that has not ended
+        return STAND_IN  # also if the run has not ended
     return run.fact(group, name) if group else run.facts.get(name)
 
 
 def sides_of(named: Sequence[Sequence[Run]]) -> tuple[list[Side], list[str]]:
-    """The sides, and remarks on what was left out.
+    """Groups runs into sides, and returns them with remarks on what was left out.
 
     `named` holds the runs of each name on the command line. Runs whose configs differ only in the seed form a side; if
-    that makes a single side, each name is one.
+    all runs would form a single side, each name becomes one.
 
     Raises:
-        UserError: a run is named twice, or what remains is nothing to compare.
+        UserError: a run is named twice, or fewer than two sides remain.
     """
     every = [run for runs in named for run in runs]
     places = [(run.directory.resolve(), run.checkpoint) for run in every]
@@ -73,7 +73,7 @@ def sides_of(named: Sequence[Sequence[Run]]) -> tuple[list[Side], list[str]]:
 
 
 def _usable(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
-    """Without runs that have no result of their own; a run that stands alone stays whatever its status."""
+    """The runs with a final result, and remarks; of at most two runs, both are kept whatever their status."""
     if len(runs) <= 2:
         return [*runs], [f"{run.name} is {run.status}, not completed." for run in runs if run.status not in DONE]
     kept = [run for run in runs if run.status in DONE]
@@ -82,7 +82,7 @@ def _usable(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
 
 
 def refuse_other_data(sides: Sequence[Side]) -> None:
-    """UserError where some runs are on stand-in data and others are not."""
+    """Raises UserError if some runs use stand-in data and others do not."""
     runs = [run for side in sides for run in side.runs]
     drawn = [run for run in runs if fact(run, "data", "source") == STAND_IN]
     real = [run for run in runs if fact(run, "data", "source") not in (STAND_IN, None)]
@@ -94,7 +94,7 @@ def refuse_other_data(sides: Sequence[Side]) -> None:
 
 
 def refuse_one_network(first: Side, second: Side) -> None:
-    """UserError where the only difference is that a network stands in for another whose weights were missing."""
+    """Raises UserError if the sides differ only in that one network is a substitute for missing weights."""
     keys = first.first.settings.keys() | second.first.settings.keys()
     ours, theirs = first.first.settings, second.first.settings
     differing = {key for key in keys if ours.get(key) != theirs.get(key)}

@@ -1,4 +1,4 @@
-"""Paired differences, with what can be said about them. The interval of each says what it covers."""
+"""Paired differences and their confidence intervals; each docstring states what its interval covers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,16 +9,16 @@ from scipy import stats
 MIN_SEEDS = 3
 MAX_SEEDS = 10_000
 POWER = 0.8
-"""Chance with which the number of seeds that `seeds_to_settle` gives would exclude zero."""
+"""The probability with which the number of seeds from `seeds_to_settle` would exclude zero."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A - B, over `n` pairs.
+    """The difference A - B over `n` pairs.
 
-    low, high: the confidence interval; None, with the reason in `why` (`n = 2`, `all equal`), if there is none.
-    p_better: the probability that A's true value is larger than B's, given these pairs and nothing else.
-    needed: seeds in all that would settle it if the true difference is the one measured; None if unknown.
+    low, high: the confidence interval; None if there is none, for the reason in `why` (`n = 2`, `all equal`).
+    p_better: the probability that A's true value is larger than B's, given only these pairs.
+    needed: total seeds that would settle it if the true difference equals the measured one; None if unknown.
     """
 
     mean: float
@@ -80,13 +80,13 @@ def unpaired_seeds(ours: Sequence[float], theirs: Sequence[float], level: float)
 
 
 def seeds_to_settle(effect: float, n: int, level: float) -> int | None:
-    """The least number of seeds, at least n, whose t interval excludes zero with a probability of POWER.
+    """The smallest number of seeds, at least n, whose t interval excludes zero with probability POWER.
 
-    effect: |mean difference| / standard deviation of the differences, taken as the true one. None above MAX_SEEDS.
+    effect: |mean difference| / standard deviation of the differences, assumed to be the true one. None above MAX_SEEDS.
     """
     counts = np.arange(max(n, MIN_SEEDS), MAX_SEEDS + 1)
     critical = stats.t.ppf((1 + level) / 2, counts - 1)
-    # Where the shift is far beyond the critical value, scipy's noncentral t may give NaN; there the power is 1.
+    # If the shift is far beyond the critical value, scipy's noncentral t may return NaN; the power is then 1.
     power = np.nan_to_num(stats.nct.sf(critical, counts - 1, effect * np.sqrt(counts)), nan=1.0)
     enough = counts[power >= POWER]
     return int(enough[0]) if len(enough) else None
@@ -95,8 +95,8 @@ def seeds_to_settle(effect: float, n: int, level: float) -> int | None:
 def paired_by_photo(ours: Sequence[bool], theirs: Sequence[bool], level: float) -> Difference:
     """Accuracy of one network minus that of another, on the same photos (n,).
 
-    Photos that both classify correctly, or neither, say nothing about which is better. Of the m others, the first
-    network has a share s right. The interval is that of (2 s - 1) · m / n with the exact (Clopper-Pearson) intervals of
+    Photos that both networks classify correctly, or neither, do not show which is better. Of the m others, the first
+    network gets a share s right. The interval of (2 s - 1) · m / n is based on the exact (Clopper-Pearson) intervals of
     s and of m / n. It excludes zero if and only if the exact McNemar test rejects at 1 - level; its coverage is above
     `level` (tests/engine/compare/test_statistics.py enumerates it).
 

@@ -101,7 +101,7 @@ def read_arguments(tool: str, argv: Sequence[str], *, overrides: bool = False) -
 
 
 def split_names(argv: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Splits the arguments into names of runs, with or without `run=`, and the rest. A path may contain `=`."""
+    """Splits the arguments into names of runs, with or without `run=`, and the rest. Paths may contain `=`."""
     names, others = [], []
     for argument in argv:
         key, equals, value = argument.partition("=")

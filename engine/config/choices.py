@@ -34,7 +34,7 @@ def with_choices(config: DictConfig, overrides: list[str], config_dir: str | Non
     """Removes the groups that `overrides` choose from a run's config, and returns overrides that choose them again.
 
     A choice replaces the run's own. The Trainer keeps its settings except those in WHERE. The result can be applied
-    repeatedly, as by the processes that Lightning starts. UserError if another experiment is chosen.
+    repeatedly, as the processes that Lightning starts do. Raises UserError if another experiment is chosen.
     """
     first, kept = [], []
     for override in overrides:

@@ -40,7 +40,7 @@ def compose_resumed_run_from_its_config(argv: list[str]) -> list[str]:
     The run's config is checked (allowlist.py) and stored under that name, so Hydra reads nothing else from DIR, which
     may come from a stranger. A resumed run thus needs only its directory, even if that was moved, and any override can
     be given, including choices of groups (choices.py). Without `resume=`, the command line is returned unchanged.
-    UserError if DIR holds no run or its config is refused.
+    Raises UserError if DIR holds no run or its config is refused.
     """
     given = [argument for argument in argv if argument.startswith("resume=") and argument != "resume=null"]
     if not given:
@@ -56,9 +56,9 @@ def compose_resumed_run_from_its_config(argv: list[str]) -> list[str]:
 
 
 def compose_repeated_run_from_its_config(argv: list[str]) -> list[str]:
-    """Likewise for `--config-path DIR --config-name config`, which repeats the run in DIR; conf/ itself is left alone.
+    """Does the same for `--config-path DIR --config-name config`, which repeats the run in DIR, unless DIR is conf/.
 
-    UserError for any other config there, and for Hydra options that read pickles.
+    Raises UserError for any other config there, and for Hydra options that read pickles.
     """
     options, _ = get_args_parser().parse_known_args(argv)
     if options.experimental_rerun:
@@ -66,7 +66,7 @@ def compose_repeated_run_from_its_config(argv: list[str]) -> list[str]:
     if options.config_path is None or (CONF.parent / options.config_path).resolve() == CONF.resolve():
         return argv
     if options.config_name not in ("config", "config.yaml"):
-        raise UserError("--config-path is for a run's --config-name config; add configs of your own by --config-dir.")
+        raise UserError("--config-path is for a run's --config-name config; add configs of your own with --config-dir.")
     directory = Path(CONF.parent, options.config_path)
     ConfigStore.instance().store(
         RESUMED_RUN,
@@ -84,8 +84,8 @@ def compose_repeated_run_from_its_config(argv: list[str]) -> list[str]:
 def compose_resumed_sweep_from_its_arguments(argv: list[str]) -> list[str]:
     """Rewrites `-m sweep.resume=DIR key=value` to the arguments that started the sweep in DIR, followed by `key=value`.
 
-    Without `sweep.resume=`, the command line is returned unchanged. UserError if DIR holds no sweep, if its arguments
-    are refused (locations.py), or outside the directory where it was started, to which its paths are relative.
+    Without `sweep.resume=`, the command line is returned unchanged. Raises UserError if DIR holds no sweep, if its
+    arguments are refused (locations.py), or outside the directory in which it was started, where its paths start.
     """
     given = [argument for argument in argv if argument.startswith("sweep.resume=") and argument != "sweep.resume=null"]
     if not given:
@@ -111,7 +111,7 @@ def compose_resumed_sweep_from_its_arguments(argv: list[str]) -> list[str]:
 
 
 def _run_to_resume(given: str) -> Path:
-    """The directory of the run that `resume=` names; all forms that `run=` takes are allowed."""
+    """The directory of the run that `resume=` names, in any form that `run=` accepts."""
     directory, checkpoint = find_run(given, "resume")
     if checkpoint not in (None, "last"):
         raise UserError(

@@ -37,7 +37,7 @@ def answer_completion(main: Callable[[], object] | None = None) -> None:
 
 
 def _runs(tool: str, word: str) -> list[str]:
-    """`run=last` and the runs in logs/; for compare.py without `run=`."""
+    """`run=last` and the runs in logs/; compare.py takes them without `run=`."""
     key, equals, _ = word.partition("=")
     if not (key in RUNS if equals else tool == "compare"):
         return []

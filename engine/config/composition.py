@@ -98,7 +98,7 @@ def _composed_or_none(config_name: str, overrides: list[str]) -> DictConfig | No
 
 
 def _swept(override: str, searches: bool) -> list[str]:
-    """One override per swept value; for numbers only the first, for an interval its start."""
+    """One override per swept value; of numbers only the first, of an interval its start."""
     try:
         parsed = OverridesParser.create().parse_override(override)
         value = parsed.value()
@@ -140,13 +140,13 @@ def _choices_in(value: str) -> list[str]:
 
 
 def _choices(group: str, folders: Sequence[Path]) -> list[str]:
-    """The names of a group's choices, those of Hydra's own groups and plug-ins too."""
+    """The names of a group's choices, including those of Hydra's own groups and plug-ins."""
     loader = GlobalHydra.instance().config_loader() if GlobalHydra.instance().is_initialized() else None
     return loader.get_group_options(group) if loader and group.startswith("hydra/") else choices_of(group, folders)
 
 
 def _in_hydras_words(text: str) -> str:
-    """Hydra's message in plainer words."""
+    """Hydra's message, reworded."""
     if text.startswith("Ambiguous value"):
         return "several values are a sweep, which needs -m; a single value that is a list is written [a,b]"
     if "requires --multirun" in text:
@@ -157,7 +157,7 @@ def _in_hydras_words(text: str) -> str:
 
 
 def _fault_in_file(group: str, choice: str, folders: Sequence[Path]) -> str | None:
-    """Faults in a choice's file that Hydra reports badly or not at all; None if there are none."""
+    """Faults in a choice's file that Hydra reports poorly or not at all; None if there are none."""
     file = file_of(group, choice, folders)
     if file is None:
         return None

@@ -71,7 +71,7 @@ def _fault(group: str, entry: yaml.Node, folders: Sequence[Path]) -> str | None:
 
 
 def _misplaced(group: str, is_override: bool) -> str | None:
-    """Whether conf/train.yaml chooses the group in a place where this entry cannot."""
+    """Why this entry cannot choose the group here, given where conf/train.yaml does; None if it can."""
     chosen = chosen_in_train()
     if group not in chosen:
         return None

@@ -1,4 +1,4 @@
-"""What `python train.py --help` prints."""
+"""The text of `python train.py --help`."""
 
 import textwrap
 from pathlib import Path
@@ -45,7 +45,7 @@ def _groups() -> str:
 
 
 def _wrapped(start: str, text: str) -> str:
-    """The text behind `start`, continued on indented lines."""
+    """`start` followed by the text, wrapped and continued on indented lines."""
     return textwrap.fill(
         text, WIDTH, initial_indent=start, subsequent_indent=" " * 4, break_long_words=False, break_on_hyphens=False
     )

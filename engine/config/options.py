@@ -14,15 +14,15 @@ from engine.paths import CONF
 from engine.wording import nearest
 
 LISTS = ("logger", "callback")
-"""Groups that take several choices, or none."""
+"""Groups that accept several choices, or none."""
 
 REPLACED = {"hydra/launcher": "launcher", "hydra/sweeper": "sweep"}
-"""Groups of Hydra, and the project's groups that replace them."""
+"""Hydra's groups, and the project's groups that replace them."""
 
 NONE = ("null", "none", "None", "false", "False")
 
 NAMES = ("data_dir", "table", "cache_dir", "index_dir", "name")
-"""Keys that take names: a folder may be called 2024, yes or null."""
+"""Keys whose values are names: a folder may be called 2024, yes or null."""
 
 ODD = re.compile(r"[^\w./:+\-$%\\*@?|\[\]{},'\"~]", re.ASCII)
 """Characters that Hydra's grammar accepts only in quotes or in its functions."""
@@ -31,7 +31,7 @@ ODD = re.compile(r"[^\w./:+\-$%\\*@?|\[\]{},'\"~]", re.ASCII)
 def options_first(argv: Sequence[str]) -> list[str]:
     """Moves options before overrides: Hydra needs all overrides in one block, and Lightning appends some at the end.
 
-    UserError for an unknown option, which may be a key of the config.
+    Raises UserError for an unknown option, which may be a key of the config.
     """
     known = {name: action.nargs != 0 for action in get_args_parser()._actions for name in action.option_strings}
     options: list[str] = []
@@ -85,7 +85,7 @@ def readable(override: str) -> str:
 
 
 def misread(overrides: Sequence[str]) -> str | None:
-    """What is wrong with overrides that were split by the shell, lack `=` or are replaced; None if nothing is."""
+    """What is wrong with overrides that the shell split, lack `=` or choose a replaced group; None if nothing is."""
     for position, override in enumerate(overrides):
         following = overrides[position + 1] if position + 1 < len(overrides) else ""
         if override == "=" or following == "=" or (override.endswith("=") and following and "=" not in following):

@@ -14,7 +14,7 @@ from engine.run.config_file import in_sweep, register_stored_resolvers
 
 
 def register_resolvers() -> None:
-    """Must be called in each process before Hydra composes a config."""
+    """Registers the resolvers; required in each process before Hydra composes a config."""
     OmegaConf.register_new_resolver("count_labels", count_labels, replace=True)
     OmegaConf.register_new_resolver("new_run_directory", new_run_directory, use_cache=True, replace=True)
     OmegaConf.register_new_resolver("count_classes", count_classes, replace=True)
@@ -39,7 +39,7 @@ def count_labels(table: str, column: str, classes: Sized | None = None) -> int:
 def count_classes(data_dir: str, classes: Sized | None = None) -> int:
     """The number of visible folders in the training split of `data_dir`, or in `data_dir` itself if it has no splits.
 
-    If `classes` is given, a list or mapping of names (datamodule.classes), the number of those.
+    If `classes`, a list or mapping of names (datamodule.classes), is given, their number.
     """
     if classes is not None:
         return len(classes)

@@ -1,4 +1,4 @@
-"""Starts an entry point, and shows errors as one message, or with their traceback if `debug=trace`."""
+"""Starts an entry point, and shows errors as one message, or with a traceback if `debug=trace`."""
 
 import gc
 import io
@@ -26,7 +26,7 @@ def start(main: Callable[[], Any]) -> None:
     """Runs train.py's command line."""
     keep_out_current_folder()
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a terminal may only support ASCII
+        if isinstance(stream, io.TextIOWrapper):  # the terminal may only support ASCII
             stream.reconfigure(errors="replace")
     if not {"--help", "-h"}.isdisjoint(sys.argv[1:]):
         print(train_help())  # Hydra's own help would compose the config and read every file of every group
@@ -44,7 +44,7 @@ def start(main: Callable[[], Any]) -> None:
 
 @contextmanager
 def clear_errors(config_name: str) -> Iterator[None]:
-    """Exits with 1 and one message on a user's mistake; with `debug=trace`, lets the exception through."""
+    """Exits with 1 and one message on a user error; with `debug=trace`, lets the exception through."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra re-raises errors instead of printing them
     try:
         yield
@@ -67,7 +67,7 @@ def clear_errors(config_name: str) -> Iterator[None]:
 
 @contextmanager
 def mistakes_end_it(cfg: DictConfig) -> Iterator[None]:
-    """Exits with a user's mistake before Hydra prints a line of its own above it."""
+    """Exits on a user error before Hydra prints a line of its own above it."""
     with quick_imports():
         from engine.run.failure import for_the_user
 
@@ -81,7 +81,7 @@ def mistakes_end_it(cfg: DictConfig) -> Iterator[None]:
 
 
 def _disk_failure(error: BaseException | None) -> str | None:
-    """The sentence for an OSError that Hydra has wrapped, such as a file it could not write; else None."""
+    """The message for an OSError that Hydra has wrapped, such as a file it could not write; else None."""
     while error is not None and not isinstance(error, OSError):
         error = error.__cause__
     if error is None:

@@ -23,9 +23,9 @@ ABOUT_THE_SWEEP = ("sweep", "launcher", "hydra")
 """Groups that configure how jobs are run, not what they compute."""
 
 MAX_LEDGER_BYTES = 1 << 28
-"""Of sweep.json."""
+"""Maximum size of sweep.json."""
 
-MAX_NAME, MAX_VALUE = 100, 30  # characters of a directory's name, and of a value there
+MAX_NAME, MAX_VALUE = 100, 30  # characters of a directory's name, and of a value in it
 
 
 def key_of(override: str) -> str:
@@ -111,7 +111,7 @@ def name_of(number: int, settings: dict[str, Setting]) -> str:
 
 
 def standing(directory: Path) -> Path:
-    """The job's current directory: runs on stand-in data rename theirs."""
+    """The job's current directory, which a run on stand-in data renames."""
     renamed = directory.with_name(f"{directory.name}_stand-in")
     return renamed if renamed.is_dir() else directory
 
@@ -128,7 +128,7 @@ def one_of_each_kind(batch: Sequence[Sequence[str]]) -> list[Sequence[str]]:
 
 
 def representatives(batch: Sequence[Sequence[str]]) -> list[Sequence[str]]:
-    """Jobs to check on behalf of all: one of each kind, and those with the smallest and largest of swept numbers."""
+    """Jobs to check on behalf of all: one of each kind, and those with the smallest and largest swept numbers."""
     parser = OverridesParser.create()
     chosen = one_of_each_kind(batch)
     for place in range(max(map(len, batch), default=0)):
@@ -142,7 +142,7 @@ def representatives(batch: Sequence[Sequence[str]]) -> list[Sequence[str]]:
 
 @cache
 def kind_of(text: str) -> str:
-    """The override; a number is replaced by its type."""
+    """The override with a number replaced by its type."""
     override = OverridesParser.create().parse_override(text)
     value = override.value()
     is_number = isinstance(value, int | float) and not isinstance(value, bool)

@@ -5,15 +5,15 @@ from torch import Tensor
 
 
 def random_order(size: int, balanced_by: Tensor | None, generator: torch.Generator) -> Tensor:
-    """A random permutation of `size` indices, or, of labels (size,), a balanced order."""
+    """A random permutation of `size` indices or, if labels `balanced_by` (size,) are given, a class-balanced order."""
     return torch.randperm(size, generator=generator) if balanced_by is None else balanced_order(balanced_by, generator)
 
 
 def balanced_order(labels: Tensor, generator: torch.Generator) -> Tensor:
-    """N random indices into labels (N,), of which each class that is there has N / K, but for the remainder.
+    """N random indices into labels (N,), N / K (rounded) for each of the K classes that occur.
 
-    An example comes again only after all others of its class; of a class with more than its share some are left out,
-    others in each epoch.
+    An example is repeated only after all others of its class. A class with more examples than its share is subsampled,
+    differently in each epoch.
     """
     classes = labels.unique()
     parts = []
@@ -29,6 +29,6 @@ def balanced_order(labels: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def balanced_weights(labels: Tensor, num_classes: int) -> list[float]:
-    """N / (K · n_c) for each class c with n_c of the N labels: in the mean over the examples, 1."""
+    """Loss weight N / (K · n_c) for each class c with n_c of the N labels; the mean over the examples is 1."""
     counts = torch.bincount(labels, minlength=num_classes)
     return [round(len(labels) / (num_classes * count), 6) for count in counts.tolist()]

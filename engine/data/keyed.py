@@ -11,9 +11,9 @@ import torch
 
 
 def mix(*key: int) -> int:
-    """Combine the integers of `key`, whose order matters, into a seed in [0, 2⁶³) that is the same in every process.
+    """Combines the integers of `key`, whose order matters, into a seed in [0, 2⁶³) that is the same in every process.
 
-    The integers are hashed, so neighbouring keys give unrelated streams.
+    The integers are hashed, so neighboring keys give unrelated streams.
     """
     return int.from_bytes(hashlib.blake2b(repr(key).encode(), digest_size=8).digest(), "big") >> 1
 

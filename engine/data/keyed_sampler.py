@@ -15,7 +15,7 @@ class KeyedSampler(DistributedSampler[tuple[int, int]]):
     It subclasses DistributedSampler so that Lightning calls `set_epoch` and does not replace it. When shuffling, all
     shares are padded to the same length, as training requires; in order, each item is yielded exactly once.
 
-    With `balanced_by`, labels (size,), a shuffled epoch has about as many items of each class (balanced_order).
+    If labels `balanced_by` (size,) are given, a shuffled epoch has about equally many items of each class.
     """
 
     def __init__(

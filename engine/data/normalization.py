@@ -8,14 +8,14 @@ from torch import Tensor
 
 
 def normalize(images: Tensor, mean: Sequence[float] | None, std: Sequence[float] | None) -> Tensor:
-    """Scales uint8 images (N, C, H, W) to float32 in [0, 1] and normalises them by `mean` and `std` if given."""
+    """Scales uint8 images (N, C, H, W) to float32 in [0, 1] and normalizes them by `mean` and `std` if given."""
     scaled = images.float().div_(255)
     if mean is None or std is None:
         return scaled
     return scaled.sub_(_per_channel(tuple(mean), images.device)).div_(_per_channel(tuple(std), images.device))
 
 
-@lru_cache(maxsize=16)  # a copy to a GPU waits for all work queued there
+@lru_cache(maxsize=16)  # cached: a copy to a GPU waits for all work queued there
 def _per_channel(values: tuple[float, ...], device: torch.device) -> Tensor:
-    """The values of the channels as (1, C, 1, 1)."""
+    """The values, one per channel, as (1, C, 1, 1)."""
     return torch.tensor(values, device=device).view(1, -1, 1, 1)

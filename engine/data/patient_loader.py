@@ -1,4 +1,4 @@
-"""A DataLoader that does not wait for ever for worker processes that have stopped."""
+"""A DataLoader that does not wait forever for worker processes that have stopped."""
 
 import atexit
 import signal
@@ -12,11 +12,11 @@ from typing import Any
 from torch.utils.data import DataLoader, Dataset
 
 workers: set[BaseProcess] = set()
-"""Of all loaders: if one does not answer, the others may not either, and would be waited for at the end."""
+"""The workers of all loaders: if one hangs, others may hang too, and the process would wait for them at exit."""
 
 
 def kill_workers() -> None:
-    """Kills and forgets them without the error that torch raises, at any moment, for a worker that is killed."""
+    """Kills all workers without the error that torch would raise, at an arbitrary point, for a killed worker."""
     handler: Any = signal.SIG_DFL
     if is_main := threading.current_thread() is threading.main_thread():
         handler = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -29,10 +29,10 @@ def kill_workers() -> None:
 
 
 class PatientLoader(DataLoader[Any]):
-    """Kills its workers, and raises, after waiting `worker_timeout` seconds for one batch; 0: it waits for ever.
+    """Kills its workers and raises RuntimeError after waiting `worker_timeout` seconds for a batch; 0: waits forever.
 
-    DataLoader's own timeout does not notice a worker that stopped with a batch on the way, since the pieces of that are
-    fetched without a limit, and it counts the time in which the whole program is paused (Ctrl-Z).
+    DataLoader's own timeout misses a worker that stopped while sending a batch, because the parts of a batch are
+    received without a timeout, and it counts the time during which the whole program is paused (Ctrl-Z).
     """
 
     def __init__(self, dataset: Dataset[Any], batch_size: int, *, worker_timeout: float = 0, **settings: Any) -> None:
@@ -48,10 +48,10 @@ class PatientLoader(DataLoader[Any]):
         try:
             with watch.waiting():
                 batches = super().__iter__()
-            workers.intersection_update(before)  # those that live
+            workers.intersection_update(before)  # drops those that have exited
             workers.update({*active_children()} - before)
             atexit.unregister(kill_workers)
-            atexit.register(kill_workers)  # before torch, which would wait for those that were stopped
+            atexit.register(kill_workers)  # runs before torch's handler, which would wait for stopped workers
             while True:
                 with watch.waiting():
                     batch = next(batches, self)
@@ -63,7 +63,7 @@ class PatientLoader(DataLoader[Any]):
 
 
 class _Watch(threading.Thread):
-    """Counts its own ticks while something is waited for: a paused program has none."""
+    """Counts its own ticks while a batch is awaited; a paused program has no ticks."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(daemon=True)
@@ -90,5 +90,5 @@ class _Watch(threading.Thread):
             self.waited += self.tick * self.is_waiting
             if self.waited >= self.seconds:
                 for worker in tuple(workers):
-                    worker.kill()  # which the loader notices
+                    worker.kill()  # the loader notices and raises
                 return

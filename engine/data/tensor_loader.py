@@ -26,10 +26,10 @@ class TensorDataLoader:
     Args:
         tensors: inputs (N, …), then targets (N, …) and any others, all on the same device.
         batch_size: examples per mini-batch; the last one may be smaller.
-        shuffle: draw a new order each epoch; False: in order of index.
+        shuffle: draw a new order each epoch; False: in index order.
         seed: key of the order.
         chunk: mini-batches per `Chunk` (the last may hold fewer); 1: plain batches.
-        balanced_by: labels (N,); with them a shuffled epoch has about as many examples of each class (balanced_order).
+        balanced_by: labels (N,); if given, a shuffled epoch has about equally many examples of each class.
         drop_last: drop the last mini-batch if it is smaller.
         transform: `transform(inputs, indices, epoch)`, applied to blocks of inputs; see image_transform.py.
         rank: this process's rank; it takes every world_size-th example of the common order. When shuffling, all shares
@@ -78,7 +78,7 @@ class TensorDataLoader:
         return {"epoch": self.epoch, "samples": self._samples}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Starts the next iteration after that position; it yields nothing if the epoch was complete."""
+        """Starts the next iteration after the saved position; it yields nothing if the epoch was complete."""
         self.epoch, self._samples, self._resuming = state_dict["epoch"], samples_done(state_dict, self.batch_size), True
 
     @property
@@ -151,7 +151,7 @@ class TensorDataLoader:
 
 
 def near_the_network(trainer: Any, *tensors: Tensor) -> tuple[Tensor, ...]:
-    """The tensors, moved to the Trainer's CUDA device if that has twice the free memory they need."""
+    """Moves the tensors to the Trainer's CUDA device if twice the memory they need is free there."""
     device = trainer.strategy.root_device if trainer else torch.device("cpu")
     size = sum(tensor.nbytes for tensor in tensors if tensor.device != device)
     if device.type != "cuda" or torch.cuda.mem_get_info(device)[0] <= 2 * size:

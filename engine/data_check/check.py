@@ -1,4 +1,4 @@
-"""A look at photos before anything is trained on them."""
+"""Checks photos before anything is trained on them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,12 +25,12 @@ from engine.photos.photo_index import PhotoIndex
 from engine.process.activity import activity, watched
 from engine.protocols import FindsPhotos
 
-SIDE = 64  # pixels of the thumbnails that are compared
+SIDE = 64  # pixels: side of the thumbnails that are compared
 SEED = 0
 
 
 class Photo(NamedTuple):
-    """A file that can be read, with its class and split."""
+    """A readable file with its class and split."""
 
     file: Path
     label: str
@@ -39,7 +39,7 @@ class Photo(NamedTuple):
 
 @dataclass
 class Finding:
-    """What is wrong, or may be wrong, with a photo; `other` is the one that it was found equal to."""
+    """A definite or possible problem with a photo; `other` is the photo that it duplicates."""
 
     kind: str
     file: Path
@@ -50,10 +50,10 @@ class Finding:
 
 @dataclass
 class DataCheck:
-    """All that was found in the data set `name`.
+    """All findings in the data set `name`.
 
-    `counts` is by split and class, and `looks` says what each readable file is. `curve` is empty, and `accuracy` None,
-    where a class has too few photos for cross-validation.
+    `counts` is by split and class, and `looks` describes each readable file. `curve` is empty and `accuracy` None if a
+    class has too few photos for cross-validation.
     """
 
     name: str
@@ -68,9 +68,12 @@ class DataCheck:
 
 
 def check(data_dir: str | None, table: str | None, *, cache_dir: str, num_workers: int | None) -> DataCheck:
-    """Looks at the photos of a folder, laid out as for datamodule=image_folder, or of a table (datamodule=image_table).
+    """Checks the photos of a folder, laid out as for datamodule=image_folder, or of a table (datamodule=image_table).
 
-    UserError where the layout or the table cannot be used at all; files that cannot be read are among the findings.
+    Files that cannot be read are among the findings.
+
+    Raises:
+        UserError: the layout or the table is unusable.
     """
     config = _config(data_dir, table, cache_dir, num_workers)
     datamodule: Any = instantiate(config.datamodule)
@@ -88,7 +91,7 @@ def check(data_dir: str | None, table: str | None, *, cache_dir: str, num_worker
     features.setup("fit")
     with activity("looking for copies and doubtful labels"):
         _find_copies(found, photos, thumbnails)
-        # In the order of datamodule.val.files, which is that of `photos`.
+        # `features` is in the order of datamodule.val.files, which is that of `photos`.
         _find_by_features(found, photos, features.features["val"][:, 0].numpy())
     return found
 

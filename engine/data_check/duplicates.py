@@ -1,4 +1,4 @@
-"""Photos that are in a data set more than once."""
+"""Finds photos that occur more than once in a data set."""
 
 from collections import defaultdict
 
@@ -9,20 +9,20 @@ from torch import Tensor
 from engine.photos.photo_index import PhotoIndex
 
 ALIKE = 0.97
-"""The correlation of two photos' 16 × 16 grey pixels from which on one counts as a copy of the other.
+"""The minimum correlation of two photos' 16 × 16 gray pixels at which one counts as a copy of the other.
 
-Of 397 photos of ants and bees no two reach 0.84; copies of each, scaled by 0.25 to 2 and saved as JPEG with a quality
-of 60 to 95, stay above 0.98.
+Among 397 photos of ants and bees, no two reach 0.84; copies, scaled by 0.25 to 2 and saved as JPEG at quality 60 to 95,
+stay above 0.98.
 """
 
 FLAT = 4.0
-"""Standard deviation of grey levels, of 255, below which a photo is too plain to be compared."""
+"""Standard deviation of gray levels (0 to 255) below which a photo is too uniform to be compared."""
 
-ROWS = 2048  # photos that are compared with all others at a time
+ROWS = 2048  # photos compared with all others at a time
 
 
 def identical(photos: PhotoIndex) -> list[list[int]]:
-    """Positions of files with the same bytes, two or more each. Only files of equal sizes are read."""
+    """Groups of positions of files with the same bytes, two or more each. Reads only files of equal size."""
     _, kinds, counts = np.unique(photos.sizes, return_inverse=True, return_counts=True)
     candidates = np.flatnonzero(counts[kinds] > 1)
     by_content: dict[bytes, list[int]] = defaultdict(list)
@@ -32,9 +32,9 @@ def identical(photos: PhotoIndex) -> list[list[int]]:
 
 
 def alike(thumbnails: Tensor) -> list[tuple[int, int]]:
-    """Pairs of positions (first < second) of photos that look the same but for their size and compression.
+    """Pairs of positions (first < second) of photos that look the same except for size and compression.
 
-    thumbnails: (N, 3, 64, 64) uint8, the middles of the photos.
+    thumbnails: (N, 3, 64, 64) uint8, the photos' center crops.
     """
     grey = torch.nn.functional.avg_pool2d(thumbnails.float().mean(1, keepdim=True), 4).flatten(1)
     is_flat = grey.std(1) < FLAT

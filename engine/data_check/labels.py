@@ -1,4 +1,4 @@
-"""What a linear classifier of frozen features says of a data set's labels, and of its size."""
+"""What a linear classifier on frozen features reveals about a data set's labels and its size."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -12,18 +12,18 @@ from sklearn.preprocessing import StandardScaler
 FOLDS = 5
 SHARES = (0.25, 0.5, 1.0)
 STRENGTH = 1e-3
-"""Inverse of the L2 penalty: features are many and photos few."""
+"""Inverse strength of the L2 penalty, small because features are many and photos few."""
 
 NEIGHBOURS = 5
 FAR = 4.0
-"""Robust standard deviations beyond the median distance from which on a photo counts as an outlier."""
+"""Distance from the median, in robust standard deviations, beyond which a photo counts as an outlier."""
 
 ENOUGH = 5
-"""Photos that a class needs for all of this: one for each fold."""
+"""Photos needed per class, one for each fold."""
 
 
 class Curve(NamedTuple):
-    """Cross-validated accuracy with a share of the training photos: mean and standard error over the folds."""
+    """Cross-validated accuracy after training on a share of the photos: mean and standard error over the folds."""
 
     share: float
     photos: int
@@ -31,7 +31,7 @@ class Curve(NamedTuple):
 
 
 def out_of_fold(features: np.ndarray, labels: np.ndarray, seed: int) -> np.ndarray:
-    """Probabilities (N, K) of the classes 0 to K - 1, each photo's from the four folds that it is not in."""
+    """Probabilities (N, K) of the classes 0 to K - 1, each photo's predicted by a model trained on the other folds."""
     probabilities = np.zeros((len(labels), labels.max() + 1))
     for train, held_out in _folds(features, labels, seed):
         model = _model().fit(features[train], labels[train])
@@ -40,7 +40,7 @@ def out_of_fold(features: np.ndarray, labels: np.ndarray, seed: int) -> np.ndarr
 
 
 def doubtful(probabilities: np.ndarray, labels: np.ndarray) -> list[int]:
-    """Positions of photos that are more probably of another class, the most certain first.
+    """Positions of photos that more probably belong to another class, the most certain first.
 
     They are ordered by the normalized margin, the given label's probability minus the highest other one (Northcutt et
     al. 2021, Confident Learning, arXiv 1911.00068, section 3.3).
@@ -55,7 +55,7 @@ def doubtful(probabilities: np.ndarray, labels: np.ndarray) -> list[int]:
 def outliers(features: np.ndarray) -> list[int]:
     """Positions of photos that are far from all others, the farthest first.
 
-    By the mean distance to the NEIGHBOURS nearest photos, where distance is 1 - cosine.
+    Distance is the mean of 1 - cosine over the NEIGHBOURS nearest photos.
     """
     unit = features / np.linalg.norm(features, axis=1, keepdims=True).clip(1e-12)
     count = min(NEIGHBOURS, len(unit) - 1)
@@ -72,7 +72,7 @@ def outliers(features: np.ndarray) -> list[int]:
 
 
 def learning_curve(features: np.ndarray, labels: np.ndarray, seed: int) -> list[Curve]:
-    """Accuracy on held-out folds after training on SHARES of the others."""
+    """Accuracy on held-out folds after training on each of SHARES of the other folds."""
     order = np.random.default_rng(seed)
     curves = {share: Curve(share, round(share * len(labels) * (FOLDS - 1) / FOLDS), []) for share in SHARES}
     for train, held_out in _folds(features, labels, seed):
@@ -87,7 +87,7 @@ def learning_curve(features: np.ndarray, labels: np.ndarray, seed: int) -> list[
 
 
 def would_more_help(curves: Sequence[Curve]) -> str:
-    """What the last doubling of the data brought, in a sentence."""
+    """Says in a sentence how much the last doubling of the data improved accuracy."""
     half, whole = curves[-2], curves[-1]
     gains = 100 * (np.array(whole.accuracies) - np.array(half.accuracies))
     mean, error = gains.mean(), gains.std(ddof=1) / len(gains) ** 0.5

@@ -1,4 +1,4 @@
-"""What is shown and kept of a look at photos."""
+"""Prints and saves the findings of a check of photos."""
 
 import csv
 import io
@@ -31,7 +31,7 @@ KINDS = {
     "unlike all others": "look at them",
     "no photo by its name": "left out of training",
 }
-"""The kinds of findings, the worst first, and what to do."""
+"""The kinds of findings, the worst first, each with advice."""
 
 SHOWN, ON_SHEET = 3, 60
 
@@ -73,7 +73,7 @@ def _counts(found: DataCheck) -> Table:
 
 
 def _files(found: DataCheck) -> str:
-    """Formats and sizes in one line."""
+    """Formats and sizes of the files in one line."""
     looks = list(found.looks.values())
     if not looks:
         return "No photo can be read."
@@ -88,7 +88,7 @@ def _files(found: DataCheck) -> str:
 
 
 def _summary(found: DataCheck) -> Iterator[Text]:
-    """A line per kind, with what to do, and one per example."""
+    """One line per kind with its advice, and one per example."""
     for kind, advice in KINDS.items():
         if findings := found.of_kind(kind):
             yield Text(f"{len(findings):,} × {kind}: {advice}", "bold")
@@ -116,7 +116,7 @@ def _rows(findings: list[Finding]) -> str:
 
 
 def _sheet(path: Path, found: DataCheck) -> bool:
-    """The photos that a person should look at, with what was found under each."""
+    """Writes the photos to look at, each with its finding below."""
     sheet = ContactSheet(path, every=1)
     shown = [finding for kind in KINDS for finding in found.of_kind(kind) if finding.file in found.looks][:ON_SHEET]
     for finding in shown:
@@ -130,7 +130,7 @@ def _sheet(path: Path, found: DataCheck) -> bool:
 
 
 def output_folder(output: str | None, name: str) -> Path:
-    """UserError for a path that is a file."""
+    """The folder to write to. Raises UserError if it is a file."""
     folder = Path(output) if output else Path("data_check", name)
     if folder.exists() and not folder.is_dir():
         raise UserError(f"output={folder}: is a file where a folder was expected.")

@@ -1,4 +1,4 @@
-"""Datasets that are found in a folder, else downloaded, else replaced by generated images."""
+"""Datasets that are found in a folder, or else downloaded, or else replaced by generated images."""
 
 import difflib
 import logging
@@ -18,7 +18,7 @@ from engine.errors import DataError
 logger = logging.getLogger(__name__)
 
 StandIn = bool | Literal["auto"]
-"""Whether generated images may replace data that is not available; auto: only in the default data_dir."""
+"""Whether generated images may replace unavailable data; auto: only in the default data_dir."""
 
 
 @dataclass(frozen=True)

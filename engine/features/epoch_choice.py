@@ -1,4 +1,4 @@
-"""The epoch of each head of a nested cross-validation: chosen by examples it is neither trained on nor judged by."""
+"""Chooses each head's epoch in a nested cross-validation, on examples it is neither trained nor evaluated on."""
 
 import torch
 from torch import Tensor, nn
@@ -6,7 +6,7 @@ from torchmetrics import Metric
 
 
 class HeadScores(Metric):
-    """The mean score (F,) of each of F heads; NaN for one without an example."""
+    """The mean score of each of F heads, (F,); NaN for a head without examples."""
 
     full_state_update = False
     sums: Tensor
@@ -18,7 +18,7 @@ class HeadScores(Metric):
         self.add_state("counts", torch.zeros(num_heads), dist_reduce_fx="sum")
 
     def update(self, scores: Tensor, counts: Tensor) -> None:
-        """`scores` (F,), each the mean over `counts` (F,) examples."""
+        """Adds the heads' mean scores (F,) over `counts` (F,) examples each."""
         self.sums += torch.where(counts > 0, scores.double() * counts, 0)
         self.counts += counts
 
@@ -27,7 +27,7 @@ class HeadScores(Metric):
 
 
 class EpochChoice(nn.Module):
-    """Of each of F heads the epoch with the highest score so far, and what it got right (F, C) in that epoch."""
+    """Each head's epoch with the highest score so far, and its correct predictions per class (F, C) in that epoch."""
 
     scores: Tensor
     epochs: Tensor
@@ -47,9 +47,9 @@ class EpochChoice(nn.Module):
         self.register_buffer("last_accuracies", torch.zeros(num_heads, dtype=torch.float64))
 
     def end_epoch(self, epoch: int, right: Tensor, answers: Tensor) -> None:
-        """What the heads got right of their held-out examples after this epoch, both (F, C).
+        """Ends the epoch in which the heads got `right` of `answers` held-out examples right, both (F, C).
 
-        It is kept of the heads that score higher than before.
+        Both are kept for heads that score higher than before.
         """
         scores = self.current.compute()
         self.current.reset()
@@ -62,11 +62,11 @@ class EpochChoice(nn.Module):
 
     @property
     def accuracies(self) -> Tensor:
-        """Of each head, on its held-out examples at its chosen epoch (F,)."""
+        """Each head's accuracy on its held-out examples at its chosen epoch, (F,)."""
         return self.right.sum(1).double() / self.answers.sum(1)
 
     def heads(self) -> list[dict[str, float]]:
-        """A row per head: its chosen epoch, from 1, the score that chose it, its accuracy, and both at the last."""
+        """One row per head: its chosen epoch (from 1), its score and accuracy there, and both after the last epoch."""
         columns = {
             "epoch": self.epochs + 1,
             "score": self.scores,

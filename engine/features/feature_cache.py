@@ -49,19 +49,19 @@ def cached_arrays(
 
 
 def entry(folder: Path, key: Mapping[str, Any]) -> Path:
-    """The folder of the arrays with this key."""
+    """The folder for arrays with this key."""
     return folder / hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:24]
 
 
 def shards(count: int) -> list[range]:
-    """The rows of an array of `count` in about 100 parts, of a multiple of 32 rows each and at most 1,024."""
+    """Splits the rows of an array of length `count` into about 100 shards of a multiple of 32 rows, at most 1,024."""
     size = min(1024, max(32, count // 100 // 32 * 32))
     return [range(start, min(start + size, count)) for start in range(0, count, size)]
 
 
 def new_arrays(folder: Path, shapes: Mapping[str, tuple[int, ...]]) -> None:
-    """Files of zeros. All disk space is allocated up front: on a full disk, writing to a mapped page would kill the
-    process with a bus error instead of raising an exception."""
+    """Creates files of zeros. All disk space is allocated up front: on a full disk, writing to a mapped page would kill
+    the process with a bus error instead of raising an exception."""
     for name, shape in shapes.items():
         file = folder / f"{name}.npy"
         np.lib.format.open_memmap(file, mode="w+", dtype=np.float32, shape=shape).flush()
@@ -71,23 +71,23 @@ def new_arrays(folder: Path, shapes: Mapping[str, tuple[int, ...]]) -> None:
 
 
 def write_key(folder: Path, key: Mapping[str, Any], digests: Mapping[str, list[str]]) -> None:
-    """What makes a folder of arrays complete."""
+    """Writes the key file, which marks a folder of arrays as complete."""
     replace_text(folder / KEY_FILE, json.dumps({"key": key, "sha256": digests}, indent=1))
 
 
 def stored_arrays(folder: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
-    """The arrays in a folder, mapped copy on write, so callers cannot change the files."""
+    """The arrays in a folder, mapped copy-on-write, so callers cannot change the files."""
     return {name: torch.from_numpy(stored_array(folder / f"{name}.npy", shape, "c")) for name, shape in shapes.items()}
 
 
 def stored_array(file: Path, shape: tuple[int, ...], mode: Literal["c", "r+"]) -> np.memmap:
-    """A float32 array, mapped. ValueError if the file holds anything else."""
+    """A memory-mapped float32 array. Raises ValueError if the file holds anything else."""
     with open_plain(file, "r+b" if mode == "r+" else "rb") as stream:
         return np.memmap(stream, np.float32, mode, data_offset(stream, shape), shape)
 
 
 def data_offset(stream: BinaryIO, shape: tuple[int, ...]) -> int:
-    """Where the values of a float32 array begin. ValueError if the file holds anything else."""
+    """The offset of a float32 array's values. Raises ValueError if the file holds anything else."""
     version = np.lib.format.read_magic(stream)
     if version != (1, 0) or np.lib.format.read_array_header_1_0(stream) != (shape, False, np.dtype(np.float32)):
         raise ValueError(f"{stream.name} holds another array.")
@@ -95,7 +95,7 @@ def data_offset(stream: BinaryIO, shape: tuple[int, ...]) -> int:
 
 
 def shard_digests(file: Path, shape: tuple[int, ...]) -> list[str]:
-    """SHA-256 of each shard. ValueError if the file holds anything else, or less."""
+    """SHA-256 of each shard. Raises ValueError if the file holds another array or is incomplete."""
     with open_plain(file) as stream, ThreadPoolExecutor() as pool:
         number, offset, size = stream.fileno(), data_offset(stream, shape), 4 * math.prod(shape[1:])
         if os.fstat(number).st_size != offset + size * shape[0]:
@@ -108,10 +108,10 @@ def shard_digests(file: Path, shape: tuple[int, ...]) -> list[str]:
 
 
 def discard_if_damaged(target: Path, shapes: Mapping[str, tuple[int, ...]]) -> None:
-    """Deletes a folder that does not hold these arrays as they were written."""
+    """Deletes a folder whose arrays differ from what was written."""
     if target.is_dir() and not _is_sound(target, shapes):
         with FileLock(target.with_name(f".{target.name}.repair.lock")):
-            if target.is_dir() and not _is_sound(target, shapes):  # no other process has repaired them
+            if target.is_dir() and not _is_sound(target, shapes):  # another process may have repaired them
                 logger.warning("The features in %s are damaged and will be recomputed.", target)
                 target.unlink() if target.is_symlink() else shutil.rmtree(target)
 

@@ -1,4 +1,4 @@
-"""Features that several processes compute at once, on one machine or several that share the cache."""
+"""Features computed by several processes at once, on one machine or on several that share the cache."""
 
 import errno
 import fcntl
@@ -32,10 +32,10 @@ Shapes = Mapping[str, tuple[int, ...]]
 ComputeShards = Callable[[str, Iterator[range]], Iterator[Tensor]]
 
 PROGRESS = "progress"
-"""The file of a cache that is being filled: 32 bytes a shard, its SHA-256 once it is written, zeros before.
+"""The progress file of an unfinished cache: 32 bytes per shard, its SHA-256 once written, zeros before.
 
-A process that computes shard i holds a POSIX lock on byte i, which the system lets go when the process ends, however
-that happens, and which no forked worker of a data loader inherits.
+A process that computes shard i holds a POSIX lock on byte i. The system releases it when the process ends, for whatever
+reason, and forked data loader workers do not inherit it.
 """
 DIGEST = 32
 
@@ -43,9 +43,9 @@ DIGEST = 32
 def arrays_in_shards(folder: Path, key: Mapping[str, Any], shapes: Shapes, compute: ComputeShards) -> dict[str, Tensor]:
     """float32 arrays of the given shapes, mapped from `folder/<hash of key>/<name>.npy`, or computed and written there.
 
-    `compute(name, parts)` yields the rows of each part, in their order. Parts are claimed as they are taken from the
-    iterator, so processes that ask at once divide the work among them, and one that starts after a kill goes on with
-    what is missing. Damaged arrays are deleted and computed again.
+    `compute(name, parts)` yields the rows of each part, in order. Parts are claimed as the iterator is advanced, so
+    concurrent processes divide the work, and a process started after a kill computes only what is missing. Damaged
+    arrays are deleted and recomputed.
 
     Raises:
         DataError: the cache cannot be written (read-only, disk full).
@@ -58,11 +58,11 @@ def arrays_in_shards(folder: Path, key: Mapping[str, Any], shapes: Shapes, compu
             aside.unlink()
         new_folder(aside, lambda place: _begin(place, shapes))
         if (progress := _opened(aside, shapes)) is None:
-            if not target.is_dir():  # or another process has just completed it
+            if not target.is_dir():  # another process may have just completed it
                 shutil.rmtree(aside, ignore_errors=True)
             continue
         with progress:
-            if target.is_dir():  # likewise, and this is a new one
+            if target.is_dir():  # likewise: this progress file is a new one
                 shutil.rmtree(aside, ignore_errors=True)
                 break
             _Filling(aside, target, shapes, progress).run(key, compute)
@@ -79,7 +79,7 @@ def _progress_bytes(shapes: Shapes) -> int:
 
 
 def _opened(aside: Path, shapes: Shapes) -> BinaryIO | None:
-    """The progress of an unfinished cache; None if that or an array is missing or another."""
+    """The progress file of an unfinished cache; None if it or an array is missing or of another size."""
     try:
         for name, shape in shapes.items():
             stored_array(aside / f"{name}.npy", shape, "c")
@@ -107,7 +107,7 @@ class Shard(NamedTuple):
 
 
 class _Filling:
-    """One process's part in filling a cache."""
+    """One process's share of filling a cache."""
 
     def __init__(self, aside: Path, target: Path, shapes: Shapes, progress: BinaryIO) -> None:
         self.aside, self.target, self.shapes, self.progress = aside, target, shapes, progress
@@ -122,18 +122,18 @@ class _Filling:
             with _writing(self.target):
                 self._complete(key)
         except Exception:
-            if self._lock(0, len(self.shards) + 1):  # nobody else is at it, and the cause may need another key
+            if self._lock(0, len(self.shards) + 1):  # no other process is filling it, and a fix may change the key
                 shutil.rmtree(self.aside, ignore_errors=True)
             raise
 
     def _compute(self, name: str, missing: list[Shard], compute: ComputeShards) -> None:
-        """Computes those that no other process is at; if there are none, waits for the first."""
+        """Computes the shards that no other process is computing; if there are none, waits for the first one."""
         claimed: deque[Shard] = deque()
 
         def claims() -> Iterator[range]:
             for shard in missing:
                 if self._lock(shard.number):
-                    if self._digest(shard):  # since it was found missing
+                    if self._digest(shard):  # written in the meantime
                         self._unlock(shard)
                         continue
                     claimed.append(shard)
@@ -155,14 +155,14 @@ class _Filling:
         with open_plain(self.aside / f"{shard.name}.npy", "r+b") as file:
             start = data_offset(file, shape)
             file.seek(start + len(content) // len(shard.rows) * shard.rows.start)
-            file.write(content)  # not synced, which would take longer than the shard: `_complete` reads all of it again
+            file.write(content)  # not synced, which is slow: `_complete` rereads all shards
         os.pwrite(self.progress.fileno(), hashlib.sha256(content).digest(), DIGEST * shard.number)
 
     def _complete(self, key: Mapping[str, Any]) -> None:
         """Gives the cache its final name if all shards are intact; damaged ones are marked as missing."""
         end = len(self.shards)
         fcntl.lockf(self.progress, fcntl.LOCK_EX, 1, end)
-        if self.target.is_dir():  # another process was first
+        if self.target.is_dir():  # another process has completed it
             return
         try:
             digests = {name: shard_digests(self.aside / f"{name}.npy", shape) for name, shape in self.shapes.items()}
@@ -179,14 +179,14 @@ class _Filling:
             self.aside.replace(self.target)
 
     def _digest(self, shard: Shard) -> bytes:
-        """Empty for one that is missing."""
+        """The shard's digest; empty if it is missing."""
         digest = os.pread(self.progress.fileno(), DIGEST, DIGEST * shard.number)
         return digest if any(digest) else b""
 
     def _lock(self, start: int, count: int = 1) -> bool:
         try:
             fcntl.lockf(self.progress, fcntl.LOCK_EX | fcntl.LOCK_NB, count, start)
-        except OSError as error:  # on a file system without locks, each process computes all
+        except OSError as error:  # without file locks, each process computes all shards
             return error.errno not in (errno.EACCES, errno.EAGAIN)
         return True
 

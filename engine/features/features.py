@@ -27,9 +27,9 @@ from engine.protocols import PhotoData, PhotoSet
 logger = logging.getLogger(__name__)
 
 READ_AT_ONCE = 8  # photos per batch of a worker, on the CPU
-ON_A_GPU = 64  # images; with two views, a shard's 32 photos or a fraction of them, so that batches are alike
+ON_A_GPU = 64  # images per batch; 32 photos with two views, a divisor of a shard, so all batches have one shape
 SPLITS = ("train", "val", "test")
-EVAL_BATCH_SIZE = 4096  # for a head alone, which needs little memory
+EVAL_BATCH_SIZE = 4096  # a head alone needs little memory
 
 
 class Views(Dataset[Tensor]):
@@ -51,12 +51,12 @@ class Features(LightningDataModule):
     """Batches of features (N, num_features) and labels (N,) of `photos`, cached on disk in `cache_dir`.
 
     Epoch e trains on view e mod `views` of each photo: the photo as augmented in that epoch without a cache, with seed
-    `view_seed`. With as many views as epochs, both paths therefore train on the same images. Each other photo
-    has one view. Memory stays bounded: photos are read a few at a time, and features are memory-mapped.
+    `view_seed`. With as many views as epochs, training therefore sees the same images as without a cache. Photos of
+    other splits have one view. Memory stays bounded: photos are read a few at a time, features are memory-mapped.
 
     Args:
-        key: what else the features depend on: the backbone and, under `transforms`, an identifier of the transforms
-            (default: their repr).
+        key: everything else the features depend on: the backbone and, under `transforms`, an identifier of the
+            transforms (default: their repr).
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Features(LightningDataModule):
         self.view_seed = view_seed
         self.chunk = chunk
         self.features: dict[str, Tensor] = {}
-        self.seconds_of_features = 0.0  # that their computation took; none if they were there
+        self.seconds_of_features = 0.0  # spent computing them; 0 if they were cached
         self.name, self.source, self.classes = photos.name, photos.source, photos.classes
         self.counts, self.labels, self.images = photos.counts, photos.labels, photos.images
         self.first_training_batch = photos.first_training_batch
@@ -95,7 +95,7 @@ class Features(LightningDataModule):
         splits: dict[str, PhotoSet] = {split: getattr(self.photos, split) for split in present}
 
         def looks(photos: PhotoSet) -> str | None:
-            # The repr is a fallback: it may be shared by two transforms, and a plain class's differs in every process.
+            # The repr is a fallback: two transforms may share it, and that of a plain class differs in every process.
             return None if "transforms" in self.key else repr(photos.transform)
 
         key = {
@@ -123,7 +123,7 @@ class Features(LightningDataModule):
             logger.info("Features of %d images: %.1f s, %.0f per second.", self._computed, seconds, rate)
 
     def _compute(self, shown: Activity, split: str, parts: Iterator[range]) -> Iterator[Tensor]:
-        """The features (rows, views, D) of each part of the photos of a split; parts are taken as workers need them."""
+        """The features (rows, views, D) of each part of a split's photos; parts are taken as workers need them."""
         photos: PhotoSet = getattr(self.photos, split)
         views = Views(photos, self.views if split == "train" else 1, self.view_seed)
         taken: deque[range] = deque()
@@ -135,7 +135,7 @@ class Features(LightningDataModule):
                 taken.append(rows)
                 yield from (rows[start : start + at_once] for start in range(0, len(rows), at_once))
 
-        # Of its own generator, as which parts are left depends on other processes.
+        # A generator of its own: which parts are left to compute depends on other processes.
         loader = PatientLoader(
             views,
             1,
@@ -175,7 +175,7 @@ class Features(LightningDataModule):
         photos: PhotoSet = getattr(self.photos, split)
         features, labels = self.features[split], torch.tensor(photos.labels)
         if shuffle and self.trainer and self.trainer.overfit_batches:  # type: ignore[attr-defined]
-            # The same few batches in every epoch, in an order that is drawn once.
+            # Every epoch repeats the same few batches, in an order that is drawn once.
             order = torch.randperm(len(labels), generator=keyed_generator(self.photos.seed, 0))
             features, labels, shuffle = features[order], labels[order], False
         return TensorDataLoader(
@@ -191,7 +191,7 @@ class Features(LightningDataModule):
         )
 
     def thumbnails(self, split: str, indices: Sequence[int], side: int) -> Tensor:
-        """The photos' thumbnails, also cached on disk."""
+        """Thumbnails of the photos, also cached on disk."""
         photos: PhotoSet = getattr(self.photos, split)
         names = names_digest([photos.files[i] for i in indices], self.photos.root)
         key = {"files": self.photos.digest, "thumbnails": names, "side": side}

@@ -12,8 +12,8 @@ class FoldAccuracy(Metric):
 
     `compute` returns `acc`, the mean of the heads' accuracies, `acc_std`, their standard deviation, `acc_low` and
     `acc_high`, the 95 % confidence interval of the mean (`resampled_interval`, clipped to [0, 1]), `acc_`
-    (num_classes,), the accuracy per class over all heads, and `heads` (2, heads, num_classes), how many examples each
-    head got right and how many it was given.
+    (num_classes,), the accuracy per class over all heads, and `heads` (2, heads, num_classes): how many examples of
+    each class each head got right, and how many it was given.
     """
 
     higher_is_better = True

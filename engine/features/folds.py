@@ -27,8 +27,8 @@ class Folds(Features):
     Validation batches are features (N, D) under the evaluation transform, labels (N,), and the heads (N, num_repeats)
     that each photo is held out from.
 
-    With `choose_epoch_by`, a head does not train on the fold after its own either: its best epoch is chosen there.
-    Validation batches then end with the heads (N, num_repeats) whose epoch each photo helps to choose.
+    With `choose_epoch_by`, a head does not train on the fold after its own either: its best epoch is chosen on that
+    fold. Validation batches then end with the heads (N, num_repeats) whose epoch each photo helps to choose.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Folds(Features):
         **features: Any,
     ) -> None:
         if choose_epoch_by is not None and num_folds < 3:
-            raise ValueError("choose_epoch_by needs num_folds of at least 3: to train on, to choose by, to judge by")
+            raise ValueError("choose_epoch_by needs num_folds of at least 3: for training, choice and evaluation")
         super().__init__(photos=pooled(photos), **features)
         self.choose_epoch_by = choose_epoch_by
         self.num_folds = num_folds
@@ -98,7 +98,7 @@ class FoldLoader(TensorDataLoader):
         labels: (N,).
         held_out: (N, K), the heads that each photo is held out from.
         shuffle: draw new orders each epoch; False: repeat those of the first epoch.
-        is_balanced: about as many examples of each class in each head's epoch.
+        is_balanced: draw about equally many examples of each class in each head's epoch.
     """
 
     def __init__(
@@ -149,18 +149,18 @@ class FoldLoader(TensorDataLoader):
 
 
 def heads_before(heads: Tensor, num_folds: int) -> Tensor:
-    """For heads repeat · num_folds + fold, those of the fold before, in the same repeat and after fold 0 the last."""
+    """For each head repeat · num_folds + fold, the head of the preceding fold (cyclic) of the same repeat."""
     fold = heads % num_folds
     return heads - fold + (fold - 1) % num_folds
 
 
 def pooled(photos: PhotoData) -> PhotoData:
-    """A copy of a set-up PhotoData whose two splits both contain all photos, each under its own transform."""
+    """A copy of a set-up PhotoData whose train and val splits both contain all photos, under their own transforms."""
     both = copy.copy(photos)
     files = [*photos.train.files, *photos.val.files]
     labels = [*photos.train.labels, *photos.val.labels]
     both.train, both.val = (split.with_files(files, labels) for split in (photos.train, photos.val))
-    vars(both).pop("test", None)  # which stays apart
+    vars(both).pop("test", None)  # the test split is never pooled
     if isinstance(photos, LooksAtItself):
         both.findings = photos.findings  # type: ignore[attr-defined]  # each photo would be found in both splits
     return both

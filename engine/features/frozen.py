@@ -16,7 +16,7 @@ from engine.speed.threads import one_thread_an_operation
 
 PRECISIONS = ("auto", "32", "bf16")
 # Measured on 2 cores with AVX512-BF16: small batches keep a depthwise network's activations in the CPU caches. On a GPU
-# they must be large enough that the launches of its kernels do not count.
+# batches must be large enough to hide the kernel launches.
 BATCH_SIZE = {"cpu": 8, "cuda": 256}
 
 
@@ -24,12 +24,12 @@ class FrozenBackbone:
     """`network.features` in inference mode, with folded BatchNorm, channels-last, and in bf16 if the hardware has it.
 
     Maps images (N, 3, H, W) in [0, 1] to float32 features (N, num_features) on the CPU. If it computes on the CPU, each
-    core processes its own batches, single-threaded: the cores never wait for each other, as the threads of a parallel
+    core processes its own batches, single-threaded, so the cores never wait for each other as the threads of a parallel
     operation do.
 
     `precision` is "32", "bf16" or "auto" (bf16 if the hardware supports it, else 32). `accelerator` is the Trainer's:
-    an available GPU is used unless it names the CPU. `engine` is torch or openvino, which computes on the CPU and keeps
-    the converted network in `cache_dir`.
+    a GPU is used if available, unless `accelerator` names the CPU. `engine` is torch or openvino; openvino runs on the
+    CPU and caches the converted network in `cache_dir`.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class FrozenBackbone:
 
 
 def uses_gpu(accelerator: str) -> bool:
-    return torch.cuda.is_available() and "cpu" not in accelerator.lower()  # or a CPUAccelerator's node
+    return torch.cuda.is_available() and "cpu" not in accelerator.lower()  # or a CPUAccelerator's config
 
 
 def _computes_in_bf16(device: torch.device) -> bool:

@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 ENGINES = ("auto", "torch", "openvino")
 BATCH_SIZE = 4
-"""Images a request, always: the last one is filled up, so no feature depends on how many others there are."""
+"""Images per request; the last request is padded, so no feature depends on how many images there are."""
 
 FILES = ("model.xml", "model.bin")
 MAX_MODEL = 1 << 32  # bytes
@@ -34,7 +34,7 @@ def is_installed() -> bool:
 
 
 class OpenVino:
-    """Maps images (N, 3, H, W) in [0, 1] to float32 features, as `network.features` in `precision`, 32 or bf16.
+    """Maps images (N, 3, H, W) in [0, 1] to float32 features, like `network.features` in `precision`, 32 or bf16.
 
     The converted network is kept in `cache_dir` under a hash of `key`, which identifies its weights.
 
@@ -74,7 +74,7 @@ class OpenVino:
         return torch.cat(rows).flatten(1)[: len(images)]
 
     def _converted(self, network: Any, key: Mapping[str, Any], image: Tensor, cache_dir: Path) -> tuple[bytes, bytes]:
-        """The network in OpenVINO's format, from the cache if it is there and whole."""
+        """The network in OpenVINO's format, from the cache if an intact copy is there."""
         shape = [BATCH_SIZE, *image.shape[1:]]
         place = entry(cache_dir, {**key, "shape": shape}).with_suffix(".openvino")
 
@@ -92,14 +92,14 @@ class OpenVino:
                 return xml, weights
         except (OSError, ValueError, LookupError, TypeError, UserError):
             pass
-        raise UserError(f"{place} is damaged: remove it, and the network is converted anew.")
+        raise UserError(f"{place} is damaged: remove it, and the network will be converted again.")
 
     def _convert(self, network: Any, images: Tensor, shape: list[int]) -> Any:
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of torch.jit, which OpenVINO uses
+                warnings.simplefilter("ignore")  # from torch.jit, which OpenVINO uses
                 model = self._ov.convert_model(_Features(network), example_input=images, input=shape)
-        except Exception as error:  # of all kinds, from any of its operations
+        except Exception as error:  # any operation may raise any kind
             reason = (str(error) or type(error).__name__).splitlines()[0]
             raise UserError(
                 f"features.engine=openvino: OpenVINO cannot convert {type(network.backbone).__name__} ({reason}): "
@@ -119,11 +119,11 @@ class _Features(nn.Module):
 
 
 def engine_at_hand(features: Mapping[str, Any]) -> str:
-    """The engine of a trained run's features, or, where that is not installed, torch, with a warning."""
+    """The engine of a trained run's features; if it is not installed, torch, with a warning."""
     engine = str(features.get("engine") or "torch")
     if engine == "openvino" and not is_installed():
         logger.warning(
-            "The run's features are OpenVINO's, which is not installed: torch computes them, in other last digits: %s.",
+            "The run's features are OpenVINO's, which is not installed; torch is used (other last digits): %s.",
             INSTALL,
         )
         return "torch"
@@ -131,7 +131,7 @@ def engine_at_hand(features: Mapping[str, Any]) -> str:
 
 
 def engine_key() -> str:
-    """UserError if the extra is not installed."""
+    """The engine and its version. Raises UserError if the extra is not installed."""
     if not is_installed():
         raise UserError(f"features.engine=openvino needs the extra openvino: {INSTALL}, or give features.engine=torch.")
     return f"openvino {version('openvino')}"

@@ -1,4 +1,4 @@
-"""The files that a run's loggers write its curves to, and the names that TensorBoard shows them by.
+"""The files that a run's loggers write curves to, and the names under which TensorBoard shows them.
 
 Nothing here imports torch.
 """
@@ -13,16 +13,16 @@ PATTERNS = (EVENTS, "metrics.csv")
 SPLITS = ("train", "val", "test")
 
 PROGRESS = ("lr", "grad_norm", "images_per_second", "loss_step", "epoch")
-"""Curves of how a training goes, which are no results."""
+"""Curves that describe the progress of a training, not its results."""
 
 CURVES, DETAILS, RESULT = "curves/", "details/", "result/"
-"""Beginnings of TensorBoard's tags. It sorts cards by them, and unfolds the first two groups."""
+"""Prefixes of TensorBoard's tags. It sorts cards by them, and unfolds the first two groups."""
 
 
 def curve_files(directory: Path) -> Iterator[Path]:
-    """TensorBoard's event files and metrics.csv, wherever in the run directory its loggers write them.
+    """TensorBoard's event files and metrics.csv, wherever the loggers wrote them in the run directory.
 
-    Folders that cannot be read have none.
+    Unreadable folders are skipped.
     """
     for folder, _, names in os.walk(directory):
         found = (Path(folder, name) for name in names if any(fnmatch(name, pattern) for pattern in PATTERNS))
@@ -32,8 +32,8 @@ def curve_files(directory: Path) -> Iterator[Path]:
 def tag_of(name: str, among: Collection[str], apart: bool) -> tuple[str, str]:
     """The run (a sub-directory, or empty) and tag under which TensorBoard shows a metric.
 
-    `val/acc` is `curves/acc` of the run `val` if the splits are kept `apart`, else `curves/val/acc`. What describes
-    another of the metrics logged with it (`among`), as `val/acc_bees`, is one of the details.
+    `val/acc` is `curves/acc` of the run `val` if the splits are kept `apart`, else `curves/val/acc`. A metric that
+    details another one logged with it (`among`), like `val/acc_bees`, gets the prefix of details.
     """
     split, _, metric = name.partition("/")
     if split == "best":
@@ -45,7 +45,7 @@ def tag_of(name: str, among: Collection[str], apart: bool) -> tuple[str, str]:
 
 
 def name_of(run: str, tag: str) -> str:
-    """The metric that `tag_of` gave this run and tag; another tag is a name itself."""
+    """The inverse of `tag_of`: the metric's name; any other tag is its own name."""
     for group in (CURVES, DETAILS, RESULT):
         if tag.startswith(group):
             rest = tag[len(group) :]

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 class TensorBoardLogger(loggers.TensorBoardLogger):
-    """Lightning's TensorBoardLogger, but with curves in the order in which one looks at them (tag_of).
+    """Lightning's TensorBoardLogger, with tags that sort curves in the order in which one looks at them (tag_of).
 
-    With `apart`, training, validation and test are runs of their own, in sub-directories, as TensorBoard draws only
-    runs in different colours, and the same tag of all runs in one chart. Writes no hparams.yaml, and no epoch numbers:
+    With `apart`, training, validation and test are separate runs in sub-directories, because TensorBoard draws one tag
+    of all runs in one chart, and only runs in different colors. Writes no hparams.yaml, and no epoch numbers, since
     TensorBoard has the steps.
     """
 
@@ -27,18 +27,18 @@ class TensorBoardLogger(loggers.TensorBoardLogger):
         self._writers: dict[str, SummaryWriter] = {}
 
     def writer(self, run: str) -> "SummaryWriter":
-        """That of a sub-directory; the logger's own for an empty name. Opens its file."""
+        """The writer of a sub-directory, or the logger's own for an empty name. Creates its file."""
         if not run:
             return self.experiment
         self.experiment  # noqa: B018 (the directory has a file of its own, whatever is logged)
         if run not in self._writers:
-            from torch.utils.tensorboard import SummaryWriter  # only here, as Lightning does: it takes a while
+            from torch.utils.tensorboard import SummaryWriter  # only here, as in Lightning: slow to import
 
             self._writers[run] = SummaryWriter(str(Path(self.log_dir, run)))
         return self._writers[run]
 
     def open_again(self) -> None:
-        """Opens the files of all runs that the directory has."""
+        """Opens new files for all runs that exist in the directory."""
         for run in ("", *SPLITS):
             if not run or Path(self.log_dir, run).is_dir():
                 self.writer(run)
@@ -55,7 +55,7 @@ class TensorBoardLogger(loggers.TensorBoardLogger):
 
     @rank_zero_only
     def save(self) -> None:
-        """Writes what was logged to the files."""
+        """Flushes the logged values to the files."""
         for writer in self._open():
             writer.flush()
 

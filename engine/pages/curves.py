@@ -1,4 +1,4 @@
-"""A run's curves, from the files that its loggers wrote into its directory."""
+"""Reads a run's curves from the files that its loggers wrote into its directory."""
 
 import csv
 import math
@@ -13,11 +13,11 @@ from engine.loggers.curve_files import PROGRESS, curve_files, name_of
 from engine.wording import INTERVAL, class_metrics
 
 MAX_BYTES, MAX_POINTS, MAX_CURVES = 1 << 28, 3_000_000, 5_000
-"""Of all files of a run together; the rest is left out."""
+"""Limits for all files of a run together; anything beyond them is ignored."""
 
 SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 FIRST_BATCH, MAX_PICTURE = "first_batch", 400_000
-"""Of callbacks/image_grids.py."""
+"""The first batch's tag (callbacks/image_grids.py) and its maximum size in bytes."""
 
 MAX_STEP = 1 << 53
 
@@ -41,7 +41,7 @@ class Logged(NamedTuple):
 
 
 def read_logged(directory: Path, only: str | None = None) -> Logged:
-    """Empty where no logger wrote a file. With `only`, nothing but the curve of this name, which is quicker."""
+    """Reads the logged curves; empty if no logger wrote a file. With `only`, reads just that curve, which is faster."""
     curves: dict[str, Curve] = {}
     first_batch = None
     for run, step, tag, value in islice(_points(directory, (only or "").rpartition("/")[2].encode()), MAX_POINTS):
@@ -54,7 +54,7 @@ def read_logged(directory: Path, only: str | None = None) -> Logged:
 
 
 def _points(directory: Path, mark: bytes) -> Iterator[tuple[str, int, str, float | Picture]]:
-    """All that the loggers wrote: the folder of the file, the step, the tag and the value."""
+    """Everything the loggers wrote, as (folder of the file, step, tag, value)."""
     room = MAX_BYTES
     for file in sorted(curve_files(directory), key=lambda file: (file.suffix == ".csv", file)):
         room -= file.stat().st_size
@@ -66,7 +66,7 @@ def _points(directory: Path, mark: bytes) -> Iterator[tuple[str, int, str, float
 
 
 def _rows(file: Path) -> Iterator[tuple[int, str, float]]:
-    """Those of metrics.csv (engine/loggers/csv_logger.py); of another file of that name none."""
+    """The points of metrics.csv (engine/loggers/csv_logger.py); none if another program wrote the file."""
     lines = read_plain(file, MAX_BYTES).decode("utf-8", errors="replace").splitlines()
     rows = csv.reader(line for line in lines[1:] if len(line) < csv.field_size_limit() and "\0" not in line)
     for row in rows if lines[:1] == ["step,name,value"] else ():
@@ -78,9 +78,9 @@ def _rows(file: Path) -> Iterator[tuple[int, str, float]]:
 
 
 def _events(file: Path, mark: bytes) -> Iterator[tuple[int, str, float | Picture]]:
-    """Of a TensorBoard event file, up to where it is cut off: of the records that contain `mark`."""
+    """The points of a TensorBoard event file's records that contain `mark`, up to where the file is cut off."""
     from google.protobuf.message import DecodeError
-    from tensorboard.compat.proto.event_pb2 import Event  # only here: a run without TensorBoard needs none of it
+    from tensorboard.compat.proto.event_pb2 import Event  # only here: not needed without TensorBoard
 
     content, position = read_plain(file, MAX_BYTES), 0
     while position + 12 <= len(content):
@@ -112,7 +112,7 @@ class Chart:
 
 
 def charts(curves: Mapping[str, Curve], classes: Sequence[str]) -> list[Chart]:
-    """What is worth drawing, the loss first; no per-class metrics."""
+    """The charts worth drawing, the loss first, without per-class metrics."""
     found: dict[str, Chart] = {}
     per_class = {
         name for split in SPLITS for name in class_metrics([n for n in curves if n.startswith(f"{split}/")], classes)
@@ -131,7 +131,7 @@ def charts(curves: Mapping[str, Curve], classes: Sequence[str]) -> list[Chart]:
 
 
 def _is_spread(name: str, curves: Mapping[str, Curve]) -> bool:
-    """Whether it is as `val/acc_low` beside `val/acc`."""
+    """Whether this is the spread of another curve, like `val/acc_low` of `val/acc`."""
     start, _, end = name.rpartition("_")
     return end in INTERVAL and start in curves
 
@@ -141,7 +141,7 @@ def _order(split: str) -> int:
 
 
 def split_of(name: str) -> tuple[str, str]:
-    """`("val", "acc")` of `val/acc` and of `val_acc`; the split is empty where the name says none."""
+    """`("val", "acc")` for `val/acc` or `val_acc`; the split is empty if the name has none."""
     for mark in ("/", "_"):
         start, found, rest = name.partition(mark)
         if found and rest and start in SPLITS:
@@ -150,7 +150,7 @@ def split_of(name: str) -> tuple[str, str]:
 
 
 def at_step_of(curves: Mapping[str, Curve], name: str, value: float) -> dict[str, float]:
-    """All scalars at the step at which `name` first had this value; empty where it never had."""
+    """All scalars at the step at which `name` first had this value; empty if it never had."""
     for step, seen in curves.get(name, {}).items():
         if math.isclose(seen, value, rel_tol=1e-6, abs_tol=1e-12):
             return {other: curve[step] for other, curve in curves.items() if step in curve}

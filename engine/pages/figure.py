@@ -1,4 +1,4 @@
-"""What the drawings of pages have in common: panels in which text is only text, as PNG files."""
+"""Shared by all plots on pages: panels saved as PNG files, with all text shown literally."""
 
 import io
 import math
@@ -22,9 +22,9 @@ class Drawing(NamedTuple):
 
 
 def written_as(text: str) -> tuple[str, str | None]:
-    """A text that may be anyone's, shortened in its middle, and the file of a font that has its letters.
+    """An untrusted text, shortened in its middle, and the file of a font that has all of its characters.
 
-    None: matplotlib's own, which has all that Pillow's own has.
+    None instead of a file means matplotlib's own font, which covers Pillow's default font.
     """
     text = printable(text)
     text = text if len(text) <= MAX_LETTERS else f"{text[: MAX_LETTERS // 2]}…{text[-(MAX_LETTERS // 2 - 1) :]}"
@@ -34,14 +34,14 @@ def written_as(text: str) -> tuple[str, str | None]:
 
 
 def write_text(artist: Any, text: str, size: int) -> None:
-    """Puts a text as it stands: dollar signs would make it a formula."""
+    """Sets a text literally: matplotlib would read dollar signs as a formula."""
     shown, font = written_as(text)
     artist.set(text=shown, parse_math=False, **({"font": Path(font)} if font else {}))
     artist.set_fontsize(size)
 
 
 def panels_of(count: int, columns: int, panel: tuple[float, float], left: float = 0.6, bottom: float = 0.5) -> Any:
-    """A figure with panels of a size in inches, each with room on its left and below; and their axes."""
+    """A figure of `count` panels and their axes; sizes in inches, with margins to the left of and below each panel."""
     from matplotlib.figure import Figure  # only here: it takes a quarter of a second, at the end of a run
 
     (width, height), rows, right, top = panel, math.ceil(count / columns), 0.15, 0.3
@@ -72,6 +72,6 @@ def drawn(figure: Any) -> Drawing:
 
 
 def spans_decades(values: Iterable[float], times: float = 100) -> bool:
-    """Whether all are positive, and the largest finite one more than `times` the smallest."""
+    """Whether all values are positive and the largest finite one is more than `times` the smallest."""
     finite = [value for value in values if math.isfinite(value)]
     return bool(finite) and min(finite) > 0 and max(finite) > times * min(finite)

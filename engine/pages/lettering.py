@@ -1,4 +1,4 @@
-"""Text in pictures, in whatever letters its author uses."""
+"""Text in images, in any script."""
 
 from functools import cache
 from importlib.util import find_spec
@@ -13,16 +13,16 @@ OF_THE_SYSTEM = (
     *("DroidSansFallbackFull.ttf", "Arial Unicode.ttf", "PingFang.ttc", "Hiragino Sans GB.ttc", "msyh.ttc"),
     *("malgun.ttf", "Nirmala.ttf", "NotoSansDevanagari-Regular.ttf", "NotoSansThai-Regular.ttf", "segoeui.ttf"),
 )
-"""Fonts with many letters, as Linux, macOS and Windows have them; Pillow knows where to look."""
+"""Fonts with many characters on Linux, macOS and Windows; Pillow knows where to look for them."""
 
 NONE = "\U0010fffe"
 """A character that no font has."""
 
 
 def lettered(text: str, size: int) -> tuple[str, Font]:
-    """The text, and a font of `size` points that has its letters: Pillow's own, DejaVu Sans, or one of the system's.
+    """The text, and a font of `size` points that has its characters: Pillow's default, DejaVu Sans, or a system font.
 
-    Letters that no font has are written as their numbers in Unicode, so that no two names look the same.
+    Characters that no font has are written as their Unicode code points, so no two names look the same.
     """
     fonts = [font for name in (None, *_fonts()) if (font := _font(name, size)) is not None]
     for font in fonts:
@@ -34,7 +34,7 @@ def lettered(text: str, size: int) -> tuple[str, Font]:
 
 @cache
 def _fonts() -> tuple[str, ...]:
-    """The names of fonts to try: DejaVu Sans comes with matplotlib, which need not be imported for it."""
+    """The fonts to try. DejaVu Sans comes with matplotlib, which need not be imported for it."""
     spec = find_spec("matplotlib")
     folders = spec.submodule_search_locations or [] if spec else []
     found = [str(Path(folder, "mpl-data", "fonts", "ttf", "DejaVuSans.ttf")) for folder in folders]
@@ -53,14 +53,14 @@ def _font(name: str | None, size: int) -> Font | None:
 
 @cache
 def _has(font: Font, character: str) -> bool:
-    """Whether a font draws it otherwise than what it lacks."""
+    """Whether a font has a glyph of its own for the character."""
     if character.isascii() or character.isspace():
         return True
     return bytes(font.getmask(character)) != bytes(font.getmask(NONE))
 
 
 def fitted(text: str, size: int, width: int) -> tuple[str, Font]:
-    """As `lettered`, with an ellipsis in the middle of a text that is wider than `width` pixels."""
+    """Like `lettered`, with an ellipsis in the middle of a text that is wider than `width` pixels."""
     whole, font = lettered(text, size)
     if font.getlength(whole) <= width:
         return whole, font

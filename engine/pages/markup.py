@@ -1,4 +1,4 @@
-"""HTML of a page. Every text from outside passes through `escaped`."""
+"""HTML for pages. Every text from outside passes through `escaped`."""
 
 import base64
 import html
@@ -43,22 +43,22 @@ img { max-width: 100%; height: auto; background: #fff; border-radius: 4px }
 
 
 Images = dict[str, bytes]
-"""Files that are written beside the page, by name."""
+"""Files written beside the page, by name."""
 
 
 class Numeric(str):
-    """A cell whose text is aligned to the right."""
+    """A right-aligned cell."""
 
 
 class Link(NamedTuple):
-    """A cell that leads to a file, by its path from the page."""
+    """A cell that links to a file, by its path relative to the page."""
 
     text: str
     path: str
 
 
 class Cell(NamedTuple):
-    """A cell of a matrix: its text, a smaller line below, and how strongly it is shaded, in [0, 1]."""
+    """A matrix cell: its text, a smaller line below, and its shade in [0, 1]."""
 
     text: str
     below: str
@@ -66,7 +66,7 @@ class Cell(NamedTuple):
 
 
 def escaped(text: object) -> str:
-    """A text as it is shown: neither markup nor control characters act."""
+    """Escapes a text for HTML, without control characters."""
     return html.escape(printable(text, kept="\n"))
 
 
@@ -75,8 +75,8 @@ def paragraph(text: object, kind: str = "") -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]], caption: str = "", kind: str = "") -> str:
-    """A table; columns of `Numeric` cells are aligned to the right. Nothing without rows. In one of the `kind` "keys"
-    those of the first column stay on one line; in one of "words" no word is broken."""
+    """A table whose `Numeric` columns are right-aligned; empty without rows. For the `kind` "keys", the first column is
+    not wrapped; for "words", no word is broken."""
     rows = list(rows)
     if not rows:
         return ""
@@ -91,7 +91,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]], caption: str = 
 
 
 def matrix(corner: str, names: Sequence[str], rows: Sequence[Sequence[Cell]], caption: str) -> str:
-    """A square table of shaded cells, with the same names for rows and columns."""
+    """A square table of shaded cells with the same names for rows and columns."""
     top = "".join(f'<th scope="col">{escaped(name)}</th>' for name in names)
     body = "".join(
         f'<tr><th scope="row">{escaped(name)}</th>{"".join(map(_shaded, row))}</tr>\n'
@@ -104,7 +104,7 @@ def matrix(corner: str, names: Sequence[str], rows: Sequence[Sequence[Cell]], ca
 
 
 def picture(content: bytes, alt: str, size: tuple[int, int]) -> str:
-    """A PNG or JPEG within the page, shown at `size` (width, height) in CSS pixels."""
+    """A PNG or JPEG embedded in the page, shown at `size` (width, height) in CSS pixels."""
     data = base64.b64encode(content).decode("ascii")
     width, height = size
     kind = "jpeg" if content.startswith(b"\xff\xd8") else "png"
@@ -112,7 +112,7 @@ def picture(content: bytes, alt: str, size: tuple[int, int]) -> str:
 
 
 def photos(figures: Iterable[tuple[str, Sequence[str]]]) -> str:
-    """Pictures in a grid, each above its lines of text."""
+    """Images in a grid, each with its lines of text below."""
     parts = [
         f"<figure>{image}<figcaption>{'<br>'.join(map(escaped, lines))}</figcaption></figure>"
         for image, lines in figures
@@ -125,7 +125,7 @@ def command_lines(lines: Iterable[tuple[str, str]]) -> str:
 
 
 def details(summary: str, body: str) -> str:
-    """What is unfolded by a click."""
+    """A block that unfolds on a click."""
     return f"<details><summary>{escaped(summary)}</summary>\n{body}</details>\n"
 
 
@@ -150,7 +150,7 @@ def _said(caption: str) -> str:
 
 def _cell(tag: str, text: object, is_number: bool) -> str:
     shown = escaped(text)
-    if isinstance(text, Link):  # a quoted path has no colon, so none is the address of a script
+    if isinstance(text, Link):  # a quoted path has no colon, so it cannot be a javascript: URL
         shown = f'<a href="{quote(text.path)}">{escaped(text.text)}</a>'
     return f"<{tag}{_class('number' if is_number else '')}>{shown}</{tag}>"
 

@@ -1,4 +1,4 @@
-"""The drawings of a page about many runs: a metric against settings, curves of all runs, the best of so many."""
+"""Plots for a page about many runs: a metric against settings, the runs' curves, and the expected best of n runs."""
 
 import math
 from collections import Counter
@@ -9,14 +9,14 @@ from typing import Any, NamedTuple
 from engine.config.sweep_job import Setting, written
 from engine.pages.figure import COLORS, Drawing, drawn, panels_of, spans_decades, write_text, written_as
 
-MAX_TICKS, MAX_NAMED = 8, 24  # values with a tick each, and categories with a name
+MAX_TICKS, MAX_NAMED = 8, 24  # at most this many values get a tick, and categories a name
 RATES = ("lr", "learning_rate", "weight_decay", "max_lr", "base_lr")
 FAINT, MARK = "#c3c8ce", "#7a1010"
 PALETTE = ("#1f5fae", "#c2560c", "#1a7f37", "#8246b4", "#0f8a99", "#8a5a00", "#c2409a", "#555c64")
 
 
 class Scale(NamedTuple):
-    """Where an axis has its values: places, `log` or `linear`, and ticks with their texts, if not matplotlib's own."""
+    """An axis: the positions of its values, `log` or `linear`, and ticks with labels (empty: matplotlib's own)."""
 
     places: list[float]
     kind: str
@@ -25,7 +25,7 @@ class Scale(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A run's curve: points, a label for the legend (none: not in it), colour, and whether the run has ended well."""
+    """A run's curve: points, legend label (None: not in the legend), color, and whether the run completed."""
 
     x: Sequence[float]
     y: Sequence[float]
@@ -35,7 +35,7 @@ class Line(NamedTuple):
 
 
 def scale_of(key: str, values: Sequence[Setting], is_log: bool = False) -> Scale:
-    """Categories for anything but numbers; logarithmic for rates, and for what spans decades or is searched so."""
+    """Categories if not all values are numbers; else log for rates, values that span decades or were searched so."""
     numbers = [float(v) for v in values if isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v)]
     if len(numbers) < len(values):
         names = sorted({written(value) for value in values})
@@ -51,7 +51,7 @@ def scale_of(key: str, values: Sequence[Setting], is_log: bool = False) -> Scale
 
 
 def side_by_side(x: Sequence[float], y: Sequence[float], kind: str) -> list[float]:
-    """x with equal points (x, y) moved apart, symmetrically and always the same way, by 2 % of the axis at most."""
+    """x, with equal points (x, y) spread symmetrically and deterministically, by at most 2 % of the axis each."""
     seen: Counter[tuple[float, float]] = Counter()
     count = Counter(zip(x, y, strict=True))
     place = [math.log10(value) for value in x] if kind == "log" else list(x)
@@ -70,7 +70,7 @@ def side_by_side(x: Sequence[float], y: Sequence[float], kind: str) -> list[floa
 def draw_settings(
     metric: str, scales: Mapping[str, Scale], scores: Sequence[float], complete: Sequence[bool]
 ) -> Drawing:
-    """A panel per setting with one point per run, hollow if the run is not complete; bars mark means of several."""
+    """One panel per setting, one point per run, hollow if incomplete; bars mark the means of repeated values."""
     letters = max((len(written_as(t)[0]) for s in scales.values() for t in s.ticks.values()), default=0)
     upright = {key for key, scale in scales.items() if sum(len(t) + 2 for t in scale.ticks.values()) > 42}
     columns = min(3, len(scales))
@@ -98,7 +98,7 @@ def draw_settings(
 
 
 def _bars(axes: Any, scale: Scale, scores: Sequence[float], complete: Sequence[bool]) -> None:
-    """A short line at the mean of the complete runs with the same value, where several have it."""
+    """Marks the mean of complete runs that share a value."""
     found: dict[float, list[float]] = {}
     for place, score, ended in zip(scale.places, scores, complete, strict=True):
         if ended:
@@ -125,7 +125,7 @@ def _ticks(axes: Any, scale: Scale, is_upright: bool) -> None:
 
 
 def draw_lines(metric: str, lines: Sequence[Line], over: str) -> Drawing:
-    """Curves of all runs in one panel, those of incomplete runs dashed; the legend stands beside it."""
+    """All runs' curves in one panel, incomplete runs dashed, with the legend beside it."""
     named = list({line.label: line for line in lines if line.label}.values())
     figure, (axes,) = panels_of(1, 1, (10.0, 3.6), 0.75)
     if named:
@@ -152,7 +152,7 @@ def draw_lines(metric: str, lines: Sequence[Line], over: str) -> Drawing:
 
 
 def draw_best_of(metric: str, expected: Mapping[int, float], so_far: Sequence[float]) -> Drawing:
-    """The expected best of n runs against n, and the best so far in the order in which the runs were started."""
+    """The expected best of n runs against n, and the best so far in the order in which the runs started."""
     figure, (axes,) = panels_of(1, 1, (5.2, 3.0), 0.75)
     order = range(1, len(so_far) + 1)
     axes.step(order, so_far, where="post", color="#8a9097", lw=1.2, label="best so far")

@@ -1,4 +1,4 @@
-"""A run's result in one line, with the interval that its number of examples allows."""
+"""States a run's result in one line, with the interval that its number of examples allows."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -10,7 +10,7 @@ CONFIDENCE = 0.95
 
 
 class Value(NamedTuple):
-    """A metric's value over so many examples, if these are known and it may be the share of those that are right."""
+    """A metric's value, with the number of examples if it is known and the metric is a share of correct ones."""
 
     value: float
     examples: int | None
@@ -21,7 +21,7 @@ class Value(NamedTuple):
         if self.bounds or self.examples is None:
             return self.bounds
         right = self.value * self.examples
-        if not 0 <= self.value <= 1 or abs(right - round(right)) > 0.01:  # no share of these examples
+        if not 0 <= self.value <= 1 or abs(right - round(right)) > 0.01:  # not a share of these examples
             return None
         return wilson_interval(round(right), self.examples, CONFIDENCE)
 
@@ -42,9 +42,9 @@ def answer(
     classes: Sequence[str],
     several: bool,
 ) -> str:
-    """The most honest figure first: the test's, else the best epoch's next to the last one's.
+    """The run's result, the most honest number first: the test's, else the best epoch's next to the last one's.
 
-    `best` has the metrics at the best epoch; `counts` the number of examples per split.
+    `best` has the metrics at the best epoch; `counts` has the number of examples per split.
     """
     name = headline(metrics, monitor)
     if name is None:
@@ -86,7 +86,7 @@ def _selected(monitor: str | None) -> str:
 
 
 def cross_validated(found: Mapping[str, float]) -> str:
-    """What evaluate.py's cross-validation gave, `found` being its metrics; empty without one."""
+    """The results of evaluate.py's cross-validation, from its metrics `found`; empty without one."""
 
     def value(name: str) -> str:
         return str(Value(found[name], None, (found[f"{name}_low"], found[f"{name}_high"])))
@@ -100,7 +100,7 @@ def cross_validated(found: Mapping[str, float]) -> str:
 
 
 def headline(metrics: Mapping[str, Any], monitor: str | None) -> str | None:
-    """The metric to tell, without its split: the accuracy where the loss is monitored, else what is monitored."""
+    """The metric to report, without its split: the monitored one, or the accuracy if the loss is monitored."""
     split, _, rest = (monitor or "").partition("/")
     metric = rest if split in ("train", "val", "test") else monitor
     if metric and metric != "loss" and (monitor in metrics or f"val/{metric}" in metrics):

@@ -1,4 +1,4 @@
-"""The sections of a page about a network that gives each example one class."""
+"""The report's sections for networks that assign each example one class."""
 
 from collections.abc import Sequence
 
@@ -14,11 +14,11 @@ from engine.statistics import wilson_interval
 
 MAX_ROWS, MAX_MATRIX, FEW = 30, 20, 15
 MAX_CLASSES = 2000
-"""With more there is no confusion matrix."""
+"""With more classes, there is no confusion matrix."""
 
 
 def share_of(hits: int, total: int) -> tuple[str, str]:
-    """A share in percent, and its interval; empty where there are no examples."""
+    """A share in percent and its interval; empty if there are no examples."""
     if not total:
         return "", ""
     low, high = wilson_interval(hits, total, CONFIDENCE)
@@ -32,7 +32,7 @@ def examples_of(predictions: Predictions) -> str:
 
 
 def domains_section(facts: Facts, predictions: Predictions) -> str:
-    """How well the network does in each domain; nothing where there is one."""
+    """The accuracy in each domain; empty if there is only one."""
     if not (others := facts.collector.others):
         return ""
     rows = []
@@ -64,7 +64,7 @@ def _summary(facts: Facts, predictions: Predictions) -> str:
     logged = (facts.outcome if predictions.split == "test" else facts.best or facts.outcome).get(name)
     counted = ""
     if isinstance(logged, float) and abs(logged - right / total) > 1e-6:
-        counted = f" {name}, {logged:.1%}, is counted otherwise, such as the mean over several networks."
+        counted = f" {name}, {logged:.1%}, is computed differently, for example as the mean over several networks."
     return (
         f"{right:,} of {total:,} right ({share}, 95 % interval {interval}): {examples_of(predictions)}, "
         f"{facts.shown_epoch}. Rows are true classes, columns predicted ones; percentages are of the row.{counted}"
@@ -72,7 +72,7 @@ def _summary(facts: Facts, predictions: Predictions) -> str:
 
 
 def _class_tables(counts: np.ndarray, classes: Sequence[str]) -> list[str]:
-    """A row per class; of many classes first those of lowest recall."""
+    """One row per class; with many classes, those with the lowest recall first."""
     head = ["class", "examples", "right", "recall", "95 % interval", "precision"]
     rows = _class_rows(counts, classes)
     if len(rows) <= MAX_ROWS:
@@ -108,7 +108,7 @@ def _class_rows(counts: np.ndarray, classes: Sequence[str]) -> list[list[str]]:
 
 
 def confusion_csv(facts: Facts) -> list[list[object]] | None:
-    """The counts with the classes' names, true classes as rows; None for other results."""
+    """The confusion matrix with class names, true classes as rows; None for other results."""
     predictions = facts.predictions
     if predictions is None or predictions.kind != "class" or predictions.outputs.shape[1] > MAX_CLASSES:
         return None

@@ -1,4 +1,4 @@
-"""The drawings of a page, as PNG files."""
+"""Draws the report's plots as PNG files."""
 
 import math
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ MAX_NAMED, MAX_PANELS, MAX_POINTS = 40, 24, 5000
 
 
 def draw_curves(charts: Sequence[Chart], epoch_ends: Sequence[int] | None, best_step: int | None) -> Drawing:
-    """A panel per chart, over epochs where it is known when they ended; a dashed line marks the best one."""
+    """One panel per chart, over epochs if their last steps are known; a dashed line marks the best epoch."""
 
     def place(steps: Any) -> Any:
         return steps if epoch_ends is None else np.interp(steps, [0, *epoch_ends], range(len(epoch_ends) + 1))
@@ -45,7 +45,7 @@ def draw_curves(charts: Sequence[Chart], epoch_ends: Sequence[int] | None, best_
 
 
 def draw_confusion(counts: Any, classes: Sequence[str]) -> Drawing:
-    """Counts (K, K) with their share of the row, true classes as rows; without text for more than MAX_NAMED classes."""
+    """The confusion matrix of counts (K, K), true classes as rows; without text for more than MAX_NAMED classes."""
     size = len(classes)
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     named = size <= MAX_NAMED
@@ -72,7 +72,7 @@ def draw_confusion(counts: Any, classes: Sequence[str]) -> Drawing:
 
 
 def draw_numbers(predictions: Predictions) -> Drawing:
-    """Predicted against target, all outputs in one panel; the line is where both are equal."""
+    """Predictions against targets, all outputs in one panel, with the line where both are equal."""
     targets, outputs = predictions.targets.flatten().numpy(), predictions.outputs.flatten().numpy()
     every = max(1, len(targets) // MAX_POINTS)
     figure, (axes,) = panels_of(1, 1, (4.6, 4.4))
@@ -87,7 +87,7 @@ def draw_numbers(predictions: Predictions) -> Drawing:
 
 
 def draw_labels(predictions: Predictions, labels: Sequence[str]) -> Drawing:
-    """A panel per label: how probable the network finds it where it applies, and where it does not."""
+    """One panel per label: histograms of its predicted probability where it applies and where it does not."""
     shown = range(min(len(labels), MAX_PANELS))
     figure, panels = panels_of(len(shown), columns=min(4, len(shown)), panel=(2.8, 2.1))
     bins = np.linspace(0, 1, 21)

@@ -1,4 +1,4 @@
-"""What is known of a run: from its directory, and from what its network says about its data."""
+"""Collects what is known of a run from its directory and from its network's predictions."""
 
 import math
 import re
@@ -18,19 +18,19 @@ from engine.run.outcome import outcome, read_json
 
 MAX_EPOCHS, MAX_LOG = 10**12, 1 << 24
 LOGGED = re.compile(r"\[[\d ,:-]+\]\[([\w.]+)\]\[([A-Z]+)\] - (.*)")
-"""A line of train.log: logger, level, text."""
+"""A line of train.log: logger, level and text."""
 
 CROSS_VALIDATION = "evaluation_cross_validation.json"
 
 DATA = ("engine.photos", "datamodules")
-"""Beginnings of the loggers' names that tell of the data."""
+"""Prefixes of the loggers that report on the data."""
 
 
 @dataclass
 class Facts:
-    """A run's directory, its config as it is stored, and what its network predicts; `missing` says why it does not.
+    """A run's directory, its stored config, and its network's predictions; `missing` says why there are none.
 
-    `known_classes` are the names of its classes where its data is not there.
+    `known_classes` are the class names to use if the data is not available.
     """
 
     directory: Path
@@ -47,7 +47,7 @@ class Facts:
 
     @property
     def findings(self) -> list[str]:
-        """What the data's check logged, and all warnings."""
+        """What the data checks logged, and all warnings."""
         try:
             lines = read_plain(self.directory / "train.log", MAX_LOG).decode("utf-8", errors="replace").splitlines()
         except (OSError, UserError):
@@ -58,7 +58,7 @@ class Facts:
 
     @property
     def cross_validation(self) -> dict[str, float]:
-        """The metrics that evaluate.py's cross-validation of this run gave; empty without one."""
+        """The metrics of evaluate.py's cross-validation of this run; empty without one."""
         try:
             content = read_json(self.directory / CROSS_VALIDATION, MAX_LOG, dict[str, Any])
         except (OSError, UserError):
@@ -69,7 +69,7 @@ class Facts:
 
     @property
     def first_batch(self) -> str:
-        """Its picture in HTML; empty where none was logged."""
+        """The first batch's picture as HTML; empty if none was logged."""
         found = self._first_batch
         return picture(found.jpeg, "The first batch", (found.width * 4 // 5, found.height * 4 // 5)) if found else ""
 
@@ -83,7 +83,7 @@ class Facts:
 
     @property
     def remarks(self) -> list[str]:
-        """What its user said of it: experiment and tags of a run that has a name of its own, and notes."""
+        """The user's remarks: notes, tags, and the experiment if the run has a name of its own."""
         tags, notes = self.config.get("tags"), self.config.get("notes")
         said = [self.experiment] if self.experiment != self.name else []
         said += [f"tags: {', '.join(map(str, tags))}"] if isinstance(tags, list) and tags else []
@@ -108,14 +108,14 @@ class Facts:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Examples per split: as metrics.json has them, those that were predicted as they were counted."""
+        """Examples per split from metrics.json, except for the predicted split, whose examples were counted."""
         noted = self.outcome.get("counts")
         counts = {str(k): v for k, v in noted.items() if type(v) is int} if isinstance(noted, dict) else {}
         return counts | ({self.predictions.split: len(self.predictions.targets)} if self.predictions else {})
 
     @cached_property
     def best(self) -> dict[str, float]:
-        """All logged metrics at the best epoch; empty where none was kept, or no logger wrote them."""
+        """All logged metrics at the best epoch; empty if there is none or no logger wrote them."""
         value = self.outcome.get(f"best/{self.monitor}")
         if not isinstance(value, int | float) or self.monitor is None:
             return {}
@@ -134,13 +134,13 @@ class Facts:
 
     @property
     def shown_epoch(self) -> str:
-        """Which weights the predictions are of."""
+        """The epoch whose weights made the predictions."""
         epoch = self.outcome.get("best/epoch")
         return f"best epoch ({epoch})" if isinstance(epoch, int) else "last epoch"
 
 
 def _is_sound(key: str, value: object) -> bool:
-    """Whether a value of metrics.json, which may come from a stranger, is what a run writes."""
+    """Whether a value of metrics.json, which may come from a stranger, is one that a run could write."""
     if isinstance(value, float):
         return math.isfinite(value)
     if key in ("epochs", "best/epoch"):

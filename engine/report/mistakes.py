@@ -1,4 +1,4 @@
-"""The section of a page about the most confident mistakes."""
+"""The report's section on the most confident mistakes."""
 
 import io
 
@@ -15,7 +15,7 @@ RED = (176, 36, 36)
 
 
 def mistakes_section(facts: Facts, predictions: Predictions, images: Images) -> str:
-    """Photos, each with what was predicted, what is true, and its file; a table where there are no photos."""
+    """Photos with predicted class, true class and file; a table if there are no photos."""
     found = predictions.mistakes(MAX_MISTAKES)
     if not found:
         return section(TITLE, paragraph("There are none."))
@@ -37,7 +37,7 @@ def mistakes_section(facts: Facts, predictions: Predictions, images: Images) -> 
 
 
 def _said(facts: Facts, predictions: Predictions, position: int, column: int) -> tuple[str, str]:
-    """What was predicted, with its probability, and what is true."""
+    """The prediction with its probability, and the truth."""
     probability, classes = float(predictions.outputs[position, column]), facts.classes
     if predictions.kind == "class":
         return f"{classes[column]} {probability:.1%}", f"is {classes[int(predictions.targets[position])]}"

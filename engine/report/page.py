@@ -1,4 +1,4 @@
-"""report.html: a run on one page that opens offline, with its images beside it."""
+"""report.html: a run on one page that can be opened offline, with its images beside it."""
 
 import csv
 import io
@@ -23,7 +23,7 @@ from engine.wording import cell, figure, warnings_about
 
 NAME = "report.html"
 MAX_CHANGES, MAX_FINDINGS = 200, 12
-COVERED = "An interval covers the chance in which examples were drawn, not that of other seeds."
+COVERED = "An interval covers the random choice of the examples, not that of the seed."
 
 
 def write_page(facts: Facts) -> Path:
@@ -87,7 +87,7 @@ def _head(facts: Facts) -> str:
 
 
 def _question(facts: Facts) -> str:
-    """The experiment's, if it is one of this checkout."""
+    """The experiment's question, if the experiment is part of this checkout."""
     file = CONF / "experiment" / f"{facts.experiment}.yaml"
     return question(file) if file.parent == CONF / "experiment" and file.is_file() else ""
 
@@ -146,7 +146,7 @@ def _environment(facts: Facts) -> str:
 
 
 def _started(facts: Facts) -> str:
-    """The command that started the run, or one that repeats it from its config, as that of a run that was repeated."""
+    """The command that started the run or, if that was itself a repetition, one that repeats it from its config."""
     if facts.experiment != _default_experiment() and "experiment" not in map(key_of, facts.overrides):
         return _again(facts)
     options = [word for folder in facts.config_dirs[:1] for word in ("--config-dir", folder)]
@@ -161,13 +161,13 @@ def _again(facts: Facts) -> str:
 
 
 def _default_experiment() -> Any:
-    """That of conf/train.yaml."""
+    """The experiment that conf/train.yaml selects."""
     content = yaml.safe_load((CONF / "train.yaml").read_text(encoding="utf-8"))
     return next(choice["experiment"] for choice in content["defaults"] if "experiment" in choice)
 
 
 def _commands(facts: Facts) -> list[tuple[str, str]]:
-    """Those that work for this run, from the folder in which the page was written."""
+    """Commands that work for this run, from the folder in which the page was written."""
     directory, checkpoints = typed(facts.directory), Path(facts.directory, "checkpoints")
     lines = [("Repeat", _started(facts))]
     if _started(facts) != _again(facts):

@@ -1,4 +1,4 @@
-"""The sections of a page about results."""
+"""The report's sections on results."""
 
 from torchmetrics.functional.classification import multilabel_average_precision
 
@@ -16,7 +16,7 @@ MAX_CHARTS = 9
 
 
 def metrics_section(facts: Facts) -> str:
-    """All metrics but those of single classes: at the last epoch, at the best, and in the test."""
+    """All metrics except per-class ones: at the last epoch, at the best epoch, and in the test."""
     numbers = {name: value for name, value in facts.outcome.items() if _is_metric(name, value)}
     numbers.setdefault("epochs", None)
     numbers["best/epoch"] = facts.outcome.get("best/epoch") if facts.best else None
@@ -24,7 +24,7 @@ def metrics_section(facts: Facts) -> str:
     names = dict.fromkeys(n for c in columns for n in c.figures if n not in class_metrics(c.figures, facts.classes))
     rows = [[name, *(Numeric(figure(c.figures.get(name))) for c in columns)] for name in names]
     rows.sort(key=lambda row: row[0] != "loss")
-    selected = "The best epoch was selected on the same examples that its values are of." if facts.best else ""
+    selected = "The best epoch was selected on the same examples that it is evaluated on." if facts.best else ""
     return section("Results", table(["metric", *(c.title for c in columns)], rows, selected))
 
 
@@ -49,7 +49,7 @@ def curves_section(facts: Facts, images: Images) -> str:
 
 
 def predictions_sections(facts: Facts, images: Images) -> str:
-    """What suits the network: classes, several labels, or numbers."""
+    """The sections for the network's kind of predictions: classes, several labels, or numbers."""
     predictions = facts.predictions
     if predictions is None or not len(predictions.targets):
         return ""
@@ -85,5 +85,5 @@ def _labels(facts: Facts, predictions: Predictions, images: Images) -> str:
     head = ["label", "applies to", "recall", "95 % interval", "precision", "right", "average precision"]
     what = f"{examples_of(predictions)}, {facts.shown_epoch}, at a threshold of 0.5."
     if len(labels) > MAX_PANELS:
-        what += f" Drawn are the first {MAX_PANELS} labels of {len(labels):,}."
+        what += f" Only the first {MAX_PANELS} of {len(labels):,} labels are drawn."
     return section("Labels", table(head, rows, what), picture(drawing.png, "Probabilities per label", drawing.size))

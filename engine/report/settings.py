@@ -1,4 +1,4 @@
-"""What a run's config has that its experiment's defaults do not."""
+"""Finds where a run's config differs from its experiment's defaults."""
 
 import os
 import re
@@ -22,11 +22,11 @@ MAX_BYTES = 1 << 20
 ABSENT = "–"
 
 NAMES = ("experiment", "name", "tags", "notes")
-"""What a run is called, which the page says elsewhere."""
+"""Keys that name a run, which the page shows elsewhere."""
 
 
 class Change(NamedTuple):
-    """A key with its value in the defaults and in the run."""
+    """A key with its default value and the run's value."""
 
     key: str
     default: Any
@@ -34,13 +34,13 @@ class Change(NamedTuple):
 
 
 def overrides_of(directory: Path) -> list[str]:
-    """The arguments that the run was started with, from Hydra's records; empty if they are not there."""
+    """The arguments that started the run, from Hydra's records; empty if these are missing."""
     content = _noted(directory, "overrides.yaml")
     return [text for text in content if isinstance(text, str)] if isinstance(content, list) else []
 
 
 def config_dirs_of(directory: Path) -> list[str]:
-    """The folder that was given as --config-dir, if there was one, from Hydra's records: for a command, not for use."""
+    """The folder given as --config-dir, if any, from Hydra's records: to be shown in a command, never read."""
     if HydraConfig.initialized():  # during the run itself
         return _given_folders()
     content = _noted(directory, "hydra.yaml")
@@ -52,7 +52,7 @@ def config_dirs_of(directory: Path) -> list[str]:
 
 
 def _noted(directory: Path, name: str) -> Any:
-    """A file of Hydra's records; None if it is not there, or no YAML."""
+    """A file of Hydra's records; None if it is missing or not valid YAML."""
     try:
         return load_plain_yaml(read_plain(directory / ".hydra" / name, MAX_BYTES))
     except (OSError, ValueError, UserError):
@@ -60,15 +60,15 @@ def _noted(directory: Path, name: str) -> Any:
 
 
 def changes(config: Mapping[Any, Any], overrides: Sequence[str]) -> list[Change] | None:
-    """Where the run's stored config differs from its experiment's; None if that is not in this checkout."""
+    """Where the run's stored config differs from its experiment's; None if this checkout lacks the experiment."""
     chosen = [text for text in overrides if key_of(text) == "experiment"] or [
         f"experiment={config.get('experiment', config.get('name'))}"
     ]
-    if not all(re.fullmatch(r"experiment=\w[\w-]*", text) for text in chosen):  # they may be a stranger's
+    if not all(re.fullmatch(r"experiment=\w[\w-]*", text) for text in chosen):  # untrusted
         return None
     try:
         defaults = _composed(chosen)
-    except Exception:  # whatever Hydra finds wrong with an experiment of another checkout
+    except Exception:  # an experiment of another checkout may fail to compose
         return None
     default, own = flat(defaults), flat(config)
     given = {key_of(text) for text in overrides}
@@ -84,11 +84,11 @@ def changes(config: Mapping[Any, Any], overrides: Sequence[str]) -> list[Change]
 
 
 def _composed(overrides: Sequence[str]) -> Mapping[Any, Any]:
-    """The config, every interpolation as it stands; the defaults of a run that goes on are those of a new one."""
+    """The composed config with unresolved interpolations, independent of the run in progress."""
     folders = _given_folders()
     searched = [f"hydra.searchpath=[{','.join(f'file://{folder}' for folder in folders)}]"] if folders else []
     running, hydra = GlobalHydra.instance(), GlobalHydra.instance().hydra
-    running.clear()  # that of the run, which may look for its config in another folder
+    running.clear()  # the run in progress may search other folders for its config
     try:
         with initialize_config_dir(str(CONF), version_base="1.3"):
             config = OmegaConf.to_container(compose("train", [*overrides, *searched]), resolve=False)
@@ -104,12 +104,12 @@ def _given_folders() -> list[str]:
 
 
 def _is_computed(value: object) -> bool:
-    """Whether a resolver gives the value, which config.yaml has instead."""
+    """Whether a resolver computes the value, whose result is in config.yaml."""
     return isinstance(value, str) and "${" in value and not is_linked(value)
 
 
 def _agrees(default: object, value: object) -> bool:
-    """Whether the value may be what the default's resolvers gave."""
+    """Whether the value may be the result of the default's resolvers."""
     if _is_computed(default):
         return True
     if isinstance(default, dict) and isinstance(value, dict):
@@ -120,7 +120,7 @@ def _agrees(default: object, value: object) -> bool:
 
 
 def _is_same_place(default: object, value: object) -> bool:
-    """config.yaml has absolute paths."""
+    """Whether both are the same path; config.yaml has absolute paths."""
     if not (isinstance(default, str) and isinstance(value, str) and Path(value).is_absolute()):
         return False
     return bool(default) and f"{os.sep}{value}".endswith(f"{os.sep}{default.rstrip(os.sep)}")

@@ -1,4 +1,4 @@
-"""Writes a run's page: at the end of its training, or later from its directory."""
+"""Writes a run's report: at the end of training, or later from its directory."""
 
 import sys
 from pathlib import Path
@@ -25,7 +25,7 @@ NAME = "report.html"
 
 
 def report_at_end(record: Record) -> None:
-    """The page of a run that has just ended; none in a sweep. If it cannot be written, one line says why."""
+    """Writes the report of a run that has just ended, except in a sweep; prints one line if that fails."""
     if not record.is_first_process or in_sweep():
         return
     with collecting_nothing():
@@ -45,19 +45,19 @@ def _try_to_report(record: Record) -> None:
         with activity("writing the report"):
             page = write_page(Facts(record.directory, config, collector, missing))
         print(printable(f"report    {typed(page)}"))
-    except Exception as error:  # the run itself has ended well
+    except Exception as error:  # the run itself has succeeded
         reason = printable(str(error).partition("\n")[0])
         print(f"{NAME} could not be written ({type(error).__name__}: {reason}).", file=sys.stderr)
 
 
 def _validate_again(record: Record, collector: Collector) -> None:
-    """One validation with the weights of the best epoch, if that was before a restart; it is logged nowhere."""
+    """Validates with the best epoch's weights if that epoch was before a restart; nothing is logged."""
     trainer = record.trainer
     if "test" in collector.splits or trainer.world_size > 1 or not sum(trainer.num_val_batches):
         return
     if collector.choose(record.metrics.get("best/epoch")):
         return
-    if not isinstance(trainer.lightning_module, AccountedModule):  # its steps may log, or count on a training
+    if not isinstance(trainer.lightning_module, AccountedModule):  # its steps may log, or need a training
         return
     from engine.results.evaluation import trainer_for_evaluation  # only here, as a sweep's jobs need none of it
 
@@ -66,11 +66,12 @@ def _validate_again(record: Record, collector: Collector) -> None:
 
 
 def report(directory: Path) -> Path:
-    """Writes the page of the run in `directory`, with what its network predicts if its data is there.
+    """Writes the report of the run in `directory`, with its network's predictions if its data is available.
 
-    The page of a sweep that it is a job of links to it from then on.
+    If the run is a job of a sweep, the sweep's page is rewritten with a link to the report.
 
-    UserError where there is no run, or its config or checkpoint is refused.
+    Raises:
+        UserError: there is no run, or its config or checkpoint is refused.
     """
     page = _report(directory)
     sweep = directory.absolute().parent
@@ -80,7 +81,7 @@ def report(directory: Path) -> Path:
 
         try:
             write_sweep(read_sweep(sweep))
-        except Exception as error:  # it may be a stranger's; the run's own page is there
+        except Exception as error:  # it may be untrusted; the run's own page has been written
             print(f"{sweep}: its page could not be written again ({type(error).__name__}).", file=sys.stderr)
     return page
 
@@ -104,7 +105,7 @@ def _report(directory: Path) -> Path:
 
 
 def _evaluated(directory: Path, checkpoint: str, split: str, collector: Collector) -> str | None:
-    """Lets the collector see an evaluation; a sentence if that fails, for the page has more to show."""
+    """Evaluates the run for the collector; returns a sentence if that fails, since the page has more to show."""
     from engine.results.evaluation import evaluate
 
     try:

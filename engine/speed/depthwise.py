@@ -48,7 +48,7 @@ def input_gradient(grad: Tensor, x: Tensor, weight: Tensor, stride: Pair, paddin
     """Gradient of x (N, C, H, W): `grad`, dilated by the stride, is convolved with the flipped kernel."""
     kernel = weight.shape[2:]
     around = [size - 1 - pad for size, pad in zip(kernel, padding, strict=True)]
-    # With a stride, torch's own gradient is faster in float32.
+    # With a stride, torch's own gradient is faster than this in float32.
     if min(around) < 0 or (stride != [1, 1] and x.dtype == torch.float32):
         gradient = _backward(grad.float(), x.float(), weight.float(), stride, padding, inputs=True)
         return gradient.to(x.dtype)

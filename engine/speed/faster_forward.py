@@ -1,4 +1,4 @@
-"""The faster routes that a procedure's forward pass takes on a CPU, to the same numbers."""
+"""Faster routes for a procedure's forward pass on the CPU, with the same results."""
 
 from contextlib import AbstractContextManager, ExitStack
 
@@ -11,7 +11,7 @@ from engine.speed.folded_batchnorm import FoldedBatchNorm
 
 
 class FasterForward:
-    """Modes for `network`; none where there is no faster route, since a mode sees every operation."""
+    """Modes that speed up `network`, entered only where they help, since a mode intercepts every operation."""
 
     def __init__(self, network: nn.Module, *, channels_last: bool, freeze_batchnorm: bool) -> None:
         self.network = network
@@ -20,7 +20,7 @@ class FasterForward:
         self._folded: FoldedBatchNorm | None = None
 
     def modes(self, inputs: Tensor) -> AbstractContextManager[object]:
-        """What to run the network on these inputs in."""
+        """A context in which to run the network on these inputs."""
         modes = ExitStack()
         for mode in self._modes(inputs) if inputs.device.type == "cpu" and inputs.ndim == 4 else ():
             modes.enter_context(mode)

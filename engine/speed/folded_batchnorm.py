@@ -27,7 +27,7 @@ def fold_batchnorm(network: nn.Module, image: Tensor) -> nn.Module:
     for convolution, norm in _modules(network, pairs):
         fused = fuse_conv_bn_eval(convolution, norm)
         convolution.weight, convolution.bias = fused.weight, fused.bias
-        # timm's BatchNormAct2d is recognised by its attributes, since importing timm takes a second or two.
+        # timm's BatchNormAct2d is recognized by its attributes, since importing timm takes a second or two.
         more: Any = norm
         _replace(network, norm, nn.Sequential(more.drop, more.act) if hasattr(norm, "act") else nn.Identity())
     return network if _agree(expected, network(image)) else original

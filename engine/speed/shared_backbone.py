@@ -1,7 +1,7 @@
 """Builds a frozen backbone once per process and shares it between networks with different heads.
 
-Building a backbone takes longer than training a head on cached features. Its weights are loaded, but before that they
-are drawn: a later head is drawn as if they had been again, and has the bits that it has on a backbone of its own.
+Building a backbone takes longer than training a head on cached features. Its weights are loaded, but are first drawn at
+random: a later head is drawn as if the backbone had been drawn again, so it has the same bits as on its own backbone.
 """
 
 import copy
@@ -22,9 +22,9 @@ LOOKS = (
     *(torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default, torch.ops.aten.equal.default),
     torch.ops.aten.masked_select.default,
 )
-"""Operations that read values, so that later draws may depend on earlier ones."""
+"""Operations that read values, after which later draws may depend on earlier ones."""
 
-MAX_DRAWN = 1000  # heads, by the generator's state before them
+MAX_DRAWN = 1000  # cached heads, by the generator's state before drawing them
 
 _first: dict[str, "_Built | None"] = {}
 
@@ -51,7 +51,7 @@ class _Built:
     draws: list[_Draw]
     facts: dict[str, Any] = field(default_factory=dict)
     drawn: dict[bytes, tuple[Tensor, dict[str, Tensor]]] = field(default_factory=dict)
-    is_confirmed: bool = False  # the backbone is the same from another seed, and the head as it should be
+    is_confirmed: bool = False  # verified with a second seed: same backbone, correct head
 
     def again(self) -> Any:
         """A new network on the same backbone, with its head drawn from the generator's current state."""
@@ -89,7 +89,7 @@ class _Recorder(TorchDispatchMode):
 def on_shared_backbone(key: str, build: Callable[[], Any]) -> Any:
     """Returns a network like `build()`; its `backbone` is the same object in all networks with this key.
 
-    Nobody may change it. Where another head cannot be drawn without another backbone, each network has its own.
+    The backbone must not be changed. If a head cannot be drawn without its backbone, each network gets its own.
     """
     first = _first.get(key)
     if first is not None and first.facts["place"] == _place(first.network.backbone):
@@ -107,7 +107,7 @@ def on_shared_backbone(key: str, build: Callable[[], Any]) -> Any:
 
 
 def _second(key: str, first: "_Built", build: Callable[[], Any]) -> Any:
-    """Builds a network from another seed; if its backbone is equal to the first one's, that is shared from now on."""
+    """Builds a network from another seed; if its backbone equals the first one's, it is shared from now on."""
     before = torch.get_rng_state()
     network = build()
     after = torch.get_rng_state()
@@ -149,12 +149,12 @@ def _other_states() -> tuple[Any, str]:
 
 
 def _place(backbone: nn.Module) -> list[tuple[int, torch.dtype]]:
-    """Identifies where the weights are; it differs once they have moved to another device or dtype."""
+    """Identifies the weights' location; differs after a move to another device or dtype."""
     return [(parameter.data_ptr(), parameter.dtype) for parameter in backbone.parameters()]
 
 
 def _checked(network: Any, draws: list[_Draw], before: Tensor) -> _Built | None:
-    """The record of how to build the network again; None if repeating the draws gives a different one."""
+    """A record for building the network again; None if repeating the draws gives a different one."""
     if not isinstance(getattr(network, "backbone", None), nn.Module):
         return None
     own = own_parameters(network)
@@ -164,7 +164,7 @@ def _checked(network: Any, draws: list[_Draw], before: Tensor) -> _Built | None:
         draw.tensor = draw.tensor.detach().to("meta")
     after, built = torch.get_rng_state(), _Built(network, draws, {"place": _place(network.backbone)})
     torch.set_rng_state(before)
-    built.network = built.again()  # which nobody trains
+    built.network = built.again()  # a copy that is never trained
     is_same = torch.equal(torch.get_rng_state(), after)
     torch.set_rng_state(after)
     return built if is_same and _same(dict(own), dict(own_parameters(built.network))) else None

@@ -1,4 +1,4 @@
-"""A look at a sweep's jobs before the first one starts, and before anything is written. Nothing here imports torch."""
+"""Checks a sweep's jobs before the first one starts and before anything is written. Nothing here imports torch."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -23,14 +23,14 @@ from engine.wording import missing_extra
 
 MAX_JOBS = 100_000
 ALL_COMBINATIONS = ("hydra_plugins.plugins.GridSweeper", "hydra._internal.core_plugins.basic_sweeper.BasicSweeper")
-"""The sweepers whose jobs are known before the first one starts."""
+"""Sweepers whose jobs are known before the first one starts."""
 
 HERE = ("BasicLauncher", "JoblibLauncher")
-"""Launchers that can use the process which looks at the jobs for the first of them."""
+"""Launchers that can run the first job in the process that checked the jobs."""
 
 
 def refuse_mistakes(config: DictConfig) -> None:
-    """UserError, with all of them in one message, if jobs of this sweep could not run."""
+    """Raises UserError, with all mistakes in one message, if jobs of this sweep could not run."""
     for plugin in ("sweeper", "launcher"):
         target = config.hydra[plugin]._target_
         if missing := missing_extra(target):
@@ -52,7 +52,7 @@ def refuse_mistakes(config: DictConfig) -> None:
 
 
 def planned_jobs(config: DictConfig) -> list[list[str]]:
-    """The jobs of a sweep over all combinations, each by its overrides."""
+    """The jobs of a sweep over all combinations, each as a list of overrides."""
     try:
         overrides = _overrides(config)
         swept = [_texts(override) for override in overrides if override.is_sweep_override()]
@@ -62,13 +62,13 @@ def planned_jobs(config: DictConfig) -> list[list[str]]:
         (jobs,) = BasicSweeper.split_arguments(overrides, None)
     except UserError:
         raise
-    except Exception as error:  # as of an interval
+    except Exception as error:  # an interval, for example
         raise UserError(explained("train", sys.argv[1:]) or str(error)) from error
     return [list(job) for job in jobs]
 
 
 def _texts(override: Override) -> Iterator[str]:
-    """The values of a swept key. UserError for a range to be shuffled that is too long to be listed."""
+    """The values of a swept key. Raises UserError for a shuffled range that is too long to be listed."""
     value: Any = override.value()
     is_listed = isinstance(value, RangeSweep) and value.shuffle and None not in (value.start, value.stop)
     if is_listed and (value.stop - value.start) / value.step > MAX_JOBS:
@@ -82,7 +82,7 @@ def _overrides(config: DictConfig) -> list[Override]:
 
 
 def _ends_of_a_search(config: DictConfig) -> list[list[str]]:
-    """Jobs that have the ends of all intervals and each choice once, as far as a search allows others than these."""
+    """Jobs that together contain both ends of every interval and every choice of a search."""
     _check_search(config)
     values = {override.get_key_element(): _values(override) for override in _overrides(config)}
     first = [f"{key}={options[0]}" if "=" not in options[0] else options[0] for key, options in values.items()]
@@ -116,7 +116,7 @@ def _check_search(config: DictConfig) -> None:
 
 
 def mistakes_in(configs: Sequence[DictConfig]) -> str | None:
-    """The mistakes in the configs of jobs in one message, None if there are none. It needs torch, as jobs do."""
+    """All mistakes in the jobs' configs in one message; None if there are none. Imports torch, as jobs do."""
     from engine.config.composition import without_hydra
     from engine.preflight.preflight import find_mistakes
 

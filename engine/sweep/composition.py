@@ -1,6 +1,6 @@
-"""Composes a sweep's configs, once for all jobs that differ only in numbers. Nothing here imports torch.
+"""Composes a sweep's configs, only once for jobs that differ only in numbers. Nothing here imports torch.
 
-Hydra reads and merges each file of conf/ for every job, which takes longer than a job on cached features trains.
+For every job, Hydra reads and merges each file of conf/, which takes longer than training on cached features.
 """
 
 import copy

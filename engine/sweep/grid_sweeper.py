@@ -1,6 +1,6 @@
-"""Hydra's own sweeper, which runs all combinations, without its look at each job's config beforehand.
+"""Hydra's own sweeper, which runs all combinations, without its check of every job's config beforehand.
 
-Hydra imports it at each start, through hydra_plugins/: nothing heavy at the top.
+Hydra imports it at every start, through hydra_plugins/: nothing heavy at the top.
 """
 
 from collections.abc import Sequence
@@ -13,12 +13,11 @@ from engine.sweep.search.search_space import last_of_each
 
 
 class GridSweeper(BasicSweeper):
-    """Hydra's, but a setting on the command line replaces the one in the sweeper's config; Hydra combines both.
+    """Hydra's BasicSweeper, but a setting on the command line replaces the one in the sweeper's config.
 
-    Composes one config of each kind before the first job starts, where Hydra's composes all of them.
-
-    That takes a sixth of a second a job. What cannot be composed is an unknown key or choice, and those are the same
-    for jobs that differ in numbers alone.
+    Before the first job starts, it composes one config of each kind, where Hydra's composes all of them, at a sixth of
+    a second per job. A config cannot be composed if a key or choice is unknown, and these are the same for jobs that
+    differ only in numbers.
     """
 
     def sweep(self, arguments: list[str]) -> Any:

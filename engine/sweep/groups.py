@@ -1,4 +1,4 @@
-"""Statistics of a sweep: jobs that differ only in the seed form a group. And the order of its jobs."""
+"""Statistics of a sweep, whose jobs that differ only in the seed form a group, and the ranking of its jobs."""
 
 import math
 import statistics
@@ -68,7 +68,7 @@ class Group:
 
 
 def group_by_seed(rows: Iterable[Row]) -> list[Group]:
-    """Groups the completed jobs, best mean first; groups with another metric than the first job's come last."""
+    """Groups the completed jobs, best mean first; groups with a metric other than the first job's come last."""
     groups: dict[tuple[Any, ...], Group] = {}
     for row in rows:
         if row.status != DONE[0] or row.best is None or row.metric is None:
@@ -92,8 +92,8 @@ def interval(values: Sequence[float]) -> tuple[float, float] | None:
 def paired(group: Group, reference: Group) -> dict[str, Any] | None:
     """The mean of group - reference over their common seeds, and its interval; None for fewer than two seeds.
 
-    Runs with the same seed share order, augmentation and splits, so their differences often vary less than the runs do,
-    and this interval says more than the groups' separate intervals.
+    Runs with the same seed share order, augmentation and splits, so their differences often vary less than the runs
+    themselves, and this interval is more informative than the groups' separate intervals.
     """
     ours, theirs = group.by_seed(), reference.by_seed()
     differences = [ours[seed] - theirs[seed] for seed in ours if seed in theirs]
@@ -104,7 +104,7 @@ def paired(group: Group, reference: Group) -> dict[str, Any] | None:
 
 
 def too_few(values: Sequence[float]) -> str | None:
-    """Why an interval of these values would be misleading (`n = 2`, `all equal`); None if it would not."""
+    """Why an interval of these values would be misleading (`n = 2`, `all equal`); None if it would not be."""
     if len(values) < 3:
         return f"n = {len(values)}"
     return "all equal" if len(set(values)) == 1 else None
@@ -119,7 +119,7 @@ def not_comparable(group: Group, reference: Group) -> str | None:
 
 
 def ranked(rows: Iterable[Row]) -> list[Row]:
-    """Completed jobs first, by metric and then from the best to the worst; then the others, by status."""
+    """The completed jobs first, by metric and from best to worst; then the others, by status."""
     rows = sorted(rows, key=lambda row: row.number)
     metrics = list(dict.fromkeys(row.metric for row in rows))
 
@@ -132,7 +132,7 @@ def ranked(rows: Iterable[Row]) -> list[Row]:
 
 
 def places(rows: Sequence[Row]) -> dict[int, int]:
-    """The places of the completed jobs, by their numbers; equal results share one."""
+    """The rank of each completed job by its number; equal results share a rank."""
     done = [row for row in rows if row.status == DONE[0] and row.best is not None]
     first: dict[tuple[str | None, float | None], int] = {}
     for place, row in enumerate(done, start=1):

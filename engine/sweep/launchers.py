@@ -1,6 +1,6 @@
-"""Where a sweep's jobs run: several at once on this machine, or on others. Chosen by conf/launcher/.
+"""Where a sweep's jobs run: several at once on this machine, or on other machines. Selected by conf/launcher/.
 
-Hydra imports it at each start, through hydra_plugins/: nothing heavy at the top.
+Hydra imports it at every start, through hydra_plugins/: nothing heavy at the top.
 """
 
 import logging
@@ -37,25 +37,25 @@ logger = logging.getLogger(__name__)
 
 Wait = Callable[[], JobReturn]
 
-MEMORY_OF_A_JOB = 2 << 30  # bytes, at most, where it trains on cached features
+MEMORY_OF_A_JOB = 2 << 30  # bytes: an upper bound for training on cached features
 
 
 @dataclass
 class Job:
-    """One job of a sweep with all that it needs to run in another process, by being called there."""
+    """One job of a sweep, with everything it needs to run in another process; calling it there runs the job."""
 
     singletons: bytes  # a pickle of Hydra's state
     sweep: bytes  # a pickle of what all jobs share
     overrides: Sequence[str]
     number: int
-    folder: str  # the one that relative paths start from
+    folder: str  # relative paths start from it
     owner: int | None  # the sweep's process, if it is on the same machine
 
     def __call__(self) -> JobReturn:
         if self.owner is not None:
             end_with(self.owner)
         os.chdir(self.folder)
-        multiprocessing.set_start_method("spawn", force=True)  # loky's own means nothing to the job's processes
+        multiprocessing.set_start_method("spawn", force=True)  # the job's processes do not know loky's method
         hydra_context, task_function, master, configs = _begun(self.singletons, self.sweep)
         config = configs.load_sweep_config(master, self.overrides)
         with open_dict(config):
@@ -70,7 +70,7 @@ class Job:
         )
 
     def checkpoint(self) -> Any:
-        """What submitit queues again when the job's time is up or its machine is wanted: it continues the run."""
+        """What submitit requeues on a timeout or preemption: the same job, which then resumes the run."""
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self)
@@ -78,24 +78,24 @@ class Job:
 
 @lru_cache(maxsize=1)
 def _begun(singletons: bytes, sweep: bytes) -> tuple[HydraContext, TaskFunction, DictConfig, JobConfigs]:
-    """What all jobs of a sweep share, in a process that runs several of them."""
+    """The state that all jobs of a sweep share, cached for a process that runs several of them."""
     setup_globals()
-    # It executes the plug-ins' modules again, so nothing that holds their classes may be loaded before.
+    # Hydra's plug-in modules are executed again here, so nothing that holds their classes may be loaded before.
     Singleton.set_state(pickle.loads(singletons))
     hydra_context, task_function, master = pickle.loads(sweep)
     return hydra_context, task_function, master, JobConfigs(hydra_context.config_loader)
 
 
 class ElsewhereLauncher(Launcher):
-    """Runs jobs in other processes, each of which can import this project and sees the sweep's directory.
+    """Runs jobs in other processes, each of which can import this project and access the sweep's directory.
 
-    A job that is lost with its process or machine gives None, as one that failed does, and costs no other job.
+    A job that is lost with its process or machine returns None, like a failed one, and does not affect other jobs.
     """
 
     config: DictConfig
     task_function: TaskFunction
     hydra_context: HydraContext
-    is_here = False  # whether the jobs run on the machine of the sweep, and have no reason to outlive it
+    is_here = False  # whether the jobs run on the sweep's machine and should end with it
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
@@ -106,7 +106,7 @@ class ElsewhereLauncher(Launcher):
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         Path(self.config.hydra.sweep.dir).mkdir(parents=True, exist_ok=True)
-        # Processes that start elsewhere have neither this script's folder nor the tests' on their path.
+        # New processes have neither this script's folder nor the tests' on their path.
         paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
         state = cloudpickle.dumps(Singleton.get_state())
@@ -118,7 +118,7 @@ class ElsewhereLauncher(Launcher):
 
     @abstractmethod
     def start(self, jobs: Sequence[Job]) -> Iterable[Wait]:
-        """Starts the jobs, and gives for each what waits for its end; that raises where the job was lost."""
+        """Starts the jobs and returns a function for each that waits for its end and raises if the job was lost."""
 
     def _returned(self, job: Job, wait: Wait) -> JobReturn:
         try:
@@ -131,17 +131,18 @@ class ElsewhereLauncher(Launcher):
 
 
 class JoblibLauncher(ElsewhereLauncher):
-    """`n_jobs` processes on this machine, which share its cores and their threads.
+    """Runs `n_jobs` processes on this machine, among which its cores are divided.
 
-    One job at a time runs as Hydra has it, with all cores. `n_jobs` None: as many jobs as cores, if all of them train a
-    head on cached features without a GPU, since none of these can use more than one core; else one at a time.
+    With `n_jobs=1`, Hydra's basic launcher runs one job after another, each with all cores. With None, as many jobs as
+    cores run at once if all of them train a head on cached features without a GPU, since such a job cannot use more
+    than one core; otherwise one at a time.
     """
 
     is_here = True
 
     def __init__(self, *, n_jobs: int | None) -> None:
         self.n_jobs = n_jobs
-        self.at_once = 1  # of the jobs that are launched
+        self.at_once = 1  # number of jobs
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         self.at_once = self.n_jobs or self._suitable(job_overrides)
@@ -160,7 +161,7 @@ class JoblibLauncher(ElsewhereLauncher):
         return [pool.submit(self._run_apart, job, own).result for job in jobs]
 
     def _run_apart(self, job: Job, own: threading.local) -> JobReturn:
-        """Runs a job in the process that belongs to this thread; a lost one is replaced for the next job."""
+        """Runs a job in this thread's own process; a lost process is replaced for the next job."""
         from joblib.externals.loky import ProcessPoolExecutor
         from joblib.externals.loky.process_executor import BrokenProcessPool
 
@@ -176,7 +177,7 @@ class JoblibLauncher(ElsewhereLauncher):
         return returned
 
     def _suitable(self, job_overrides: Sequence[Sequence[str]]) -> int:
-        """How many of these jobs should run at once."""
+        """The number of these jobs that should run at once."""
         compose = self.hydra_context.config_loader.load_sweep_config
         if not all(uses_one_core(compose(self.config, list(job))) for job in one_of_each_kind(job_overrides)):
             return 1
@@ -185,23 +186,23 @@ class JoblibLauncher(ElsewhereLauncher):
 
 
 def uses_one_core(config: DictConfig) -> bool:
-    """Whether a job trains a head on cached features, and not on a GPU."""
+    """Whether a job trains a head on cached features without a GPU."""
     accelerator = OmegaConf.select(config, "trainer.accelerator", default="auto")
     return has_features(config) and (accelerator == "cpu" or (accelerator == "auto" and not has_gpu()))
 
 
 def has_gpu() -> bool:
-    """Whether the machine has what torch could compute on besides its processor; torch itself is not asked."""
+    """Whether the machine has a device that torch could use besides the CPU, found without importing torch."""
     devices = ("nvidia[0-9]*", "dxg", "kfd")  # NVIDIA's, NVIDIA's under Windows (WSL), AMD's
     is_apple = sys.platform == "darwin" and platform.machine() == "arm64"
     return is_apple or any(found for device in devices for found in Path("/dev").glob(device))
 
 
 class SubmititLauncher(ElsewhereLauncher):
-    """Jobs of their own on this machine (`cluster` local, `n_jobs` at once) or in a SLURM cluster's queue (slurm).
+    """Runs each job as a process on this machine (`cluster` local, `n_jobs` at once) or in a SLURM queue (slurm).
 
-    `parameters` are submitit's: sbatch's with underscores, `timeout_min`, `mem_gb` and the like. What submitit writes,
-    each job's output included, lies in a folder of `.submitit` in the sweep's directory.
+    `parameters` are submitit's: `timeout_min`, `mem_gb` and the like, or sbatch's options with underscores. submitit's
+    files, including each job's output, are in a folder of `.submitit` in the sweep's directory.
     """
 
     def __init__(self, *, cluster: str, n_jobs: int, parameters: DictConfig) -> None:
@@ -212,7 +213,7 @@ class SubmititLauncher(ElsewhereLauncher):
     def start(self, jobs: Sequence[Job]) -> Iterable[Wait]:
         from submitit import AutoExecutor
 
-        # A new folder each time: submitit unpickles a job's result from there, which must be no stranger's.
+        # A new folder each time: submitit unpickles a job's result from it, so no one else may have written there.
         folder = Path(self.config.hydra.sweep.dir, ".submitit", secrets.token_hex(8)).absolute()
         executor = AutoExecutor(folder, cluster=self.cluster)
         executor.update_parameters(**self.parameters)
@@ -232,13 +233,13 @@ class SubmititLauncher(ElsewhereLauncher):
 
 
 class RayLauncher(ElsewhereLauncher):
-    """Tasks of a Ray cluster, on as many machines as it has; without an address, of one that is started for the sweep.
+    """Runs jobs as tasks of a Ray cluster on all its machines; without an address, starts a cluster for the sweep.
 
     Args:
-        address: the cluster's, `auto` for the one that this machine is part of; None: start one here.
-        num_cpus: cores that a job has to itself, which is also its number of threads.
-        num_gpus: GPUs that a job has to itself.
-        init: other settings of `ray.init`.
+        address: the cluster's address, or `auto` for the cluster this machine belongs to; None: start one here.
+        num_cpus: cores reserved for a job, which is also its number of threads.
+        num_gpus: GPUs reserved for a job.
+        init: other arguments of `ray.init`.
     """
 
     def __init__(self, *, address: str | None, num_cpus: int, num_gpus: float, init: DictConfig) -> None:

@@ -1,4 +1,4 @@
-"""The ledger of a sweep: every multirun writes sweep.json and sweep.csv as it goes, and its report at the end."""
+"""The ledger of a sweep: every multirun keeps sweep.json and sweep.csv up to date, and writes a report at the end."""
 
 import atexit
 import os
@@ -29,23 +29,23 @@ from engine.sweep.table import FILE, Row, Sweep, changing, note
 from engine.sweep.worker import stopping
 
 _open = ExitStack()
-"""What the sweep of this process holds: its directory's lock, the signals, and the report at exit."""
+"""What this process holds for its sweep: the directory's lock, the signal handlers, and the report at exit."""
 
 
 class Ledger(Callback):
     """Hydra's callback that keeps a sweep's table (engine/sweep/table.py).
 
-    The first and the last method are called in the sweep's own process, the others wherever a job is launched: there is
-    no state but in the files. Where a signal ends the sweep, the last one's work is done as the process ends.
+    on_multirun_start and on_multirun_end are called in the sweep's own process, the others wherever a job is launched,
+    so all state is in files. If a signal ends the sweep, the work of on_multirun_end is done at exit.
     """
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Lists the jobs. Ends the process if the directory's jobs are others, or are being run by another process."""
+        """Lists the jobs. Exits if the directory already has other jobs, or if another process is running them."""
         keep_out_current_folder()
         if config.sweep.resume is None:
             try:
                 refuse_mistakes(config)
-            except UserError as error:  # Hydra lets no other exception of a callback through
+            except UserError as error:  # Hydra swallows a callback's exceptions, but not SystemExit
                 sys.exit(str(error))
         directory = Path(config.hydra.sweep.dir)
         directory.mkdir(parents=True, exist_ok=True)
@@ -63,7 +63,7 @@ class Ledger(Callback):
         with changing(directory) as sweep:
             for row in _planned(config, shared):
                 if sweep.jobs.setdefault(row.number, row).overrides != row.overrides:
-                    sys.exit(f"Job {row.number} of {typed(directory)} was another: what is swept cannot be changed so.")
+                    sys.exit(f"Job {row.number} of {typed(directory)} was another: the swept values cannot be changed.")
         print(f"{len(sweep.jobs) or 'The'} jobs in {typed(directory)}, each with its train.log:", flush=True)
         _open.enter_context(stopping())
         atexit.register(finish, directory)
@@ -90,7 +90,7 @@ class Ledger(Callback):
         print(f"{job_line(row, ended, len(statuses))}{clear}", flush=True)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        """Ends the process with 1 if any job is not done: of a callback's exceptions Hydra lets no other through."""
+        """Exits with 1 unless all jobs are done: Hydra swallows every callback exception except SystemExit."""
         try:
             with _open:
                 sweep = finish(Path(config.hydra.sweep.dir))
@@ -104,7 +104,7 @@ class Ledger(Callback):
 
 
 def _row_of(config: DictConfig) -> Row:
-    """The row of a job as its directory has it, from which a job that has not ended is running."""
+    """A job's row as read from its directory; a job that has not ended is shown as running."""
     hydra = config.hydra
     directory = Path(hydra.sweep.dir)
     row = Row(hydra.job.num, swept_settings(), repeat(hydra.overrides.task), "running")
@@ -128,14 +128,14 @@ def finish(directory: Path) -> Sweep:
         write_page(sweep)
     except OSError:
         raise
-    except Exception as error:  # the jobs themselves have ended as they have
+    except Exception as error:  # the jobs' results are already on disk
         reason = printable(str(error).partition("\n")[0])
         print(f"sweep.html could not be written ({type(error).__name__}: {reason}).", file=sys.stderr)
     return sweep
 
 
 def _lock(directory: Path) -> AbstractContextManager[Any]:
-    """Held until the sweep's process lets it go or ends, however that happens."""
+    """A lock that the sweep's process holds until it releases it or ends, for whatever reason."""
     try:
         return FileLock(directory / ".running.lock").acquire(timeout=0)
     except Timeout:
@@ -143,13 +143,13 @@ def _lock(directory: Path) -> AbstractContextManager[Any]:
 
 
 def _for_each_job(directory: Path, shared: list[str]) -> list[str]:
-    """Overrides by which a job, wherever it is composed, knows the sweep's directory, and what is not swept."""
+    """Overrides that pass the sweep's directory and its shared keys to each job, wherever it is composed."""
     keys = ",".join(map(quoted, shared))
     return [f"hydra.sweep.dir={quoted(str(directory))}", f"hydra.job.config.override_dirname.exclude_keys=[{keys}]"]
 
 
 def _planned(config: DictConfig, shared: list[str]) -> list[Row]:
-    """The jobs that a sweeper over all combinations will make; none for another one, which makes them as it goes."""
+    """The jobs that a sweeper over all combinations will run; empty for other sweepers, which choose them later."""
     if config.hydra.sweeper._target_ not in ALL_COMBINATIONS:
         return []
     return [Row(number, settings_of(job, shared), repeat(job)) for number, job in enumerate(planned_jobs(config))]

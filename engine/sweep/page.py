@@ -1,4 +1,4 @@
-"""sweep.html: a sweep on one page that opens offline."""
+"""sweep.html: a sweep on one page that can be opened offline."""
 
 import shlex
 from collections.abc import Callable, Mapping, Sequence
@@ -32,7 +32,7 @@ NAME, REPORT = "sweep.html", "report.html"
 MAX_ROWS, MAX_PANELS, MAX_SIZES, MAX_NAME = 40, 9, 60, 40
 JUDGE = "judge the best"
 HEADINGS = {"[95 %]": "95 % interval", "− first [95 %]": "minus the first, 95 % interval"}
-"""Of the terminal's table, in more words."""
+"""The terminal table's headings, in full."""
 
 EXPECTED = (
     "Expected best: the mean of the best of n completed jobs over all subsets of n (Dodge et al. 2019; without bias, "
@@ -42,7 +42,7 @@ EXPECTED = (
 
 
 def write_page(sweep: Sweep) -> None:
-    """Writes sweep.html: the jobs from the best to the worst, then drawings of their results."""
+    """Writes sweep.html: the jobs from best to worst, then plots of their results."""
     rows, groups = ranked(sweep.jobs.values()), group_by_seed(sweep.jobs.values())
     metrics = dict.fromkeys(row.metric for row in rows if row.metric and row.best is not None)
     judgement = judged(sweep.directory, groups[0].best, len(rows)) if groups else {}
@@ -95,7 +95,7 @@ def _named(group: Group) -> str:
 
 
 def _answer(sweep: Sweep, groups: Sequence[Group]) -> str:
-    """The best setting with its interval, and whether the next one is any worse."""
+    """The best setting with its interval, and whether its lead over the next one may be chance."""
     if not groups:
         return "No job completed."
     best, others = groups[0], [group for group in groups[1:] if group.metric == groups[0].metric]
@@ -121,7 +121,7 @@ def _answer(sweep: Sweep, groups: Sequence[Group]) -> str:
 
 
 def _settings(sweep: Sweep, groups: list[Group]) -> str:
-    """The mean and interval of each setting, if any had several seeds."""
+    """The mean and interval of each setting, if any was run with several seeds."""
     if all(len(group.rows) == 1 for group in groups):
         return ""
     keys = [key for key in sweep.keys if key != "seed"]
@@ -137,7 +137,7 @@ def _settings(sweep: Sweep, groups: list[Group]) -> str:
 
 
 def _folded(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A table whose first MAX_ROWS rows are to be seen at once."""
+    """A table that shows its first MAX_ROWS rows and folds the others."""
     more = table(head, rows[MAX_ROWS:], kind="words")
     return table(head, rows[:MAX_ROWS], kind="words") + (details(f"{len(rows) - MAX_ROWS} more", more) if more else "")
 
@@ -165,7 +165,7 @@ def _jobs(sweep: Sweep, rows: Sequence[Row]) -> str:
 
 
 def _cell(value: Setting) -> str:
-    """A setting; a number with five digits, as a search may give it seventeen."""
+    """A setting as text; numbers with five digits, as those of a search may have seventeen."""
     if isinstance(value, bool | str) or value is None:
         return written(value)
     return Numeric(f"{value:.5g}" if isinstance(value, float) else value)
@@ -177,7 +177,7 @@ def _fact(row: Row, name: str) -> str:
 
 
 def _link(sweep: Sweep, row: Row) -> object:
-    """To the job's report, else to its directory; its name alone if it never started."""
+    """A link to the job's report, or else to its directory; only its name if it never started."""
     if not row.directory:
         return f"job {row.number}"
     name = row.directory if len(row.directory) <= MAX_NAME else f"{row.directory[: MAX_NAME - 1]}…"
@@ -189,10 +189,10 @@ def _link(sweep: Sweep, row: Row) -> object:
 
 
 def _drawn(heading: str, draw: Callable[[], tuple[Drawing, str, str] | None]) -> str:
-    """A section with a drawing, what it shows, and a caption; a sentence if it cannot be drawn."""
+    """A section with a heading, a plot and a caption; a sentence if it cannot be drawn."""
     try:
         found = draw()
-    except Exception as error:  # the tables have more to say
+    except Exception as error:  # the tables matter more
         return section(heading, paragraph(f"This could not be drawn ({type(error).__name__}: {error}).", "faint"))
     if found is None:
         return ""
@@ -212,7 +212,7 @@ def _by_setting(sweep: Sweep, rows: Sequence[Row]) -> tuple[Drawing, str, str] |
     hollow = " Hollow: jobs that did not complete." if not all(complete) else ""
     more = f" Not drawn: {', '.join(varied[MAX_PANELS:])}." if len(varied) > MAX_PANELS else ""
     bars = " Bars are means." if any(len(set(scale.places)) < len(rows) for scale in scales.values()) else ""
-    said = f"One point per job; equal ones stand side by side.{bars}{hollow}{more}"
+    said = f"One point per job; equal ones are drawn side by side.{bars}{hollow}{more}"
     return drawing, f"{rows[0].metric} by {', '.join(scales)}", said
 
 
@@ -238,12 +238,12 @@ def _curves(sweep: Sweep, rows: Sequence[Row]) -> tuple[Drawing, str, str] | Non
 def _curve(sweep: Sweep, row: Row, metric: str) -> dict[int, float]:
     try:
         return read_logged(sweep.directory / row.directory, only=metric).curves.get(metric, {}) if row.directory else {}
-    except (OSError, UserError):  # what a stranger's directory holds
+    except (OSError, UserError):  # the directory may not be ours
         return {}
 
 
 def _colors(rows: Sequence[Row]) -> tuple[dict[int, tuple[str, str]], str]:
-    """Legend and colour by job: one per setting where these are few, else of the best jobs alone."""
+    """Legend and color of each job: one color per setting if there are few, otherwise only the best jobs get one."""
     settings = {row.number: {key: value for key, value in row.overrides.items() if key != "seed"} for row in rows}
     names = {n: ", ".join(f"{k.rpartition('.')[2]}={written(v)}" for k, v in s.items()) for n, s in settings.items()}
     distinct = list(dict.fromkeys(names.values()))
@@ -258,7 +258,7 @@ def _colors(rows: Sequence[Row]) -> tuple[dict[int, tuple[str, str]], str]:
 
 
 def _best_of(sweep: Sweep, rows: Sequence[Row]) -> tuple[Drawing, str, str] | None:
-    """Of the completed jobs, if there are three."""
+    """The expected best of n of the completed jobs; None for fewer than three."""
     done = sorted((row for row in rows if row.status == DONE[0]), key=lambda row: row.number)
     if len(done) < 3:
         return None
@@ -276,10 +276,10 @@ def _best_of(sweep: Sweep, rows: Sequence[Row]) -> tuple[Drawing, str, str] | No
 
 
 def _commands(sweep: Sweep, groups: Sequence[Group], judgement: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Those that work from the folder in which the page was written."""
+    """Next commands, valid in the folder from which the page was written."""
     directory = typed(sweep.directory)
     lines = [("Repeat the best job", groups[0].best.command)] if groups else []
-    lines += [("Judge the best on photos that did not choose it", judgement[JUDGE])] if JUDGE in judgement else []
+    lines += [("Evaluate the best on photos that did not select it", judgement[JUDGE])] if JUDGE in judgement else []
     if sweep.unfinished:
         lines.append(("Run what is missing or failed", f"python train.py -m sweep.resume={directory}"))
     return [*lines, ("All curves", f"tensorboard --logdir {directory}")]

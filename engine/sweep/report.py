@@ -1,4 +1,4 @@
-"""A sweep in the terminal: a line for each job as it ends, and the table of all jobs at the end."""
+"""A sweep in the terminal: one line per finished job, and the table of all jobs at the end."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -27,7 +27,7 @@ FACTS: dict[str, Callable[[Group], list[str]]] = {
     "data": lambda group: [name for name in group.facts("source") if name == "stand-in"],
     "substitute for": lambda group: group.facts("substitute_for"),
 }
-"""Columns that are shown if any group has stand-in data or a substitute network."""
+"""Columns shown if any group used stand-in data or a substitute network."""
 
 MAX_ROWS = 40  # in the table; sweep.csv has all
 
@@ -55,7 +55,7 @@ def print_sweep(sweep: Sweep) -> None:
     if len(begun) > MAX_ROWS:
         console.print(f"… and {len(begun) - MAX_ROWS} more, in sweep.csv")
     lines = {}
-    if groups:  # the ledger has it as one types it in the project
+    if groups:  # the ledger stores it as typed in the project's folder
         lines["repeat the best"] = groups[0].best.command.replace("python train.py", command("train.py"), 1)
     if groups and len(sweep.jobs) > 1:
         lines |= judged(sweep.directory, groups[0].best, len(sweep.jobs))
@@ -67,7 +67,7 @@ def print_sweep(sweep: Sweep) -> None:
 
 
 def judged(sweep: Path, best: Row, jobs: int) -> dict[str, str]:
-    """What the best job gives on a test split, which chose nothing, or else a reminder, and what would judge it."""
+    """The best job's score on a test split, which selected nothing, or else a reminder; and the command to judge it."""
     if best.directory is None or not str(best.metric).startswith("val"):
         return {}
     directory = sweep / best.directory

@@ -23,16 +23,16 @@ from engine.wording import cell
 
 FILE = "sweep.json"
 NOTES = ".sweep.rows"
-"""Rows that are newer than those of sweep.json, one a line: to write all rows for each takes longer than short jobs."""
+"""Rows newer than those of sweep.json, one per line: rewriting the table for each row takes longer than short jobs."""
 
 FEW = 20
-"""Jobs whose table is written at once."""
+"""The largest number of jobs for which the table is written immediately."""
 
 SECONDS = 5.0
-"""For which sweep.json and sweep.csv of more jobs may be older than the notes."""
+"""With more jobs, sweep.json and sweep.csv are written at most this long after the notes."""
 
 _waiting: set[Path] = set()
-"""Sweeps whose files this process is about to write."""
+"""Sweeps whose files this process will write shortly."""
 Status = Literal["missing", "running", "completed", "pruned", "interrupted", "failed"]
 
 
@@ -67,7 +67,7 @@ class Row:
     substitute_for: str | None = None
 
     def __post_init__(self) -> None:
-        """A ledger may be a stranger's: what is not a finite number counts as missing."""
+        """Treats numbers that are not finite as missing: a ledger may come from a stranger."""
         for name in ("best", "final", "seconds"):
             if isinstance(getattr(self, name), str):
                 setattr(self, name, None)
@@ -110,7 +110,7 @@ class Sweep:
     arguments: list[str] = field(default_factory=list)
     cwd: str = ""
     jobs: dict[int, Row] = field(default_factory=dict)
-    groups: list[dict[str, Any]] = field(default_factory=list)  # set at the end
+    groups: list[dict[str, Any]] = field(default_factory=list)  # set at the end of the sweep
 
     @property
     def keys(self) -> list[str]:
@@ -140,7 +140,7 @@ class Sweep:
 
 
 def read_sweep(directory: Path) -> Sweep:
-    """Reads the sweep from its file; raises FileNotFoundError if there is none."""
+    """Reads the sweep from its file. Raises FileNotFoundError if there is none."""
     content = read_ledger(directory)
     known = {f.name for f in fields(Row)}
     jobs = {row["number"]: Row(**{key: row[key] for key in row if key in known}) for row in content["jobs"]}
@@ -161,7 +161,7 @@ def read_ledger(directory: Path) -> dict[str, Any]:
 
 @contextmanager
 def changing(directory: Path) -> Iterator[Sweep]:
-    """The sweep, locked against other processes, and written on exit."""
+    """Yields the sweep, locked against other processes, and writes it on exit."""
     with FileLock(directory / ".sweep.lock"):
         sweep = read_sweep(directory)
         yield sweep
@@ -170,17 +170,17 @@ def changing(directory: Path) -> Iterator[Sweep]:
 
 
 def note(directory: Path, row: Row) -> list[str]:
-    """Enters a row; the statuses of all rows. The files of a sweep of more than FEW jobs follow SECONDS later."""
+    """Records a row and returns all rows' statuses. With more than FEW jobs, the files are written SECONDS later."""
     with FileLock(directory / ".sweep.lock"):
         with open_plain(directory / NOTES, "ab") as file:
-            file.write(f"\n{json.dumps(asdict(row))}\n".encode())  # on a line of its own, behind one that was cut short
+            file.write(f"\n{json.dumps(asdict(row))}\n".encode())  # the previous line may have been cut short
         content = json.loads(read_plain(directory / FILE, MAX_LEDGER_BYTES))
         rows = {row["number"]: row["status"] for row in (*content["jobs"], *_notes(directory))}
     if len(rows) <= FEW:
         _write_notes(directory)
     elif directory not in _waiting:
         _waiting.add(directory)
-        # By the clock: the next note may be hours away. What a kill prevents is read from the notes.
+        # A timer, as the next note may be hours away. If the process is killed first, the notes are read instead.
         timer = threading.Timer(SECONDS, _write_notes, [directory.absolute(), directory])
         timer.daemon = True
         timer.start()
@@ -188,17 +188,17 @@ def note(directory: Path, row: Row) -> list[str]:
 
 
 def _write_notes(directory: Path, waiting: Path | None = None) -> None:
-    """Brings the files up to date, if they are not."""
+    """Brings the files up to date if there are notes."""
     if waiting is not None:
         _waiting.discard(waiting)
-    with suppress(FileNotFoundError):  # the sweep may be over, and moved
+    with suppress(FileNotFoundError):  # the sweep may have been moved after its end
         if (directory / NOTES).is_file():
             with changing(directory):
                 pass
 
 
 def _notes(directory: Path) -> list[Any]:
-    """The rows in NOTES but for one that a kill cut short."""
+    """The rows in NOTES, without any that a kill cut short."""
     try:
         lines = read_plain(directory / NOTES, MAX_LEDGER_BYTES).splitlines()
     except FileNotFoundError:

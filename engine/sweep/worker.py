@@ -1,7 +1,7 @@
-"""A sweep's jobs in a process of their own, so that none of them can end the sweep. Nothing here imports torch.
+"""Runs a sweep's jobs in a separate process, so none of them can end the sweep. Nothing here imports torch.
 
-Whatever launches the jobs (Hydra's own launcher, joblib, submitit, Ray), its process keeps one worker, which trains one
-job after the other: imports and caches are paid for once. An exception, sys.exit or a kill costs that job alone.
+Whatever launches the jobs (Hydra's launcher, joblib, submitit, Ray), each launching process keeps one worker for all of
+its jobs, so imports and caches are paid for once. An exception, sys.exit or a kill costs only the current job.
 """
 
 import copy
@@ -36,11 +36,11 @@ from engine.run.outcome import outcome, write_outcome
 
 logger = logging.getLogger(__name__)
 
-POLL, GRACE = 1.0, 60.0  # seconds: between looks at the worker; for a stopped job to save its checkpoint
+POLL, GRACE = 1.0, 60.0  # seconds: between checks of the worker; for a stopped job to save its checkpoint
 
 
 class Stopped(SystemExit):
-    """SIGINT or SIGTERM came to the process of a sweep, or to one that launches its jobs."""
+    """A sweep's process, or one that launches its jobs, received SIGINT or SIGTERM."""
 
     def __init__(self, number: int) -> None:
         super().__init__(128 + number)
@@ -48,7 +48,7 @@ class Stopped(SystemExit):
 
 
 def stopping() -> AbstractContextManager[None]:
-    """SIGINT and SIGTERM raise Stopped. In a thread, which gets no signals, nothing changes."""
+    """Makes SIGINT and SIGTERM raise Stopped. Has no effect outside the main thread, which receives all signals."""
     return handling(_stop)
 
 
@@ -57,13 +57,16 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 
 def run_apart(cfg: DictConfig, task: str) -> float | None:
-    """Runs `task`, the dotted name of a function of the config, on this process's job, in the worker.
+    """Runs the job of this process's config in the worker; `task` is the dotted name of a function that takes a config.
 
-    Returns the best value of the job's metric, None if it has none.
+    Does not raise if the job fails: its metrics.json has the status, whatever happened. If the sweep was started
+    before, completed jobs are not run again, interrupted ones resume from their checkpoint, and failed ones start over.
 
-    Raises nothing if the job fails: its metrics.json says how it ended, whatever happened. A job that an earlier start
-    of the sweep has completed is not run again, an interrupted one goes on from its checkpoint, a failed one starts
-    anew. Raises Stopped where SIGINT or SIGTERM came.
+    Returns:
+        The best value of the job's metric; None if it has none.
+
+    Raises:
+        Stopped: SIGINT or SIGTERM was received.
     """
     directory = _settle(Path(HydraConfig.get().runtime.output_dir))
     before = outcome(directory)
@@ -78,7 +81,7 @@ def run_apart(cfg: DictConfig, task: str) -> float | None:
 
 
 def _settle(directory: Path) -> Path:
-    """The job's directory; if it had gone over to stand-in data, that one, and what Hydra just made is removed."""
+    """The job's directory; if it was renamed for stand-in data, the renamed one, and Hydra's new one is removed."""
     found = standing(directory)
     if found != directory:
         shutil.rmtree(directory)
@@ -86,7 +89,7 @@ def _settle(directory: Path) -> Path:
 
 
 def _clear(directory: Path) -> None:
-    """Leaves the log, and what Hydra wrote."""
+    """Deletes the files of a failed run except its log and Hydra's records."""
     for path in directory.iterdir():
         if path.is_dir() and path.name != ".hydra":
             shutil.rmtree(path)
@@ -95,7 +98,7 @@ def _clear(directory: Path) -> None:
 
 
 def _run(cfg: DictConfig, task: str, directory: Path) -> None:
-    """One job in the worker, until metrics.json is there."""
+    """Runs one job in the worker and makes sure that metrics.json exists."""
     hydra: Any = copy.deepcopy(HydraConfig.instance().cfg)
     with read_write(hydra.hydra), open_dict(hydra.hydra):
         hydra.hydra.runtime.output_dir = str(directory.absolute())
@@ -113,36 +116,36 @@ def _run(cfg: DictConfig, task: str, directory: Path) -> None:
 
 
 def _note_end(directory: Path, status: str, error: str) -> None:
-    """Sees to it that metrics.json is there, and that what was interrupted does not count as failed."""
+    """Writes metrics.json if it is missing, and replaces `failed` by `interrupted` if the job was stopped."""
     found = outcome(directory)
     if not found or (status == "interrupted" and found["status"] == "failed"):
         write_outcome(directory, found | {"status": status, "error": error})
 
 
 class Worker:
-    """This process's view of its worker."""
+    """A handle of this process's worker."""
 
     _current: "Worker | None" = None
 
     @classmethod
     def current(cls) -> "Worker":
-        """The worker of this process; a new one if there is none, or if the last one is gone."""
+        """The worker of this process; starts one if there is none or it has ended."""
         if cls._current is None or not cls._current.process.is_alive():
             cls._current = cls()
         return cls._current
 
     def __init__(self) -> None:
         keep_out_current_folder()
-        context = multiprocessing.get_context("spawn")  # a fork would share torch's threads, if torch is there already
+        context = multiprocessing.get_context("spawn")  # a fork would break torch's threads, if torch is loaded
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=work, args=(theirs,))
         self.process.start()
         theirs.close()
-        # Which ends it, before multiprocessing waits for that; in joblib's processes atexit's handlers come too late.
+        # Ends the worker before multiprocessing waits for it; in joblib's processes, atexit handlers run too late.
         Finalize(None, self.connection.close, exitpriority=1)
 
     def run(self, cfg: DictConfig, task: str, hydra: Any) -> str | None:
-        """The job's error in one line; None if it has none."""
+        """Runs a job and returns its error in one line; None if it succeeded."""
         try:
             error, is_spent = self._answer((cfg, task, hydra))
         except (EOFError, OSError):
@@ -152,7 +155,7 @@ class Worker:
         return error
 
     def check(self, configs: list[DictConfig]) -> str | None:
-        """What is wrong with the configs of jobs; see engine/sweep/check.py."""
+        """What is wrong with the jobs' configs; see engine/sweep/check.py."""
         try:
             mistakes: str | None = self._answer(configs)
         except (EOFError, OSError) as error:
@@ -160,32 +163,32 @@ class Worker:
         return mistakes
 
     def _answer(self, request: Any) -> Any:
-        """EOFError or OSError if the worker is gone."""
+        """Sends a request and returns the answer. Raises EOFError or OSError if the worker has ended."""
         self.connection.send(request)
-        # Not recv alone: a dead worker's own child processes may keep the connection open for a while.
+        # Not just recv: a dead worker's own child processes may keep the connection open for a while.
         while not self.connection.poll(POLL):
             if not self.process.is_alive():
                 raise EOFError
         return self.connection.recv()
 
     def retire(self) -> None:
-        """There will be no job for it."""
+        """Ends the worker, which gets no more jobs."""
         self.connection.close()
         self.process.join()
         type(self)._current = None
 
     def _end(self) -> str:
-        """How the worker ended."""
+        """Waits for the worker and describes how it ended."""
         self.process.join()
         code = self.process.exitcode or 0
         return f"killed by {signal.Signals(-code).name}" if code < 0 else f"the process ended with exit code {code}"
 
     def stop(self, number: int) -> None:
-        """Passes the signal on and waits; a second signal, or GRACE seconds, end the waiting with SIGKILL."""
+        """Forwards the signal and waits; after a second signal or GRACE seconds, kills the worker."""
         with suppress(ProcessLookupError, Stopped):
             os.kill(self.process.pid or 0, number)
             wait([self.connection, self.process.sentinel], GRACE)
-        if self.process.pid:  # its readers of data, too, which may be stopped
+        if self.process.pid:  # its data loader workers, too, which may be suspended
             kill_children(self.process.pid)
         self.process.kill()
         self.process.join()
@@ -195,8 +198,8 @@ class Worker:
 
 
 def work(connection: Connection) -> None:
-    """Runs the jobs that come, until no more can come."""
-    os.setpgrp()  # Ctrl-C in the terminal is for the sweep, which passes it on
+    """Runs jobs until the connection is closed."""
+    os.setpgrp()  # Ctrl-C in the terminal goes to the sweep, which forwards it
     faulthandler.enable()
     stdout: Any = sys.stdout
     stdout.reconfigure(line_buffering=True)
@@ -224,7 +227,7 @@ def work(connection: Connection) -> None:
 
 
 def _die_with_parent() -> None:
-    """A sweep that was killed leaves no job behind that would write into its directory."""
+    """Kills this process when the sweep ends, so no job continues to write into its directory."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     wait([parent.sentinel])
@@ -232,12 +235,12 @@ def _die_with_parent() -> None:
 
 
 def _perform(cfg: DictConfig, task: str, hydra: Any) -> tuple[str | None, bool]:
-    """The error of one run, if it has one, and whether it may have left this process unfit for another run."""
+    """Runs one job; its error, if any, and whether this process may no longer be fit for another run."""
     config = hydra.hydra
     HydraConfig.instance().cfg = hydra
     configure_log(config.job_logging, config.verbose)
     _write_to(Path(config.runtime.output_dir, "train.log"))
-    # What Lightning starts the other processes of a training with.
+    # Lightning starts the other processes of a training with these arguments.
     own = [*config.overrides.task, *config.overrides.hydra, "hydra.mode=RUN"]
     sys.argv[1:] = [f"resume={cfg.resume}"] if cfg.resume else own
     try:
@@ -249,17 +252,17 @@ def _perform(cfg: DictConfig, task: str, hydra: Any) -> tuple[str | None, bool]:
     except BaseException as error:
         logger.exception("The job failed.")
         return f"{type(error).__name__}: {error}", not isinstance(error, Exception) or _uses_gpu()
-    return None, "LOCAL_RANK" in os.environ  # a process of one distributed training cannot start another's
+    return None, "LOCAL_RANK" in os.environ  # a process of a distributed training cannot start another one
 
 
 def _uses_gpu() -> bool:
-    """On a GPU, errors can stay."""
+    """Whether the GPU was used, where errors can persist."""
     torch: Any = sys.modules.get("torch")
     return torch is not None and bool(torch.cuda.is_initialized())
 
 
 def _write_to(log: Path) -> None:
-    """What goes to the terminal goes to the log, which has what is logged already."""
+    """Redirects stdout and stderr to the log, which already receives log records."""
     root = logging.getLogger()
     root.handlers = [handler for handler in root.handlers if isinstance(handler, logging.FileHandler)]
     sys.stdout.flush()

@@ -10,17 +10,17 @@ from engine.errors import printable
 from engine.wording import fitting
 
 LINES = 50
-"""A longer training has about as many lines: those of every n-th epoch, of the last one, and of slow ones."""
+"""The approximate number of lines of a longer training: every n-th epoch, the last one, and slow ones get a line."""
 
 COLUMNS = 80
 
 
 class EpochLines:
-    """Writes a line per epoch: its number from 1, training loss, monitored metric, others that fit, seconds.
+    """Writes one line per epoch: its number (from 1), training loss, monitored metric, others that fit, and seconds.
 
-    `best` stands behind the monitored metric of an epoch that is better than all before it. With more than LINES epochs
-    to come, only every n-th gets a line, so that there are about LINES of them; so do epochs that end `line_seconds` or
-    more after the last line. An epoch's seconds include its validation.
+    `best` follows the monitored metric of an epoch that is better than all before it. If more than LINES epochs remain,
+    only every n-th gets a line, about LINES in all, and so does any epoch that ends `line_seconds` or more after the
+    last line. An epoch's seconds include its validation.
     """
 
     def __init__(self, trainer: Trainer, line_seconds: float) -> None:
@@ -37,12 +37,12 @@ class EpochLines:
         self._ended: tuple[int, float] | None = None
 
     def end_epoch(self, trainer: Trainer) -> None:
-        """An epoch is over; whether it was the best, and some metrics, are known only when all callbacks are done."""
+        """Ends the epoch. Whether it was the best, and some metrics, are only known after all callbacks have run."""
         now = time.monotonic()
         self._ended, self._started = (trainer.current_epoch + 1, now - self._started), now
 
     def line(self, trainer: Trainer, *, is_last: bool) -> str | None:
-        """The line of the epoch that has just ended; None if there is none, or it gets no line."""
+        """The line of the epoch that has just ended; None if no epoch has ended or this one gets no line."""
         if self._ended is None:
             return None
         (epoch, seconds), self._ended = self._ended, None
@@ -76,6 +76,6 @@ class EpochLines:
 
 
 def _brief(value: float) -> str:
-    """Four significant digits, two where these take more than seven characters."""
+    """Four significant digits, or two if four take more than seven characters."""
     text = f"{value:.4g}"
     return text if len(text) <= 7 else f"{value:.2g}"

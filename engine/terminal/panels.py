@@ -1,4 +1,4 @@
-"""The panels that are printed before and after training."""
+"""The panels printed before and after training."""
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -151,7 +151,7 @@ def best_figures(record: Record) -> dict[str, float]:
 
 
 def figures(metrics: Mapping[str, Any], best: Mapping[str, float]) -> list[Column]:
-    """Columns for the last training epoch, the validation of the last and the best epoch, and the test."""
+    """Columns for the last training epoch, the validation at the last and the best epoch, and the test."""
     last, best_epoch = metrics["epochs"], metrics.get("best/epoch")
     columns = [Column(f"train, epoch {last}", "train", _of_split(metrics, "train"))]
     if best_epoch is None:
@@ -190,7 +190,7 @@ def overall_table(columns: Sequence[Column], classes: Sequence[str]) -> Table:
 
 
 def class_table(columns: Sequence[Column], classes: Sequence[str]) -> Table:
-    """One row per class: its metrics at the best epoch and in the test. With many classes, only the lowest rows."""
+    """One row per class: its metrics at the best epoch and in the test. With many classes, only the worst rows."""
     shown = [column for column in columns if column.split != "train"]
     shown = [column for column in shown if column.split == "test" or column is _last_val(columns)]
     kinds = {kind for column in shown for kind, _ in class_metrics(column.figures, classes).values()}
@@ -254,7 +254,7 @@ def _last_val(columns: Sequence[Column]) -> Column | None:
     return next((column for column in reversed(columns) if column.split == "val"), None)
 
 
-# How it is drawn ------------------------------------------------------------------------------------------------------
+# Drawing --------------------------------------------------------------------------------------------------------------
 
 
 def _table(first: str, titles: Sequence[str]) -> Table:

@@ -1,4 +1,4 @@
-"""Progress of a training in the terminal or in a log."""
+"""The progress of a training in the terminal or in a log."""
 
 import logging
 import math
@@ -21,20 +21,20 @@ from engine.wording import fitting
 
 logger = logging.getLogger(__name__)
 
-BAR, NARROW = 20, 10  # columns of the bar, and where there are less than 60 in all
+BAR, NARROW = 20, 10  # columns of the bar, and in terminals with less than 60 columns
 
 
 class ProgressBar(callbacks.ProgressBar):
     """Shows the epoch, the monitored metric, time left, loss, optimizer step, speed, learning rate and other metrics.
 
-    In a terminal, one bar covers the whole training, and what does not fit beside it is left out, the last first.
+    In a terminal, one bar covers the whole training; parts that do not fit beside it are left out, the last first.
     Elsewhere, a line is logged every `line_seconds`. `loss` is that of the last step (or the mean over a chunk of
-    steps); the metrics are those of the last epoch. In both, a line per epoch remains (epoch_lines.py). Only the first
-    process prints anything.
+    steps); metrics are those of the last epoch. In both cases, one line per epoch remains (epoch_lines.py). Only the
+    first process prints.
 
     Args:
         refresh_seconds: minimum time between two updates in a terminal.
-        line_seconds: time between two lines in a log.
+        line_seconds: time between two lines in a log, in seconds.
     """
 
     follows_chunks = True
@@ -48,7 +48,7 @@ class ProgressBar(callbacks.ProgressBar):
         self._epochs: EpochLines | None = None
 
     def disable(self) -> None:
-        """Called by the Trainer in all processes but the first."""
+        """Called by the Trainer in all processes except the first."""
         self._is_enabled = False
 
     def enable(self) -> None:
@@ -119,7 +119,7 @@ class ProgressBar(callbacks.ProgressBar):
     # What to report --------------------------------------------------------------------------------------------------
 
     def _tell_epoch(self, trainer: Trainer, *, is_last: bool = False) -> None:
-        """Leaves a line about the epoch that has just ended, if there is one and it gets a line."""
+        """Prints a line about the epoch that has just ended, if there is one and it gets a line."""
         line = self._epochs.line(trainer, is_last=is_last) if self._epochs is not None else None
         if line is None or not self._is_enabled:
             return
@@ -168,7 +168,7 @@ class ProgressBar(callbacks.ProgressBar):
         yield from (_shown(name, value) for name, value in metrics.items())
 
     def _last_loss(self, pl_module: LightningModule) -> float | None:
-        losses: Any = getattr(pl_module, "losses", None)  # since the last point of the loss curve
+        losses: Any = getattr(pl_module, "losses", None)  # those since the last point of the loss curve
         if losses:
             self._loss = float(losses[-1].mean())
         return self._loss

@@ -1,6 +1,6 @@
-"""`sweep=optuna`: Optuna proposes the settings of each job, and learns from how it went.
+"""`sweep=optuna`: Optuna proposes each job's settings and learns from its result.
 
-Hydra imports it at each start, through hydra_plugins/: nothing heavy at the top.
+Hydra imports it at every start, through hydra_plugins/: nothing heavy at the top.
 """
 
 import logging
@@ -34,22 +34,22 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 JOB = "job"
-"""The attribute of a trial that says which job it is: {"sweep": the directory of a sweep, "number": there}."""
+"""The user attribute that assigns a trial to a job: {"sweep": a sweep's directory, "number": the job's number}."""
 
 LOCK = ".search.lock"
-"""In a sweep's directory: held as long as its process lives."""
+"""A lock in the sweep's directory, held as long as the sweep's process lives."""
 
 DIRECTIONS: dict[str, Literal["maximize", "minimize"]] = {"max": "maximize", "min": "minimize"}
 
 
 class OptunaSweeper(Sweeper):
-    """Asks a study for settings, launches the jobs, and tells it their results, until it has `sweep.n_trials` trials.
+    """Asks a study for settings, runs the jobs and tells it their results, until it has `sweep.n_trials` trials.
 
-    The study lies in a file, a journal that several processes may share. Each trial notes in there which job of which
-    sweep it is, so that one whose sweep was stopped is run again under its number, here or by whoever comes next.
-    What is proposed depends on (seed, number of the trial) and the results so far, not on when a sweep was stopped.
+    The study is a journal file that several processes may share. Each trial records its sweep and job number, so an
+    interrupted trial is run again: under its number if its own sweep is resumed, else by the next process that opens
+    the study. Proposals depend on (seed, number of the trial) and the results so far, not on when a sweep was stopped.
 
-    `params` are what is searched in the config; a command line's override of the same key takes the place.
+    `params` is the search space from the config; an override of the same key on the command line replaces its entry.
     """
 
     config: DictConfig
@@ -62,7 +62,7 @@ class OptunaSweeper(Sweeper):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.hydra_context, self.config = hydra_context, config
-        HydraConfig.instance().set_config(config)  # for what the config takes from `${hydra:…}`
+        HydraConfig.instance().set_config(config)  # resolves the config's `${hydra:…}`
         self.launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
@@ -86,7 +86,7 @@ class OptunaSweeper(Sweeper):
         return returned
 
     def _parse(self, arguments: list[str]) -> tuple[list[str], "Space"]:
-        """The overrides that all jobs have, and the distribution of each of the others."""
+        """The overrides that all jobs share, and the distributions of the swept keys."""
         overrides = last_of_each(self.params, arguments, self.hydra_context.config_loader)
         space = {o.get_key_element(): distribution(o) for o in overrides if o.is_sweep_override()}
         if not space:
@@ -109,10 +109,10 @@ class OptunaSweeper(Sweeper):
             load_if_exists=True,
         )
         if self.study.direction.name.lower() != direction:
-            raise UserError(f"{self.file} holds a study that is to {self.study.direction.name.lower()}: give another.")
+            raise UserError(f"{self.file} holds a study that should {self.study.direction.name.lower()}: give another.")
 
     def _batches(self, space: "Space") -> Iterator[dict[int, int]]:
-        """Numbers of jobs, which follow each other, and of their trials; those that were begun first."""
+        """Batches of trials by job number, numbered consecutively; trials that were already begun come first."""
         with FileLock(self.file.with_name(f".{self.file.name}.ask")):
             begun = self._adopt(space)
         for _, numbered in groupby(enumerate(sorted(begun)), lambda pair: pair[1] - pair[0]):
@@ -121,7 +121,7 @@ class OptunaSweeper(Sweeper):
             yield batch
 
     def _adopt(self, space: "Space") -> dict[int, int]:
-        """The trials that were begun and that no process works on any more, by their number as a job of this sweep."""
+        """Running trials that no process works on any more, by their job number in this sweep."""
         from optuna.trial import TrialState
 
         adopted = {}
@@ -129,7 +129,7 @@ class OptunaSweeper(Sweeper):
             job = trial.user_attrs.get(JOB, {})
             if self._is_worked_on(job.get("sweep")):
                 continue
-            if trial.params.keys() != space.keys():  # killed while it was asked for, or of another search
+            if trial.params.keys() != space.keys():  # killed during the ask, or from another search
                 self.study.tell(trial.number, state=TrialState.FAIL)
             elif job.get("sweep") == str(self.directory):
                 adopted[job["number"]] = trial.number
@@ -138,7 +138,7 @@ class OptunaSweeper(Sweeper):
         return adopted
 
     def _is_worked_on(self, directory: str | None) -> bool:
-        """Whether a process holds the lock of that sweep; this process holds its own, but does not work yet."""
+        """Whether a process works on the sweep in `directory`; False for this sweep, whose lock this process holds."""
         if directory in (None, str(self.directory)) or not Path(directory).is_dir():
             return False
         try:
@@ -148,7 +148,7 @@ class OptunaSweeper(Sweeper):
             return True
 
     def _ask(self, space: "Space") -> dict[int, int]:
-        """At most `max_batch_size` new trials by their number as a job; none when the study has all of them."""
+        """At most `max_batch_size` new trials by job number; none once the study is complete."""
         from numpy.random import SeedSequence
 
         settings, asked = self.config.sweep, {}
@@ -162,7 +162,7 @@ class OptunaSweeper(Sweeper):
         return asked
 
     def _note(self, trial_id: int) -> int:
-        """Writes to a trial that it is the next job of this sweep, and returns the job's number."""
+        """Assigns a trial to the next job of this sweep, and returns the job's number."""
         from optuna.trial import Trial
 
         jobs = [trial.user_attrs[JOB] for trial in self.study.get_trials(deepcopy=False) if JOB in trial.user_attrs]
@@ -172,7 +172,7 @@ class OptunaSweeper(Sweeper):
 
 
 def tell(study: "Study", number: int, job_return: JobReturn) -> None:
-    """Ends a trial: pruned, complete with its best value, or failed."""
+    """Ends a trial as pruned, complete with its best value, or failed."""
     from optuna.trial import TrialState
 
     value = job_return.return_value if job_return.status == JobStatus.COMPLETED else None
@@ -185,7 +185,7 @@ def tell(study: "Study", number: int, job_return: JobReturn) -> None:
 
 
 def report(study: "Study", metric: str) -> None:
-    """Says how the search went."""
+    """Logs the numbers of trials by state, and the best one."""
     states = [trial.state.name.lower() for trial in study.get_trials(deepcopy=False)]
     counts = ", ".join(f"{states.count(state)} {state}" for state in sorted(set(states)))
     logger.info("%d trials: %s.", len(states), counts)

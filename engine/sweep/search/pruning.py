@@ -1,4 +1,4 @@
-"""Ends hopeless runs of a search early."""
+"""Prunes unpromising runs of a search."""
 
 import logging
 import math
@@ -15,21 +15,21 @@ logger = logging.getLogger(__name__)
 
 
 class Pruning(Callback):
-    """Reports `metric` after each validation to an Optuna study, and stops the training if its pruner gives the run up.
+    """Reports `metric` after each validation to an Optuna study, and stops training if its pruner gives the run up.
 
-    The study's steps are epochs, so that runs with different batch sizes are compared at the same age. What was
-    reported already stays as it is: a run that goes on from its checkpoint reports the epochs that follow. Of several
-    processes the first one talks to the study, and all of them stop together.
+    The study's steps are epochs, so runs with different batch sizes are compared at the same epoch. A resumed run keeps
+    what it already reported and adds the following epochs. With several processes, the first one talks to the study,
+    and all of them stop together.
 
-    Without effect where `trial` is None (no search), where the study is no longer there (a run that was moved), and
-    where the trial is over (a run that goes on after its search).
+    Has no effect if `trial` is None (no search), if the study's file no longer exists (the run was moved), or if the
+    trial is finished (the run was continued after the search).
 
     Args:
-        metric: name of a metric of the validation.
-        study: file of the study's journal.
-        study_name: its name in there.
+        metric: name of a validation metric.
+        study: the study's journal file.
+        study_name: its name in that file.
         trial: number of this run's trial.
-        pruner: what decides; None: nothing is stopped.
+        pruner: decides when to stop; None: never.
     """
 
     follows_chunks = True
@@ -53,13 +53,13 @@ class Pruning(Callback):
 
     def _running_trial(self, number: int) -> Trial | None:
         if not self.study.is_file():
-            logger.warning("The study %s is not there: the run goes on without it.", self.study)
+            logger.warning("The study %s does not exist: the run continues without it.", self.study)
             return None
         storage = JournalStorage(JournalFileBackend(str(self.study)))
         study = optuna.load_study(study_name=self.study_name, storage=storage, pruner=self.pruner)
         frozen = study.get_trials(deepcopy=False)[number]
         self._reported = set(frozen.intermediate_values)
-        self._given_up = bool(frozen.user_attrs.get("pruned"))  # by a run that was killed before its end
+        self._given_up = bool(frozen.user_attrs.get("pruned"))  # before the run was killed
         return None if frozen.state.is_finished() else Trial(study, frozen._trial_id)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -70,7 +70,7 @@ class Pruning(Callback):
             self.pruned = trainer.should_stop = True
 
     def _report(self, value: float, epoch: int) -> bool:
-        """Whether the run is to be given up: its pruner says so, or the value is no number."""
+        """Whether to give the run up: its pruner says so, or the value is not finite."""
         if self._trial is None:
             return False
         if math.isfinite(value) and not self._given_up:

@@ -1,4 +1,4 @@
-"""What a sweep goes over, and the space of a search, in Hydra's override grammar."""
+"""The overrides of a sweep and the space of a search, in Hydra's override grammar."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -16,18 +16,20 @@ if TYPE_CHECKING:
 def last_of_each(
     params: Mapping[str, str] | None, arguments: Sequence[str], loader: ConfigLoader | None
 ) -> list[Override]:
-    """What a sweep goes over: `params` of the sweeper's config, replaced by arguments with the same key."""
+    """The swept overrides: `params` of the sweeper's config, replaced by arguments with the same key."""
     preset = [f"{key}={value}" for key, value in (params or {}).items()]
     overrides = OverridesParser.create(loader).parse_overrides([*preset, *arguments])
     return list({override.get_key_element().lstrip("+"): override for override in overrides}.values())
 
 
 def distribution(override: Override) -> "BaseDistribution":
-    """What an override in Hydra's grammar lets Optuna choose from.
+    """The Optuna distribution of an override in Hydra's grammar.
 
     `a,b`, `choice(…)` and `glob(…)` are categories; `range(…)` are its numbers; `interval(a,b)` are the floats from a
-    to b, `int(interval(a,b))` the integers, and with `tag(log,…)` around it their logarithms are uniform.
-    UserError for other tags, and for what Optuna refuses.
+    to b, `int(interval(a,b))` the integers; with `tag(log,…)` around it, the logarithm is uniform.
+
+    Raises:
+        UserError: another tag, or values that Optuna refuses.
     """
     from optuna.distributions import CategoricalDistribution
 
@@ -35,7 +37,7 @@ def distribution(override: Override) -> "BaseDistribution":
     is_interval = isinstance(value, IntervalSweep)
     tags: set[str] = getattr(value, "tags", set())
     if tags - ({"log"} if is_interval else set()):
-        raise UserError(f"{override.input_line}: of all tags only log means something, and only around an interval.")
+        raise UserError(f"{override.input_line}: the only supported tag is log, and only around an interval.")
     try:
         if is_interval:
             return _numbers(value.start, value.end, log="log" in tags)
@@ -54,5 +56,5 @@ def _numbers(low: Any, high: Any, **settings: Any) -> "BaseDistribution":
 
 
 def assignments(params: dict[str, Any]) -> list[str]:
-    """Overrides that give these values; categories are in Hydra's grammar already."""
+    """Overrides that set these values; categories are in Hydra's grammar already."""
     return [f"{key}={value}" for key, value in params.items()]
