@@ -40,8 +40,13 @@ class Findings:
         self.lines.setdefault(key, f"{name}: {text}")
 
     def take_out(self, key: str, text: str) -> None:
-        """Records a mistake and removes its key from `values`, so that the rest can still be checked."""
-        self.add(key, text)
+        """Records a key that should not be there, and removes it from `values`, so the rest can still be checked.
+
+        Its own name is recorded, even if it refers to another key: nothing is wrong with that one.
+        """
+        given = select(self.values, key)
+        name = key if given is UNKNOWN or isinstance(given, Mapping) else f"{key}={shown(given)}"
+        self.lines.setdefault(key, f"{name}: {text}")
         parent, _, name = key.rpartition(".")
         select(self.values, parent).pop(name)
         self._taken_out.add(key)

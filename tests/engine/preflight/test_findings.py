@@ -69,3 +69,15 @@ def test_select() -> None:
     assert select(node, "a[0].b") == 1
     assert select(node, "c") is None
     assert [select(node, key) for key in ("x", "a[1]", "a.b", "c.d")] == [UNKNOWN] * 4
+
+
+def test_a_key_that_should_not_be_there_is_named_itself() -> None:
+    """What it refers to is right, and other keys that refer to that are looked at."""
+    findings = Findings(OmegaConf.create({"epochs": 5, "scheduler": {"T_max": "${epochs}"}, "other": "${epochs}"}))
+    findings.take_out("scheduler.T_max", "ExponentialLR takes no T_max")
+    findings.add("other", "must be even")
+    assert findings.lines == {
+        "scheduler.T_max": "scheduler.T_max=5: ExponentialLR takes no T_max",
+        "epochs": "epochs=5: must be even",
+    }
+    assert findings.values["scheduler"] == {}
