@@ -8,9 +8,10 @@ from omegaconf import OmegaConf
 from engine.checkpoints.checkpoint_io import load_checkpoint
 from engine.errors import printable
 from engine.files import read_plain
-from engine.paths import typed
+from engine.paths import command, typed
 from engine.process.activity import activity
 from engine.process.startup import collecting_nothing
+from engine.process.stop import end_now, handling
 from engine.results.outputs import Collector as Collector
 from engine.run.config_file import in_sweep
 from engine.run.failure import sentence
@@ -25,10 +26,14 @@ NAME = "report.html"
 
 
 def report_at_end(record: Record) -> None:
-    """The page of a run that has just ended; none in a sweep. If it cannot be written, one line says why."""
+    """The page of a run that has just ended; none in a sweep. If it cannot be written, one line says why.
+
+    A signal ends it at once, as the run is complete; its line says how to write the page.
+    """
     if not record.is_first_process or in_sweep():
         return
-    with collecting_nothing():
+    later = f" The run is complete. To write its page: {command('report.py')} run={typed(record.directory)}"
+    with handling(lambda number, frame: end_now(number, later)), collecting_nothing():
         _try_to_report(record)
 
 
