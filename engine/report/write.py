@@ -58,7 +58,8 @@ def _try_to_report(record: Record) -> None:
 def _validate_again(record: Record, collector: Collector) -> None:
     """One validation with the weights of the best epoch, if that was before a restart; it is logged nowhere."""
     trainer = record.trainer
-    if "test" in collector.splits or trainer.world_size > 1 or not sum(trainer.num_val_batches):
+    batches = trainer.num_val_batches or [trainer.limit_val_batches]  # none are counted if nothing was left to train
+    if "test" in collector.splits or trainer.world_size > 1 or not sum(batches):
         return
     if collector.choose(record.metrics.get("best/epoch")):
         return
