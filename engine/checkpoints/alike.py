@@ -29,8 +29,8 @@ KINDS: dict[str, tuple[type, ...]] = {
 def require_alike(saved: Any, owner: Any, place: str) -> None:
     """UserError if a state holds, anywhere, another kind of value than that of its new owner.
 
-    Such a value would be loaded, and fail much later, in the middle of the training. None fits everything, and keys
-    that only one of the states has are the owner's to judge.
+    Such a value would be loaded, and fail much later, in the middle of the training. None fits all but numbers, and
+    keys that only one of the states has are the owner's to judge.
     """
     if not f"{type(owner).__module__}.".startswith(OWN):
         return
@@ -67,7 +67,7 @@ def _modified(what: str) -> UserError:
 
 
 def _unlike(saved: Any, own: Any, place: str) -> Iterator[tuple[str, Any, str]]:
-    if saved is None or own is None:
+    if own is None or (saved is None and type(own) not in (int, float)):
         return
     kind: str | None = next((kind for kind, types in KINDS.items() if isinstance(own, types)), None)
     if kind is None:

@@ -122,6 +122,8 @@ class AccountedModule(LightningModule):
     def _require_account(self, state: Mapping[str, Any]) -> None:
         """What has another form would only fail later, in the middle of the training."""
         sums, losses, gradients = state["sums"], state["losses"], state.get("gradients", {})
+        if not (isinstance(gradients, Mapping) and isinstance(state["logged"], Mapping)):
+            raise TypeError("its gradients or what it has logged have no names")
         if not all(part is None or isinstance(part, Tensor) for part in (sums, losses)):
             raise TypeError("its sums or losses are no tensors")
         if not all(isinstance(number, int | float) for number in (state["examples_seen"], *state["logged"].values())):

@@ -41,6 +41,7 @@ ATTACKS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "10^12 completed epochs": lambda c: counts(c).update(completed=10**12),
     "10^12 epochs that were begun": lambda c: counts(c).update(ready=10**12),
     "a text as patience": lambda c: stopping(c).update(wait_count="x"),
+    "no number as patience": lambda c: stopping(c).update(wait_count=None),
     "three best scores": lambda c: stopping(c).update(best_score=torch.ones(3)),
     "a text as factor": lambda c: c["lr_schedulers"][0].update(factor="x"),
     "a text as learning rate": lambda c: c["optimizer_states"][0]["param_groups"][0].update(lr="x"),
@@ -50,6 +51,7 @@ ATTACKS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "another generator's state": lambda c: c["random"].update(python=(3, (1,) * 5, None)),
     "sums": lambda c: c["procedure"].update(sums={"train": 1}),
     "gradients": lambda c: c["procedure"].update(gradients={"network.head.bias": torch.ones(3)}),
+    "a tensor of what was logged": lambda c: c["procedure"].update(logged=torch.ones(2)),
     "logged texts": lambda c: c["procedure"]["logged"].update({"val/loss": "[/red]"}),
 }
 
