@@ -54,6 +54,9 @@ class Lookahead(Callback):
         state = pl_module.state_dict()  # its tensors share the module's memory
         self._weights = {name: tensor for name, tensor in state.items() if tensor.is_floating_point()}
         start = self.average or {name: tensor.clone() for name, tensor in self._weights.items()}
+        shapes = [{name: tensor.shape for name, tensor in side.items()} for side in (start, self._weights)]
+        if shapes[0] != shapes[1]:
+            raise UserError("The checkpoint's average of callback.lookahead is not of this network's weights.")
         self.average = {name: start[name].to(tensor.device) for name, tensor in self._weights.items()}
         trainer.optimizers[0].register_step_post_hook(self._after_step)
 

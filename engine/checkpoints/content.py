@@ -9,7 +9,7 @@ from typing import Annotated, Any, BinaryIO
 
 import torch
 from annotated_types import Ge, Lt
-from pydantic import AllowInfNan, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AllowInfNan, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from torch import Tensor
 
 from engine.errors import UserError
@@ -27,28 +27,40 @@ TOO_MANY = "it holds more entries, or deeper ones, than a run's checkpoint"
 LOCATIONS = ("dirpath", "best_model_path", "kth_best_model_path", "last_model_path")
 """Paths in the state of a ModelCheckpoint."""
 
-MAX_COUNT = 1 << 53
+MAX_COUNT, MAX_EPOCHS = 1 << 53, 10**9
 Count = Annotated[int, Ge(0), Lt(MAX_COUNT)]
+Epochs = Annotated[int, Ge(0), Lt(MAX_EPOCHS)]
 
 
 class _Current(BaseModel):
+    """How many epochs or batches were taken, begun, processed and completed: at most one of them is under way."""
+
     model_config = ConfigDict(extra="allow", strict=True)
     ready: Count
+    started: Count
     processed: Count
+    completed: Count
+
+    @model_validator(mode="after")
+    def _agree(self) -> "_Current":
+        counts = (self.ready, self.started, self.processed, self.completed)
+        if max(counts) - min(counts) > 1:
+            raise ValueError("counts that contradict each other")
+        return self
 
 
-class _EpochProgress(BaseModel):
+class _Progress(BaseModel):
     model_config = ConfigDict(extra="allow", strict=True)
     current: _Current
 
 
-class _BatchProgress(_EpochProgress):
+class _BatchProgress(_Progress):
     is_last_batch: bool
 
 
 class _Loop(BaseModel):
     model_config = ConfigDict(extra="allow", strict=True)
-    epoch_progress: _EpochProgress
+    epoch_progress: _Progress
     batch_progress: _BatchProgress = Field(alias="epoch_loop.batch_progress")
 
 
@@ -82,7 +94,7 @@ class _Content(BaseModel):
     curves: dict[str, Count] = {}
     seconds: Seconds = 0.0
     throughput: dict[str, Seconds] = {}
-    epoch: Count = 0
+    epoch: Epochs = 0
     global_step: Count = 0
 
 
@@ -94,7 +106,7 @@ class _Resumable(_Content):
     optimizer_states: list[dict[Any, Any]]
     lr_schedulers: list[dict[str, Any]]
     loops: Annotated[_Loops, BeforeValidator(_counting)]
-    epoch: Count
+    epoch: Epochs
     global_step: Count
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from engine.errors import UserError, printable
 from engine.training.each_process import of_each_process, of_this_process
 
 
@@ -38,11 +39,21 @@ class RandomState(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._saved is None:
             return
-        torch.set_rng_state(self._saved["torch"].cpu())
-        if len(self._saved["cuda"]) == torch.cuda.device_count():
-            torch.cuda.set_rng_state_all([state.cpu() for state in self._saved["cuda"]])
-        keys, *rest = self._saved["numpy"]
-        np.random.set_state(("MT19937", np.array(keys, dtype=np.uint32), *rest))
-        version, state, gauss = self._saved["python"]
-        random.setstate((version, tuple(state), gauss))
+        try:
+            _restore(self._saved)
+        except (AttributeError, LookupError, OverflowError, RuntimeError, TypeError, ValueError) as error:
+            raise UserError(
+                f"The checkpoint's states of the random generators cannot be restored ({printable(error)}): it was "
+                "modified, or saved by another program; to start a new run from its weights, give init_from=RUN."
+            ) from error
         self._saved = None
+
+
+def _restore(saved: dict[str, Any]) -> None:
+    torch.set_rng_state(saved["torch"].cpu())
+    if len(saved["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all([state.cpu() for state in saved["cuda"]])
+    keys, *rest = saved["numpy"]
+    np.random.set_state(("MT19937", np.array(keys, dtype=np.uint32), *rest))
+    version, state, gauss = saved["python"]
+    random.setstate((version, tuple(state), gauss))

@@ -1,6 +1,9 @@
 """Rewrites `resume=DIR` and `sweep.resume=DIR`, so that Hydra composes from the run's or sweep's own settings."""
 
+import io
 import sys
+from argparse import Namespace
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 from hydra._internal.utils import get_args_parser
@@ -19,6 +22,7 @@ from engine.run.outcome import read_json
 from engine.run.trust.allowlist import read_run_config
 from engine.run.trust.gate import require_plain
 from engine.run.trust.locations import check_arguments
+from engine.wording import shown
 
 CONFIG_OPTIONS = ("--config-path", "-cp", "--config-name", "-cn")
 
@@ -100,7 +104,7 @@ def compose_resumed_sweep_from_its_arguments(argv: list[str]) -> list[str]:
     added = [argument for argument in argv if argument not in (*given, "-m", "--multirun")]
     added += [f"sweep.resume={quoted(directory)}", f"hydra.sweep.dir={quoted(directory)}"]
     replaced = {key_of(argument) for argument in added}
-    before, _ = get_args_parser().parse_known_args(sweep["arguments"])
+    before = _parsed(sweep["arguments"], directory / "sweep.json")
     if before.config_dir and not config_dir(added):
         raise UserError(
             f"sweep.resume={directory}: it was started with --config-dir {before.config_dir}: give it again."
@@ -108,6 +112,16 @@ def compose_resumed_sweep_from_its_arguments(argv: list[str]) -> list[str]:
     kept = [argument for argument in before.overrides if key_of(argument) not in replaced]
     check_arguments(kept, directory / "sweep.json")
     return ["-m", *kept, *added]
+
+
+def _parsed(arguments: list[str], file: Path) -> Namespace:
+    """Hydra's reading of arguments recorded in `file`. UserError if it would end the process, as for `--version`."""
+    try:
+        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            return get_args_parser().parse_known_args(arguments)[0]
+    except SystemExit as error:
+        told = " ".join(shown(argument) for argument in arguments if argument.startswith("-"))
+        raise UserError(f"{file}: a sweep cannot have been started with {told}: it was modified.") from error
 
 
 def _run_to_resume(given: str) -> Path:

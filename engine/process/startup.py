@@ -155,6 +155,8 @@ def silence_idle_messages() -> None:
     # The panel at the start has this information.
     logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
     logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)
+    # That SIGTERM came, of which there is a line already.
+    logging.getLogger("pytorch_lightning.trainer.connectors.signal_connector").setLevel(logging.WARNING)
     # Where it keeps its list of fonts, and that it makes one.
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     # Lightning 2.6 uses an API that is deprecated in torch 2.14 but works.

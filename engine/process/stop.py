@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 LIGHTNINGS = "hydra.job.name=train_ddp_process_"
 """In the command line of the additional processes that Lightning starts for a training."""
 
+FOR_THE_FIRST = 5.0
+"""Seconds that an additional process leaves the first one to end by the same signal, which ends this one, too."""
+
 Handler = Callable[[int, FrameType | None], None]
 
 unfinished: set[Path] = set()
@@ -41,23 +44,35 @@ def end_at_once() -> None:
 
     The additional processes of a training also end when the first one does.
     """
-    if any(argument.startswith(LIGHTNINGS) for argument in sys.argv):
+    if _is_additional():
         end_with(os.getppid())
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)
 
 
+def _is_additional() -> bool:
+    """Whether this is an additional process of a training."""
+    return any(argument.startswith(LIGHTNINGS) for argument in sys.argv)
+
+
 def _end(number: int, frame: FrameType | None) -> None:
+    if _is_additional():  # Ctrl-C goes to the first process, too, which Lightning kills once another has failed
+        time.sleep(FOR_THE_FIRST)
     end_now(number)
 
 
 def end_now(number: int, advice: str = "") -> None:
-    """Ends the process with one line and 128 + the signal's number, and with it those that it has started."""
-    kill_children(os.getpid())
+    """Ends the process with one line and 128 + the signal's number, and with it those that it has started.
+
+    They are killed last: once one of them has failed, Lightning kills this process.
+    """
     for path in [*unfinished]:
         with suppress(OSError):
             path.unlink()
-    os.write(2, f"Stopped by {signal.Signals(number).name}.{advice}\n".encode())
+    if not _is_additional():
+        with suppress(OSError):
+            os.write(2, f"Stopped by {signal.Signals(number).name}.{advice}\n".encode())
+    kill_children(os.getpid())
     os._exit(128 + number)
 
 
@@ -169,6 +184,8 @@ def interruptible(cfg: "DictConfig") -> Iterator[None]:
         except Interrupted as interruption:
             if interruption.number == signal.SIGUSR1:
                 _queue_again(Path(cfg.run_dir))
+            if _is_additional():  # the first one tells, and Lightning would kill it if this one seemed to have failed
+                sys.exit(0)
             print(f"Stopped by {interruption}.{advice()}", file=sys.stderr)
             sys.exit(128 + interruption.number)
 

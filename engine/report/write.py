@@ -8,9 +8,10 @@ from omegaconf import OmegaConf
 from engine.checkpoints.checkpoint_io import load_checkpoint
 from engine.errors import printable
 from engine.files import read_plain
-from engine.paths import typed
+from engine.paths import command, typed
 from engine.process.activity import activity
 from engine.process.startup import collecting_nothing
+from engine.process.stop import end_now, handling
 from engine.results.outputs import Collector as Collector
 from engine.run.config_file import in_sweep
 from engine.run.failure import sentence
@@ -25,10 +26,14 @@ NAME = "report.html"
 
 
 def report_at_end(record: Record) -> None:
-    """Writes the report of a run that has just ended, except in a sweep; prints one line if that fails."""
+    """Writes the report of a run that has just ended, except in a sweep; prints one line if that fails.
+
+    A signal ends the process at once, since the run is complete; its line says how to write the report.
+    """
     if not record.is_first_process or in_sweep():
         return
-    with collecting_nothing():
+    later = f" The run is complete. To write its page: {command('report.py')} run={typed(record.directory)}"
+    with handling(lambda number, frame: end_now(number, later)), collecting_nothing():
         _try_to_report(record)
 
 
@@ -53,7 +58,8 @@ def _try_to_report(record: Record) -> None:
 def _validate_again(record: Record, collector: Collector) -> None:
     """Validates with the best epoch's weights if that epoch was before a restart; nothing is logged."""
     trainer = record.trainer
-    if "test" in collector.splits or trainer.world_size > 1 or not sum(trainer.num_val_batches):
+    batches = trainer.num_val_batches or [trainer.limit_val_batches]  # none are counted if nothing was left to train
+    if "test" in collector.splits or trainer.world_size > 1 or not sum(batches):
         return
     if collector.choose(record.metrics.get("best/epoch")):
         return

@@ -86,6 +86,8 @@ class Record:
     def _rename(self, directory: Path) -> None:
         self.directory.rename(directory)
         self.directory = directory
+        if self.resume:  # from the beginning: the run was killed before it was renamed
+            self.resume.directory = directory
         hydra: Any = HydraConfig.get()
         with read_write(hydra), open_dict(self.cfg):
             hydra.runtime.output_dir = str(directory.absolute())

@@ -9,6 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from engine.checkpoints.alike import require_alike, require_all_alike, require_fitting
 from engine.checkpoints.best_checkpoint import roll_back
 from engine.checkpoints.checkpoint_io import load_checkpoint, previous
 from engine.checkpoints.content import require_shape
@@ -71,6 +72,7 @@ class Resume(Callback):
         self.committed = False
         self.curves: Curves | None = None
         self._schedules: list[dict[str, Any]] = []
+        self._optimizers: list[dict[str, Any]] = []
         self._planned_steps: Any = None
         complete_pending(self.directory)
         before = read_run_config(self.directory, f"resume={self.directory}", to_compare=True)
@@ -209,8 +211,10 @@ class Resume(Callback):
         return [key for key in self.changes if key.partition(".")[0] in groups]
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            require_alike(checkpoint["callbacks"].get(callback.state_key), callback, f"callbacks.{callback.state_key}")
         self._change_callbacks(trainer, checkpoint["callbacks"])
-        self._schedules = checkpoint["lr_schedulers"]
+        self._schedules, self._optimizers = checkpoint["lr_schedulers"], checkpoint["optimizer_states"]
         if not self._changes_in(*OF_OPTIMIZATION):
             return
         checkpoint["lr_schedulers"] = []
@@ -241,6 +245,10 @@ class Resume(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._planned_steps = _total_steps(pl_module)
+        require_all_alike(self._schedules, [c.scheduler for c in trainer.lr_scheduler_configs], "lr_schedulers")
+        require_all_alike(self._optimizers, trainer.optimizers, "optimizer_states")
+        for saved, optimizer in zip(self._optimizers, trainer.optimizers, strict=False):
+            require_fitting(saved.get("state"), optimizer)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if any(has_stopped(callback) for callback in trainer.callbacks):  # type: ignore[attr-defined]

@@ -215,6 +215,11 @@ class SubmititLauncher(ElsewhereLauncher):
 
         # A new folder each time: submitit unpickles a job's result from it, so no one else may have written there.
         folder = Path(self.config.hydra.sweep.dir, ".submitit", secrets.token_hex(8)).absolute()
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700)  # nobody else may put a pickle there, even in a directory that a group shares
+        except OSError as error:
+            raise UserError(f"{folder.parent} cannot be used ({error.strerror}): remove it.") from error
         executor = AutoExecutor(folder, cluster=self.cluster)
         executor.update_parameters(**self.parameters)
         if self.cluster == "slurm":

@@ -21,6 +21,7 @@ from engine.config.sweep_job import DONE, repeat, settings_of, swept_settings
 from engine.errors import UserError, printable
 from engine.paths import command, typed
 from engine.process.startup import keep_out_current_folder
+from engine.process.stop import end_now, handling
 from engine.sweep.check import ALL_COMBINATIONS, planned_jobs, refuse_mistakes
 from engine.sweep.groups import group_by_seed
 from engine.sweep.page import write_page
@@ -125,7 +126,8 @@ def finish(directory: Path) -> Sweep:
         sweep.groups = [group.summary(groups[0]) for group in groups]
     print_sweep(sweep)
     try:
-        write_page(sweep)
+        with handling(lambda number, frame: end_now(number)):  # often at the process's exit, where none may be raised
+            write_page(sweep)
     except OSError:
         raise
     except Exception as error:  # the jobs' results are already on disk

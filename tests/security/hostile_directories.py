@@ -8,6 +8,7 @@ import copy
 import io
 import json
 import os
+import pickle
 import random
 import runpy
 import shutil
@@ -188,7 +189,8 @@ def state(folder: Path, draw: random.Random) -> str:
     value = draw.choice(odd) if draw.random() < 0.3 else any_value(draw, folder.parent / "canary")
     changed = mutated(whole, value, draw)
     if draw.random() < 0.3:  # what leads to files
-        for entry in changed.get("callbacks", {}).values() if isinstance(changed, dict) else ():
+        callbacks = changed.get("callbacks") if isinstance(changed, dict) else None
+        for entry in callbacks.values() if isinstance(callbacks, dict) else ():
             if isinstance(entry, dict):
                 entry["dirpath"] = entry["best_model_path"] = str(value)[:300]
                 entry["best_k_models"] = {str(value)[:300]: torch.tensor(1e9)}
@@ -237,6 +239,10 @@ KINDS: tuple[Mutation, ...] = (
 )
 
 
+LEFT_NOTHING = (OSError, ValueError, LookupError, EOFError, RuntimeError, yaml.YAMLError, pickle.UnpicklingError)
+"""What reading a damaged file raises."""
+
+
 def hostile(base: Path, folder: Path, seed: int) -> tuple[Path, str]:
     """A mutated copy of `base` beside a canary, and what is hostile in it."""
     draw = random.Random(seed)
@@ -249,7 +255,7 @@ def hostile(base: Path, folder: Path, seed: int) -> tuple[Path, str]:
     for _ in range(draw.choice((1, 1, 2, 3))):
         try:
             told.append(draw.choice(KINDS)(run, draw))
-        except (OSError, ValueError, IndexError, yaml.YAMLError, KeyError):  # an earlier one left nothing to mutate
+        except LEFT_NOTHING:  # to mutate, as an earlier one did
             continue
     return run, "; ".join(told)
 

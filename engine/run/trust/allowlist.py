@@ -63,8 +63,8 @@ MAX_BITS = 4096
 """Of a whole number: Python writes none of more than 4,300 digits."""
 
 
-MAX_LINKS, MAX_TEXT = 10, 100_000
-"""Limits for following links between keys."""
+MAX_LINKS, MAX_LINKED, MAX_TEXT = 10, 20, 100_000
+"""Limits for following links between keys: how many in a row, to how many settings, and to how long a text."""
 
 
 def read_run_config(
@@ -151,7 +151,13 @@ def _refused_text(text: str, path: str, root: dict[str, Any], *, is_used: bool =
         if text != NO_RUNS["run_dir"]:
             yield f"run_dir={shown(text)} is not this directory's own."
         return
+    if "\0" in text:
+        yield f"{path}={shown(text)} contains a zero byte, as no value of a run's config does."
+        return
     if text in AS_WRITTEN:
+        return
+    if settings := _linked_settings(text, root):
+        yield from _refusals(settings, path, root, () if is_used else ("",))
         return
     try:
         value = _followed(text, root)
@@ -160,6 +166,23 @@ def _refused_text(text: str, path: str, root: dict[str, Any], *, is_used: bool =
         return
     if is_used and (reason := refused_place(value, path)):
         yield f"{path}={shown(text)} {reason}"
+
+
+def _linked_settings(text: str, root: dict[str, Any]) -> dict[str, Any] | None:
+    """The few plain settings to which a whole text links, as `compile: ${compile}` may; None if it does not."""
+    link = LINK.fullmatch(text)
+    found = _at(link[1], root) if link else None
+    if not isinstance(found, dict) or not 0 < len(found) <= MAX_LINKED:
+        return None
+    is_plain = not any(isinstance(value, dict | list) or "${" in str(value) for value in found.values())
+    return found if is_plain else None
+
+
+def _at(link: str, root: dict[str, Any]) -> Any:
+    value: Any = root
+    for part in link.split("."):
+        value = value.get(part, root) if isinstance(value, dict) else root
+    return value
 
 
 def _followed(text: str, root: dict[str, Any]) -> str:
@@ -171,9 +194,7 @@ def _followed(text: str, root: dict[str, Any]) -> str:
         if not links:
             return text
         for link in dict.fromkeys(links):
-            value: Any = root
-            for part in link.split("."):
-                value = value.get(part, root) if isinstance(value, dict) else root
+            value = _at(link, root)
             if isinstance(value, dict | list):
                 raise LookupError(f"links to {link}, which is not a plain value of this config.")
             text = text.replace(f"${{{link}}}", "null" if value is None else str(value))

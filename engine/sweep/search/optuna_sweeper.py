@@ -10,7 +10,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
@@ -21,7 +21,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from engine.config.arguments import quoted
-from engine.errors import UserError
+from engine.errors import UserError, printable
 from engine.files import replace_text
 from engine.sweep.search.search_space import assignments, distribution, last_of_each
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 JOB = "job"
-"""The user attribute that assigns a trial to a job: {"sweep": a sweep's directory, "number": the job's number}."""
+"""The user attribute that assigns a trial to a job (journal.py)."""
 
 LOCK = ".search.lock"
 """A lock in the sweep's directory, held as long as the sweep's process lives."""
@@ -95,19 +95,14 @@ class OptunaSweeper(Sweeper):
 
     def _open_study(self) -> None:
         import optuna
-        from optuna.storages import JournalStorage
-        from optuna.storages.journal import JournalFileBackend
+
+        from engine.sweep.search.journal import open_study
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.file = Path(self.config.sweep.study or self.directory / "study.journal").absolute()
         self.file.parent.mkdir(parents=True, exist_ok=True)
         direction = DIRECTIONS[self.config.monitor.mode]
-        self.study = optuna.create_study(
-            storage=JournalStorage(JournalFileBackend(str(self.file))),
-            study_name=self.config.name,
-            direction=direction,
-            load_if_exists=True,
-        )
+        self.study = open_study(self.file, self.config.name, direction)
         if self.study.direction.name.lower() != direction:
             raise UserError(f"{self.file} holds a study that should {self.study.direction.name.lower()}: give another.")
 
@@ -124,6 +119,9 @@ class OptunaSweeper(Sweeper):
         """Running trials that no process works on any more, by their job number in this sweep."""
         from optuna.trial import TrialState
 
+        from engine.sweep.search.journal import require_of
+
+        require_of(space, self.study, self.file)
         adopted = {}
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             job = trial.user_attrs.get(JOB, {})
@@ -139,13 +137,9 @@ class OptunaSweeper(Sweeper):
 
     def _is_worked_on(self, directory: str | None) -> bool:
         """Whether a process works on the sweep in `directory`; False for this sweep, whose lock this process holds."""
-        if directory in (None, str(self.directory)) or not Path(directory).is_dir():
-            return False
-        try:
-            with FileLock(Path(directory, LOCK), timeout=0):
-                return False
-        except Timeout:
-            return True
+        from engine.sweep.search.journal import is_held
+
+        return directory not in (None, str(self.directory)) and is_held(Path(str(directory), LOCK))
 
     def _ask(self, space: "Space") -> dict[int, int]:
         """At most `max_batch_size` new trials by job number; none once the study is complete."""
@@ -191,4 +185,5 @@ def report(study: "Study", metric: str) -> None:
     logger.info("%d trials: %s.", len(states), counts)
     if "complete" in states:
         best = study.best_trial
-        logger.info("Best: trial %d, %s %.4g: %s", best.number, metric, best.value, " ".join(assignments(best.params)))
+        values = printable(" ".join(assignments(best.params)))
+        logger.info("Best: trial %d, %s %.4g: %s", best.number, metric, best.value, values)

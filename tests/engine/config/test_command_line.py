@@ -99,6 +99,14 @@ def test_a_resumed_sweep_has_the_arguments_of_the_first(given: list[str], sweep_
     assert overrides == {"sweep.resume": str(sweep_dir), "hydra.sweep.dir": str(sweep_dir)}
 
 
+@pytest.mark.parametrize("argument", ["--version", "-p", "--cfg=x"])
+def test_a_strangers_sweep_does_not_end_the_process(argument: str, sweep_dir: Path) -> None:
+    ledger = json.loads((sweep_dir / "sweep.json").read_text())
+    (sweep_dir / "sweep.json").write_text(json.dumps({**ledger, "arguments": ["-m", argument]}))
+    with pytest.raises(UserError, match=r"sweep.json: a sweep cannot have been started with -m "):
+        compose_resumed_sweep_from_its_arguments([f"sweep.resume={sweep_dir}"])
+
+
 def test_a_sweep_does_not_say_where_configs_lie(sweep_dir: Path) -> None:
     with pytest.raises(UserError, match="it was started with --config-dir mine: give it again"):
         compose_resumed_sweep_from_its_arguments([f"sweep.resume={sweep_dir}"])

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from engine.process.stop import interruptible
+from engine.process.stop import LIGHTNINGS, interruptible
 from tests.conftest import ROOT
 
 
@@ -21,6 +21,17 @@ def test_a_signal_ends_the_process_with_its_code(
     assert caught.value.code == code
     assert f"Stopped by {signal.Signals(number).name}. To go on: python train.py resume=" in capsys.readouterr().err
     assert signal.getsignal(number) is before
+
+
+def test_an_additional_process_of_a_training_does_not_fail(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C goes to all of them, and Lightning kills the first one, which tells, once another ends with a failure."""
+    monkeypatch.setattr(sys, "argv", ["train.py", f"{LIGHTNINGS}1"])
+    with pytest.raises(SystemExit) as caught, interruptible(OmegaConf.create({"run_dir": str(tmp_path)})):
+        os.kill(os.getpid(), signal.SIGINT)
+    assert caught.value.code == 0
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("script", ["train.py", "evaluate.py"])

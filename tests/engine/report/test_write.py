@@ -47,6 +47,18 @@ def test_no_failure_of_the_page_fails_the_run(
     assert capsys.readouterr().err == "report.html could not be written (RuntimeError: no ink).\n"
 
 
+def test_a_run_that_was_stopped_once_all_was_trained(stolen: Path, train_here: Train) -> None:
+    """Resumed, it has nothing left to train, and its page shows what the network predicts all the same."""
+    metrics = json.loads((stolen / "metrics.json").read_text())
+    (stolen / "metrics.json").write_text(json.dumps({**metrics, "status": "interrupted"}))
+    for name in ("report.html", "confusion_matrix.csv", "mistakes.png"):
+        (stolen / name).unlink(missing_ok=True)
+    train_here(stolen.parent, f"resume={stolen}")
+    assert metrics_of(stolen)["status"] == "completed"
+    assert "Confusion matrix" in (stolen / "report.html").read_text()
+    assert (stolen / "confusion_matrix.csv").is_file()
+
+
 def test_a_network_without_its_data(stolen: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = stolen / "config.yaml"
     config.write_text(config.read_text().replace("data_dir: ", f"data_dir: {tmp_path}/gone # "))

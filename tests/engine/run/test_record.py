@@ -107,6 +107,8 @@ def test_a_run_that_saved_nothing_may_go_over_to_stand_in_data(cfg: DictConfig) 
     assert record.checkpoint is None
     record.name_data("hymenoptera", "stand-in")
     assert record.directory.name == "2030_stand-in"
+    assert record.resume is not None
+    assert record.resume.directory == record.directory, "where its config and its curves are written"
 
 
 def test_git_commit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from optuna.trial import TrialState
 
 from engine.config.resolvers import register_resolvers
 from engine.errors import UserError
+from engine.sweep.search.journal import is_held
 from engine.sweep.search.optuna_sweeper import LOCK, OptunaSweeper
 from tests.conftest import ROOT
 
@@ -204,6 +205,54 @@ def test_a_study_of_the_other_direction_is_refused(search: Search, tmp_path: Pat
     search(tmp_path, hill, *SPACE, "sweep.n_trials=1")
     with pytest.raises(UserError, match="maximize"):
         search(tmp_path, hill, *SPACE, "monitor.mode=min")
+
+
+def test_no_value_of_a_strangers_journal_becomes_an_override(search: Search, tmp_path: Path) -> None:
+    """It could name code: a trial that was begun is launched only if this search could have asked for its values."""
+    search(tmp_path, stopped_at(0), *SPACE, "sweep.n_trials=1")
+    journal = tmp_path / "study.journal"
+    text = journal.read_text()
+    journal.write_text(text.replace('\\"4\\"', '\\"{_target_:logging.FileHandler,filename:evil}\\"'))
+    assert journal.read_text() != text
+    with pytest.raises(UserError, match=r"study.journal: trial 0 has datamodule.batch_size="):
+        search(tmp_path, hill, *SPACE, "sweep.n_trials=2")
+
+
+@pytest.mark.parametrize("torn", ['{"op_code":4,"wor', "\0" * 99, "\\"])
+def test_a_line_that_was_not_completed_is_dropped(torn: str, search: Search, tmp_path: Path) -> None:
+    search(tmp_path, hill, *SPACE, "sweep.n_trials=1")
+    with (tmp_path / "study.journal").open("a") as file:
+        file.write(torn)
+    for trials in (2, 3):
+        study, _ = search(tmp_path, hill, *SPACE, f"sweep.n_trials={trials}")
+        assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * trials
+
+
+OF_JOB = '{"op_code":8,"worker_id":"x","trial_id":0,"user_attr":{"job":JOB}}'
+OTHERS = [
+    "[5]",
+    '{"op_code":99}',
+    "\udcff",
+    "[" * 9999,
+    *(OF_JOB.replace("JOB", job) for job in ("5", '{"number":-1}')),
+]
+
+
+@pytest.mark.parametrize("line", OTHERS)
+def test_a_strangers_journal_is_refused_in_a_sentence(line: str, search: Search, tmp_path: Path) -> None:
+    search(tmp_path, hill, *SPACE, "sweep.n_trials=1")
+    with (tmp_path / "study.journal").open("a", errors="surrogateescape") as file:
+        file.write(f"{line}\n{{}}\n")
+    with pytest.raises(UserError, match=r"study.journal (is damaged|was not written)"):
+        search(tmp_path, hill, *SPACE, "sweep.n_trials=2")
+
+
+def test_a_sweep_that_a_journal_names_is_left_as_it_is(tmp_path: Path) -> None:
+    assert not is_held(tmp_path / LOCK)
+    assert not list(tmp_path.iterdir())
+    with FileLock(tmp_path / LOCK):
+        assert is_held(tmp_path / LOCK)
+    assert not is_held(tmp_path / LOCK)
 
 
 SHARED = """

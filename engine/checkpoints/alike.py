@@ -1,0 +1,87 @@
+"""Compares the states in a checkpoint with those of the objects that are to continue from them."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from torch import Tensor
+from torch.optim import Optimizer
+
+from engine.errors import UserError
+from engine.wording import shown
+
+OWN = ("callbacks.", "engine.", "pytorch_lightning.", "torch.optim.")
+"""Where classes are from whose states keep their types; a state of another class may hold anything."""
+
+AS_PARAMETERS = (
+    *("momentum_buffer", "exp_avg", "exp_avg_sq", "max_exp_avg_sq", "exp_inf", "square_avg", "grad_avg"),
+    *("acc_delta", "sum", "prev", "ax"),
+)
+"""Tensors that torch's optimizers keep for a parameter, in its shape."""
+
+KINDS: dict[str, tuple[type, ...]] = {
+    "a number": (bool, int, float, Tensor),
+    "a text": (str,),
+    "a list": (list, tuple),
+    "a table": (Mapping,),
+}
+
+
+def require_alike(saved: Any, owner: Any, place: str) -> None:
+    """UserError if a state holds, anywhere, another kind of value than that of its new owner.
+
+    Such a value would be loaded, and fail much later, in the middle of the training. None fits all but numbers, and
+    keys that only one of the states has are the owner's to judge.
+    """
+    if not f"{type(owner).__module__}.".startswith(OWN):
+        return
+    for where, value, kind in _unlike(saved, owner.state_dict(), place):
+        raise _modified(f"{where} is {shown(value)}, but should be {kind}")
+
+
+def require_all_alike(states: Iterable[Any], owners: Iterable[Any], place: str) -> None:
+    """Likewise for states and owners in the same order."""
+    for index, (saved, owner) in enumerate(zip(states, owners, strict=False)):
+        require_alike(saved, owner, f"{place}.{index}")
+
+
+def require_fitting(states: Any, optimizer: Optimizer) -> None:
+    """UserError if what is kept for a parameter has another shape than it; `states` are by the parameters' numbers."""
+    if not f"{type(optimizer).__module__}.".startswith(OWN) or not isinstance(states, Mapping):
+        return
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for number, kept in states.items():
+        is_numbered = isinstance(number, int) and 0 <= number < len(parameters)
+        if not is_numbered or not isinstance(kept, Mapping):  # FSDP has names; unfrozen layers come later
+            continue
+        for name in AS_PARAMETERS:
+            if isinstance(value := kept.get(name), Tensor) and value.shape != parameters[number].shape:
+                shapes = f"{tuple(value.shape)}, but its parameter has {tuple(parameters[number].shape)}"
+                raise _modified(f"optimizer_states.state.{number}.{name} has the shape {shapes}")
+
+
+def _modified(what: str) -> UserError:
+    return UserError(
+        f"The checkpoint cannot be restored: {what}: it was modified, or saved by another program; to start a new run "
+        "from its weights, give init_from=RUN."
+    )
+
+
+def _unlike(saved: Any, own: Any, place: str) -> Iterator[tuple[str, Any, str]]:
+    if own is None or (saved is None and type(own) not in (int, float)):
+        return
+    kind: str | None = next((kind for kind, types in KINDS.items() if isinstance(own, types)), None)
+    if kind is None:
+        return
+    if not isinstance(saved, KINDS[kind]) or (_is_single(own) and not _is_single(saved)):
+        yield place, saved, "a single number" if _is_single(own) else kind
+    elif isinstance(own, Mapping) and isinstance(saved, Mapping):
+        for key in own:
+            if key in saved:
+                yield from _unlike(saved[key], own[key], f"{place}.{key}")
+    elif isinstance(own, list | tuple) and isinstance(saved, list | tuple):
+        for index in range(min(len(saved), len(own))):
+            yield from _unlike(saved[index], own[index], f"{place}.{index}")
+
+
+def _is_single(value: Any) -> bool:
+    return isinstance(value, bool | int | float) or (isinstance(value, Tensor) and value.ndim == 0)

@@ -1,0 +1,101 @@
+"""Checkpoints whose states are of another form than what they are loaded into: one sentence, before a step is trained.
+
+Lightning and PyTorch load them as they are, and fail in the middle of the training, or never.
+"""
+
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from engine.checkpoints.alike import require_alike, require_fitting
+from engine.checkpoints.checkpoint_io import AtomicCheckpointIO, load_checkpoint
+from engine.errors import UserError
+from tests.conftest import Train
+
+EVERYTHING = (
+    *("experiment=lenet_nll", "trainer=cpu", "trainer.max_epochs=1", "trainer.limit_train_batches=0.1"),
+    *("callback=[plain,early_stopping,lookahead]", "scheduler=plateau", "optimizer.momentum=0.9"),
+)
+
+
+@pytest.fixture(scope="module")
+def trained(train_here: Train, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train_here(tmp_path_factory.mktemp("trained"), *EVERYTHING)
+
+
+def counts(content: dict[str, Any]) -> Any:
+    return content["loops"]["fit_loop"]["epoch_progress"]["current"]
+
+
+def stopping(content: dict[str, Any]) -> Any:
+    return next(state for key, state in content["callbacks"].items() if key.startswith("EarlyStopping"))
+
+
+ATTACKS: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "an epoch of 10^12": lambda c: c.update(epoch=10**12),
+    "10^12 completed epochs": lambda c: counts(c).update(completed=10**12),
+    "10^12 epochs that were begun": lambda c: counts(c).update(ready=10**12),
+    "a text as patience": lambda c: stopping(c).update(wait_count="x"),
+    "no number as patience": lambda c: stopping(c).update(wait_count=None),
+    "three best scores": lambda c: stopping(c).update(best_score=torch.ones(3)),
+    "a text as factor": lambda c: c["lr_schedulers"][0].update(factor="x"),
+    "a text as learning rate": lambda c: c["optimizer_states"][0]["param_groups"][0].update(lr="x"),
+    "momentum of another shape": lambda c: c["optimizer_states"][0]["state"][0].update(momentum_buffer=torch.ones(3)),
+    "another network's average": lambda c: c["callbacks"]["Lookahead"]["average"].popitem(),
+    "a generator's state": lambda c: c["random"].update(torch="x"),
+    "another generator's state": lambda c: c["random"].update(python=(3, (1,) * 5, None)),
+    "sums": lambda c: c["procedure"].update(sums={"train": 1}),
+    "gradients": lambda c: c["procedure"].update(gradients={"network.head.bias": torch.ones(3)}),
+    "a tensor of what was logged": lambda c: c["procedure"].update(logged=torch.ones(2)),
+    "logged texts": lambda c: c["procedure"]["logged"].update({"val/loss": "[/red]"}),
+}
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_is_one_sentence(attack: str, trained: Path, train_here: Train, tmp_path: Path) -> None:
+    directory = Path(shutil.copytree(trained, tmp_path / "run"))
+    last = directory / "checkpoints" / "last.ckpt"
+    content = load_checkpoint(last)
+    ATTACKS[attack](content)
+    AtomicCheckpointIO().save_checkpoint(content, last)
+    saved = last.read_bytes()
+    before = random.getstate()
+    with pytest.raises(UserError, match=r"cannot be restored|is refused|not of this network"):
+        train_here(tmp_path, f"resume={directory}", "trainer.max_epochs=2")
+    random.setstate(before)
+    assert last.read_bytes() == saved
+
+
+def test_what_grows_or_is_not_there_yet_fits(train_here: Train, trained: Path, tmp_path: Path) -> None:
+    """A best score that was None, numbers in other types, and states of classes that nobody here knows."""
+
+    class Foreign:
+        def state_dict(self) -> dict[str, Any]:
+            return {"seen": 0}
+
+    class Ours(Foreign):
+        __module__ = "callbacks.mine"
+
+        def state_dict(self) -> dict[str, Any]:
+            return {"best": None, "rate": 0.1, "pair": (1, 2), "seen": {}}
+
+    require_alike({"seen": "all"}, Foreign(), "callbacks.Foreign")
+    require_alike(
+        {"best": torch.ones(2), "rate": torch.tensor(1), "pair": [3], "seen": {"a": 1}}, Ours(), "callbacks.Ours"
+    )
+    with pytest.raises(UserError, match=r"callbacks.Ours.pair.1 is x, but should be a single number"):
+        require_alike({"pair": [3, "x"]}, Ours(), "callbacks.Ours")
+
+
+def test_states_of_parameters_that_come_later() -> None:
+    """Of layers that a callback unfreezes, and FSDP's, which have names."""
+    optimizer = torch.optim.SGD([torch.ones(2)], lr=0.1)
+    require_fitting({0: {"momentum_buffer": torch.ones(2)}, 5: {"momentum_buffer": torch.ones(9)}}, optimizer)
+    require_fitting({"network.weight": {"momentum_buffer": torch.ones(9)}}, optimizer)
+    with pytest.raises(UserError, match=r"optimizer_states.state.0.momentum_buffer has the shape \(9,\), but"):
+        require_fitting({0: {"momentum_buffer": torch.ones(9)}}, optimizer)
