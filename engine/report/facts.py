@@ -2,11 +2,13 @@
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+from PIL import Image
 
 from engine.errors import UserError
 from engine.files import read_plain
@@ -30,7 +32,8 @@ DATA = ("engine.photos", "datamodules")
 class Facts:
     """A run's directory, its config as it is stored, and what its network predicts; `missing` says why it does not.
 
-    `known_classes` are the names of its classes where its data is not there.
+    `known_classes` are the names of its classes where its data is not there. `grad_cam` draws where the network looked:
+    positions of examples and columns of its outputs to pictures; None where that was not asked for.
     """
 
     directory: Path
@@ -38,6 +41,7 @@ class Facts:
     collector: Collector
     missing: str | None = None
     known_classes: Sequence[str] = ()
+    grad_cam: Callable[[Sequence[int], Sequence[int]], list[Image.Image]] | None = None
 
     def __post_init__(self) -> None:
         self.outcome = {key: value for key, value in outcome(self.directory).items() if _is_sound(key, value)}

@@ -16,7 +16,7 @@ from engine.run.config_file import in_sweep
 from engine.run.failure import sentence
 from engine.run.outcome import outcome
 from engine.run.record import Record
-from engine.run.trained import load_config
+from engine.run.trained import load_config, load_trained
 from engine.run.trust.allowlist import MAX_BYTES
 from engine.run.trust.plain_yaml import load_plain_yaml
 from engine.training.accounted_module import AccountedModule
@@ -65,14 +65,15 @@ def _validate_again(record: Record, collector: Collector) -> None:
     again.validate(trainer.lightning_module, trainer.datamodule, verbose=False)
 
 
-def report(directory: Path) -> Path:
+def report(directory: Path, grad_cam: bool = False) -> Path:
     """Writes the page of the run in `directory`, with what its network predicts if its data is there.
 
-    The page of a sweep that it is a job of links to it from then on.
+    With `grad_cam`, it shows beside the most confident mistakes where the network looked (grad_cam.py). The page of a
+    sweep that it is a job of links to it from then on.
 
-    UserError where there is no run, or its config or checkpoint is refused.
+    UserError where there is no run, its config or checkpoint is refused, or `grad_cam` does not fit it.
     """
-    page = _report(directory)
+    page = _report(directory, grad_cam)
     sweep = directory.absolute().parent
     if (sweep / "sweep.json").is_file():
         from engine.sweep.page import write_page as write_sweep  # only here: other runs need none of it
@@ -85,9 +86,14 @@ def report(directory: Path) -> Path:
     return page
 
 
-def _report(directory: Path) -> Path:
+def _report(directory: Path, grad_cam: bool) -> Path:
     from engine.report.facts import Facts
     from engine.report.page import write_page
+
+    if grad_cam:
+        from engine.report.grad_cam import GradCam, require_captum  # only here: few want it
+
+        require_captum()  # before anything that takes time
 
     config = OmegaConf.to_container(load_config(directory), resolve=False)
     assert isinstance(config, dict)
@@ -96,11 +102,14 @@ def _report(directory: Path) -> Path:
     file = directory / "checkpoints" / f"{checkpoint}.ckpt"
     if not file.is_file():
         return write_page(Facts(directory, config, collector, "The run left no checkpoint."))
-    facts = load_checkpoint(file).get("hyper_parameters", {}).get("data")
-    classes = facts.get("classes") if isinstance(facts, dict) else None
+    known_data = load_checkpoint(file).get("hyper_parameters", {}).get("data")
+    classes = known_data.get("classes") if isinstance(known_data, dict) else None
     split = "test" if any(name.startswith("test/") for name in known) else "val"
     missing = _evaluated(directory, checkpoint, split, collector)
-    return write_page(Facts(directory, config, collector, missing, classes if isinstance(classes, list) else ()))
+    facts = Facts(directory, config, collector, missing, classes if isinstance(classes, list) else ())
+    if grad_cam and facts.predictions is not None:
+        facts.grad_cam = GradCam(load_trained(directory, checkpoint), collector.datamodule, facts.predictions.split)
+    return write_page(facts)
 
 
 def _evaluated(directory: Path, checkpoint: str, split: str, collector: Collector) -> str | None:
