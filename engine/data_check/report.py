@@ -27,6 +27,7 @@ KINDS = {
     "look-alikes in two splits": "remove one: what was trained on is no test",
     "look-alikes": "remove one, if they are one photo in two sizes",
     "cannot be read": "each says what to do",
+    "damaged": "wrong pixels are read amid the picture: look at them, and replace or remove them",
     "doubtful label": "look at them, the most doubtful first",
     "unlike all others": "look at them",
     "no photo by its name": "left out of training",
@@ -102,6 +103,8 @@ def _named(finding: Finding) -> str:
 def _about(finding: Finding) -> str:
     if finding.kind == "doubtful label":
         return f": {finding.label}? rather {finding.detail}"
+    if finding.kind == "damaged":
+        return f": its decoder says {finding.detail}"
     return f" = {'/'.join(finding.other.parts[-3:])}" if finding.other else ""
 
 
