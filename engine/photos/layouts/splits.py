@@ -10,6 +10,7 @@ from engine.data.stratified_folds import stratified_folds
 from engine.data.stratified_split import stratified_split
 from engine.errors import DataError
 from engine.photos.layouts.class_folders import Classes, class_files, same_classes, selected
+from engine.photos.layouts.folders import folders_in
 from engine.photos.layouts.nearby import meant
 from engine.photos.layouts.split_folders import refuse_classes_that_may_be_splits, split_folders
 
@@ -113,7 +114,7 @@ def present(wanted: Sequence[str] | Mapping[str, Sequence[str]], found: Classes)
 
 def _is_labelled(folder: Path) -> bool:
     """Whether a test folder has class folders: many come without, for a competition."""
-    labelled = any(path.is_dir() for path in folder.glob("[!.]*"))
+    labelled = bool(folders_in(folder))
     if not labelled:
         logger.info("Left out: %s, which has no folders of classes.", folder)
     return labelled

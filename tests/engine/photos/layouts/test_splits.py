@@ -3,11 +3,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.engine.photos.test_class_folders import put
 
 from engine.errors import DataError
 from engine.photos.layouts.class_folders import Classes, class_files
 from engine.photos.layouts.splits import folded, splits_of
+from tests.engine.photos.layouts.test_class_folders import put
 
 
 def splits(root: Path, **settings: Any) -> dict[str, Classes]:
