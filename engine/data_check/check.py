@@ -78,7 +78,8 @@ def check(data_dir: str | None, table: str | None, *, cache_dir: str, num_worker
     datamodule: Any = instantiate(config.datamodule)
     assert isinstance(datamodule, FindsPhotos)
     splits = datamodule.find()
-    counts = {split: {name: len(files) for name, files in classes.items()} for split, classes in splits.items()}
+    ordered = {split: splits[split] for split in ("train", "val", "test") if split in splits}
+    counts = {split: {name: len(files) for name, files in classes.items()} for split, classes in ordered.items()}
     found = DataCheck(datamodule.name, counts)
     if table is None:
         found.findings += _left_out(datamodule.root)

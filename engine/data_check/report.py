@@ -81,7 +81,9 @@ def _files(found: DataCheck) -> str:
     kinds = Counter(f"{look.format} ({look.mode})" for look in looks)
     sides = np.array([sorted((look.width, look.height)) for look in looks])
     low, middle, high = (int(value) for value in np.percentile(sides[:, 0], (0, 50, 100)))
-    parts = [", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common(5))]
+    named = [f"{count:,} {kind}" for kind, count in kinds.most_common(5)]
+    rest = len(looks) - sum(count for _, count in kinds.most_common(5))
+    parts = [", ".join([*named, *([f"{rest:,} of other kinds"] if rest else [])])]
     parts.append(f"shorter side {low:,} to {high:,} pixels, median {middle:,}")
     if tagged := sum(look.has_profile for look in looks):
         parts.append(f"{tagged:,} with a color profile")
