@@ -69,7 +69,7 @@ def test_columns_of_other_names_and_rows_without_a_label(photos: Path) -> None:
         (
             "path,labels",
             "photos/1.jpg,a",
-            r"label in its first line: give datamodule.label_column=…; did you mean labels\?$",
+            r"label in its .*: give datamodule.label_column=…; did you mean labels\?$",
         ),
         ("path,label", "photos/none.jpg,a", "line 2: there is no file .*none.jpg; give datamodule.data_dir="),
         ("path,label,split", "photos/1.jpg,a,3", "line 2: split=3 is no split: call it train, val or test"),
