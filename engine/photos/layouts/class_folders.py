@@ -29,6 +29,10 @@ def class_files(root: Path) -> Classes:
             leads to nothing, or two to one folder.
     """
     if not root.is_dir():
+        if root.is_file():
+            raise DataError(
+                f"{root} is a file: expected a folder with one of images for each class; unpack an archive."
+            )
         raise DataError(f"{root} is no folder: expected one with a folder of images for each class.")
     classes: Classes = {}
     folders: dict[str, str] = {}  # of the classes, as the disk spells them

@@ -88,6 +88,12 @@ def test_missing_root_is_named(tmp_path: Path) -> None:
         class_files(tmp_path / "nowhere")
 
 
+def test_an_archive_is_to_be_unpacked(tmp_path: Path) -> None:
+    (tmp_path / "photos.zip").write_bytes(b"PK")
+    with pytest.raises(DataError, match=r"photos.zip is a file: expected a folder .*; unpack an archive\.$"):
+        class_files(tmp_path / "photos.zip")
+
+
 def test_unreadable_folder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(tmp_path, "ants/1.jpg", "bees/1.jpg")
     scan = os.scandir
