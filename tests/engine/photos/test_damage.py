@@ -134,9 +134,9 @@ def test_check_data_lists_it(insects: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("experiment", ["transfer_finetune", "transfer_feature_extractor"])
 def test_training_says_it_once(experiment: str, insects: Path, tmp_path: Path, run_train: RunTrain) -> None:
     settings = (f"experiment={experiment}", "datamodule=image_folder", f"datamodule.data_dir={insects}", *TINY)
-    more = ("network.pretrained=false", "trainer.max_epochs=2", "datamodule.num_workers=2")
+    more = ("network.pretrained=false", "trainer.max_epochs=2", "datamodule.num_workers=2", "callback=plain")
     for again in (False, True):
-        done = run_train(*settings, *more, cwd=tmp_path)
+        done = run_train(*settings, *more, cwd=tmp_path, timeout=300)
         assert done.returncode == 0, done.stderr
         words = " ".join((done.stdout + done.stderr).replace("│", " ").split())
         assert words.count("damaged amid the picture") == 1
