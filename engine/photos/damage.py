@@ -17,6 +17,7 @@ ADVICE = "damaged amid the picture, so wrong pixels are read: look at it, and re
 
 
 class HasConditions(Protocol):
+    files: Sequence[Path]
     conditions: Tensor  # (N,) uint8
 
 
@@ -28,14 +29,15 @@ def told_of(damaged: Sequence[Path]) -> str:
 
 
 def known_damaged(splits: Sequence[HasConditions], index: PhotoIndex) -> list[Path]:
-    """Damaged photos of all splits, whose files are those of the index; each learns what the other knows."""
-    if not splits:
-        return []
-    found, known = torch.cat([photos.conditions for photos in splits]).numpy(), index.conditions
-    conditions = np.where(found == UNKNOWN, known, found)
+    """Damaged photos of all splits, whose files the index has; each learns what the other knows."""
+    places = {file: position for position, file in enumerate(index.files)}  # pooled photos are there twice
+    conditions = index.conditions.copy()
+    positions = [[places[file] for file in photos.files] for photos in splits]
+    for photos, of_split in zip(splits, positions, strict=True):
+        found = photos.conditions.numpy()
+        conditions[of_split] = np.where(found == UNKNOWN, conditions[of_split], found)
     index.found_conditions(conditions)
     index.save()
-    ends = np.cumsum([len(photos.conditions) for photos in splits])
-    for photos, part in zip(splits, np.split(conditions.astype(np.uint8), ends[:-1]), strict=True):
-        photos.conditions.copy_(torch.from_numpy(part))
+    for photos, of_split in zip(splits, positions, strict=True):
+        photos.conditions.copy_(torch.from_numpy(conditions[of_split].astype(np.uint8)))
     return [index.files[position] for position in np.flatnonzero(conditions == DAMAGED).tolist()]
