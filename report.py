@@ -20,7 +20,7 @@ def main() -> None:
         from engine.run.failure import for_the_user
 
     with for_the_user(), activity("writing the report"):
-        page = report(settings["run"])
+        page = report(settings["run"], settings["grad_cam"])
     print(page)
 
 

@@ -18,6 +18,7 @@ from engine.data.normalization import normalize
 from engine.data.patient_loader import PatientLoader
 from engine.data_check.duplicates import identical
 from engine.errors import DataError
+from engine.photos.damage import known_damaged, told_of
 from engine.photos.images import check_images, read_thumbnail
 from engine.photos.layouts.class_folders import Classes
 from engine.photos.layouts.splits import folded, photos_of, splits_of
@@ -231,6 +232,9 @@ class ImageFolder(LightningDataModule):
     def findings(self) -> list[str]:
         """Problems with the photos that can be found without decoding them; check_data.py finds more."""
         files, groups = self.index.files, identical(self.index)
+        damaged = self.damaged()
+        for split in self.counts():
+            getattr(self, split).new_damaged()  # told here
         labels = [label for split in self.counts() for label in getattr(self, split).labels]
         splits = [split for split, count in self.counts().items() for _ in range(count)]
         found = []
@@ -245,7 +249,20 @@ class ImageFolder(LightningDataModule):
         if max(counts) >= UNBALANCED * min(counts):
             most, least = (self.classes[counts.index(pick(counts))] for pick in (max, min))
             found.append(f"unbalanced: {max(counts):,} of {most}, {min(counts):,} of {least} in training")
-        return found
+        return found + ([told_of(damaged)] if damaged else [])
+
+    def damaged(self) -> list[Path]:
+        """Photos whose decoder found them damaged, whenever they were read; from now on the index knows them."""
+        return known_damaged([getattr(self, split) for split in self.counts()], self.index)
+
+    def tell_damaged(self) -> None:
+        for split in self.counts():
+            photos: Photos = getattr(self, split)
+            photos.tell_damaged()
+        self.damaged()
+
+    def teardown(self, stage: str) -> None:
+        self.damaged()
 
     def first_training_batch(self, limit: int) -> tuple[Tensor, Tensor]:
         """At most `limit` photos of the first training batch as the network sees them, in [0, 1], and their labels."""

@@ -136,6 +136,13 @@ class LooksAtItself(Protocol):
     def findings(self) -> Sequence[str]: ...
 
 
+@runtime_checkable
+class TellsDamage(Protocol):
+    """Which photos are damaged is logged once they were read: after an epoch, or after their features were computed."""
+
+    def tell_damaged(self) -> None: ...
+
+
 # Networks and procedures ----------------------------------------------------------------------------------------------
 
 

@@ -30,6 +30,7 @@ IS_TRUTH = "true or false", lambda value: isinstance(value, bool)
 
 KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "calibrate": IS_TRUTH,
+    "grad_cam": IS_TRUTH,
     "contact_sheet_photos": _whole(1),
     "batch_size": _whole(1),
     "num_workers": _whole(0),

@@ -8,6 +8,7 @@ from omegaconf import OmegaConf
 from engine.config.sweep_job import job_name, own_name, sweep_name, swept_settings
 from engine.errors import DataError
 from engine.paths import new_run_directory
+from engine.photos.layouts.folders import folders_in
 from engine.photos.layouts.split_folders import split_folders
 from engine.photos.layouts.table import lines
 from engine.run.config_file import in_sweep, register_stored_resolvers
@@ -48,4 +49,4 @@ def count_classes(data_dir: str, classes: Sized | None = None) -> int:
         root = split_folders(root).get("train", root)
     except DataError:  # reported by the datamodule
         root = root / "train" if (root / "train").is_dir() else root
-    return sum(1 for child in root.glob("[!.]*") if child.is_dir())
+    return len(folders_in(root))

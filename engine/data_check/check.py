@@ -19,9 +19,11 @@ from engine.data_check.duplicates import alike, identical
 from engine.data_check.labels import ENOUGH, FOLDS, Curve, doubtful, learning_curve, out_of_fold, outliers
 from engine.errors import DataError, UserError
 from engine.paths import CONF
-from engine.photos.images import Look, look_at, read_thumbnail
+from engine.photos.damage import UNKNOWN
+from engine.photos.images import Look, look_at, read_image, read_thumbnail
 from engine.photos.layouts.walk import walk
 from engine.photos.photo_index import PhotoIndex
+from engine.photos.photo_set import Photos
 from engine.process.activity import activity, watched
 from engine.protocols import FindsPhotos
 
@@ -79,7 +81,8 @@ def check(data_dir: str | None, table: str | None, *, cache_dir: str, num_worker
     datamodule: Any = instantiate(config.datamodule)
     assert isinstance(datamodule, FindsPhotos)
     splits = datamodule.find()
-    counts = {split: {name: len(files) for name, files in classes.items()} for split, classes in splits.items()}
+    ordered = {split: splits[split] for split in ("train", "val", "test") if split in splits}
+    counts = {split: {name: len(files) for name, files in classes.items()} for split, classes in ordered.items()}
     found = DataCheck(datamodule.name, counts)
     if table is None:
         found.findings += _left_out(datamodule.root)
@@ -88,7 +91,9 @@ def check(data_dir: str | None, table: str | None, *, cache_dir: str, num_worker
         return found
     datamodule.use({"val": _by_class(photos)})
     features = build_features(config, datamodule, build_network(config, None))
+    vars(datamodule)["tell_damaged"] = lambda: None  # the report does
     features.setup("fit")
+    found.findings += _damaged(datamodule)
     with activity("looking for copies and doubtful labels"):
         _find_copies(found, photos, thumbnails)
         # `features` is in the order of datamodule.val.files, which is that of `photos`.
@@ -139,6 +144,22 @@ def _read(
                 thumbnails.append(thumbnail)
     found.looks = looks
     return photos, torch.stack(thumbnails) if thumbnails else torch.zeros(0, 3, SIDE, SIDE)
+
+
+def _damaged(datamodule: Any) -> Iterator[Finding]:
+    """Photos of datamodule.val whose decoder complains, though it gives a picture.
+
+    Most were read for their features; the others are read now, and those that are damaged once more, for the reason.
+    """
+    photos: Photos = datamodule.val
+    datamodule.damaged()
+    for position in watched((photos.conditions == UNKNOWN).nonzero().flatten().tolist(), "decoding", "photos"):
+        photos[position]
+    for file in datamodule.damaged():
+        label = photos.labels[list(photos.files).index(file)]
+        damage: list[str] = []
+        read_image(file, datamodule.max_pixels, damage)
+        yield Finding("damaged", file, datamodule.classes[label], "; ".join(damage))
 
 
 def _by_class(photos: Sequence[Photo]) -> dict[str, list[Path]]:

@@ -27,6 +27,7 @@ KINDS = {
     "look-alikes in two splits": "remove one: what was trained on is no test",
     "look-alikes": "remove one, if they are one photo in two sizes",
     "cannot be read": "each says what to do",
+    "damaged": "wrong pixels are read amid the picture: look at them, and replace or remove them",
     "doubtful label": "look at them, the most doubtful first",
     "unlike all others": "look at them",
     "no photo by its name": "left out of training",
@@ -80,7 +81,9 @@ def _files(found: DataCheck) -> str:
     kinds = Counter(f"{look.format} ({look.mode})" for look in looks)
     sides = np.array([sorted((look.width, look.height)) for look in looks])
     low, middle, high = (int(value) for value in np.percentile(sides[:, 0], (0, 50, 100)))
-    parts = [", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common(5))]
+    named = [f"{count:,} {kind}" for kind, count in kinds.most_common(5)]
+    rest = len(looks) - sum(count for _, count in kinds.most_common(5))
+    parts = [", ".join([*named, *([f"{rest:,} of other kinds"] if rest else [])])]
     parts.append(f"shorter side {low:,} to {high:,} pixels, median {middle:,}")
     if tagged := sum(look.has_profile for look in looks):
         parts.append(f"{tagged:,} with a color profile")
@@ -102,6 +105,8 @@ def _named(finding: Finding) -> str:
 def _about(finding: Finding) -> str:
     if finding.kind == "doubtful label":
         return f": {finding.label}? rather {finding.detail}"
+    if finding.kind == "damaged":
+        return f": its decoder says {finding.detail}"
     return f" = {'/'.join(finding.other.parts[-3:])}" if finding.other else ""
 
 

@@ -22,7 +22,7 @@ from engine.data.tensor_loader import TensorDataLoader, near_the_network
 from engine.features.feature_cache import cached_arrays, names_digest
 from engine.features.feature_shards import arrays_in_shards
 from engine.process.activity import Activity, activity
-from engine.protocols import PhotoData, PhotoSet
+from engine.protocols import PhotoData, PhotoSet, TellsDamage
 
 logger = logging.getLogger(__name__)
 
@@ -117,6 +117,8 @@ class Features(LightningDataModule):
         started, self._computed = time.monotonic(), 0
         with activity("features", sum(shape[0] * shape[1] for shape in shapes.values()), "images") as shown:
             self.features = arrays_in_shards(self.cache_dir, key, shapes, partial(self._compute, shown))
+        if isinstance(self.photos, TellsDamage):
+            self.photos.tell_damaged()
         if self._computed:
             seconds = self.seconds_of_features = time.monotonic() - started
             rate = self._computed / seconds

@@ -1,6 +1,7 @@
 """From an opened image file to its pixels, as an image viewer shows them."""
 
 import io
+import re
 import warnings
 from functools import lru_cache
 from typing import Any
@@ -13,7 +14,7 @@ from torch import Tensor
 from torchvision.io import ImageReadMode  # and torch.ops.image
 
 from engine.photos.formats import OtherKindError
-from engine.photos.library_messages import silence_libtiff, without_libjpegs_messages
+from engine.photos.library_messages import libjpegs_messages, silence_libtiff
 
 ORIENTATION = 0x0112
 """The EXIF tag. Its value v says what to do with the stored image: transpose it from 5 on, then flip _FLIPS[v]."""
@@ -31,9 +32,12 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 silence_libtiff()
 
 
-def decode(image: Image.Image, data: bytes) -> Tensor:
-    """The pixels as stored, (3, H, W) uint8 sRGB; `image` is `data` opened, of which only the header has been read."""
-    pixels = _fast_jpeg(image, data)
+def decode(image: Image.Image, data: bytes, damage: list[str] | None = None) -> Tensor:
+    """The pixels as stored, (3, H, W) uint8 sRGB; `image` is `data` opened, of which only the header has been read.
+
+    To `damage` is added what the decoder of an ordinary JPEG says of wrong bytes amid the picture.
+    """
+    pixels = _fast_jpeg(image, data, [] if damage is None else damage)
     if pixels is None:
         refuse_what_pillow_misreads(image)
         if image.mode.startswith("I"):
@@ -68,7 +72,7 @@ def why_not_decoded(image: Image.Image, error: Exception) -> str:
     return f"its data, compressed by {name}, is damaged, or cannot be unpacked here"
 
 
-def _fast_jpeg(image: Image.Image, data: bytes) -> Tensor | None:
+def _fast_jpeg(image: Image.Image, data: bytes, damage: list[str]) -> Tensor | None:
     """An ordinary photo: libjpeg straight into a tensor, which saves Pillow's four-byte pixels and two copies.
 
     This is the operator beneath torchvision.io.decode_jpeg, whose deprecation (0.29) and possible end are thus no
@@ -78,13 +82,23 @@ def _fast_jpeg(image: Image.Image, data: bytes) -> Tensor | None:
         return None
     encoded = torch.frombuffer(bytearray(data), dtype=torch.uint8)
     try:
-        with without_libjpegs_messages():
+        with libjpegs_messages() as messages:
             rgb: Tensor = torch.ops.image.decode_jpeg(encoded, ImageReadMode.RGB.value, False)
     except RuntimeError as error:
         if "incomplete or truncated" in str(error):
             raise ValueError("it is cut short") from error
         return None  # Pillow may know it, or says what is wrong with it
+    damage += [message for message in messages if _tells_of_damage(message, data)]
     return rgb
+
+
+def _tells_of_damage(message: str, data: bytes) -> bool:
+    """Whether a message of libjpeg means wrong bytes amid the picture, and not a habit of the program that wrote it."""
+    if not message.startswith(("Corrupt JPEG data", "Premature end")):
+        return False  # of the header
+    left = re.search(r"(\d+) extraneous bytes before marker 0xd9", message)
+    # Some cameras fill up with equal bytes before the end mark.
+    return left is None or len(set(data[: data.rfind(b"\xff\xd9")][-int(left[1]) :])) > 1
 
 
 def _tensor(image: Image.Image) -> Tensor:

@@ -32,20 +32,23 @@ it is cropped.
 """
 
 
-def read_image(path: Path, max_pixels: int) -> Tensor:
+def read_image(path: Path, max_pixels: int, damage: list[str] | None = None) -> Tensor:
     """The first (or only) picture in an image file, upright, as (3, H, W) uint8 sRGB, laid out in memory as (H, W, 3).
 
     EXIF orientation is applied, color profiles are converted to sRGB, transparency is composited on white. 16-bit grey
     is rescaled to 8 bits, v · 255 / 65535 rounded, and so are 32-bit integers, whose values must lie in that range;
     16-bit color keeps its high byte. CMYK without a color profile is converted by its definition. Of a strip more than
-    LONGEST times as long as wide the middle is given. Wrong bits amid a JPEG's picture go unseen: it has no check sum.
+    LONGEST times as long as wide the middle is given.
+
+    A JPEG has no check sum: of one with wrong bytes amid its picture the decoder makes what it can. If it notices, what
+    it says is added to `damage`, but not while other threads decode.
 
     Raises:
         DataError: the file cannot be read, is empty, no image or cut short, holds more than `max_pixels` (which is
             known before it is decoded, and is the only limit), or values without a known range.
     """
     with _opened(path, max_pixels) as (image, stream):
-        return _middle(upright(decode(image, stream.getvalue()), orientation(image)))
+        return _middle(upright(decode(image, stream.getvalue(), damage), orientation(image)))
 
 
 def image_tensor(image: Image.Image) -> Tensor:

@@ -21,7 +21,7 @@ OF_LIBJPEG = re.compile(
     rb"|Invalid (SOS|progressive) parameters|Inconsistent progression|Inconsistency in data|Application transferred"
     rb"|Caution: quantization tables"
 )
-"""Beginnings of what libjpeg 6b to libjpeg-turbo 3 warn of (jerror.h)."""
+"""Beginnings of what libjpeg 6b to libjpeg-turbo 3 warn of (jerror.h): of each picture the first alone."""
 
 
 def silence_libtiff() -> None:
@@ -40,6 +40,7 @@ class _Aside:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.threads, self.before = 0, -1
+        self.is_shared = False  # by threads whose messages cannot be told apart
         self.file: IO[bytes] | None = None
 
     def begin(self) -> None:
@@ -48,21 +49,26 @@ class _Aside:
                 with suppress(OSError):  # stderr is closed, or no file can be made
                     self.file, self.before = tempfile.TemporaryFile(), os.dup(STDERR)  # noqa: SIM115 (closed in end)
                     os.dup2(self.file.fileno(), STDERR)
+                self.is_shared = False
             self.threads += 1
+            self.is_shared |= self.threads > 1
 
-    def end(self) -> None:
+    def end(self) -> list[str]:
+        """The messages of the one thread that there was; none if there were several."""
         with self.lock:
             self.threads -= 1
             if self.threads or self.file is None or self.before < 0:
-                return
+                return []
             os.dup2(self.before, STDERR)
             self.file.seek(0)
-            others = [line for line in self.file if not OF_LIBJPEG.match(line)]
+            lines = list(self.file)
             self.file.close()
-            with suppress(OSError):
-                os.write(STDERR, b"".join(others))  # what another thread wrote meanwhile
+            with suppress(OSError):  # what another thread wrote meanwhile
+                os.write(STDERR, b"".join(line for line in lines if not OF_LIBJPEG.match(line)))
             os.close(self.before)
             self.file, self.before = None, -1
+            messages = [] if self.is_shared else [line for line in lines if OF_LIBJPEG.match(line)]
+            return [line.decode(errors="replace").strip() for line in messages]
 
 
 _aside = _Aside()
@@ -81,10 +87,12 @@ if hasattr(os, "register_at_fork"):
 
 
 @contextmanager
-def without_libjpegs_messages() -> Iterator[None]:
+def libjpegs_messages() -> Iterator[list[str]]:
+    """A list that has libjpeg's messages after the block, unless other threads are in such a block at that time."""
     aside: Any = _aside
     aside.begin()
+    messages: list[str] = []
     try:
-        yield
+        yield messages
     finally:
-        aside.end()
+        messages += aside.end()

@@ -28,6 +28,7 @@ ROW = np.dtype(
         ("inode", "<u8"),
         ("pixels", "<u4"),  # of an image whose header was found sound; 0: not looked at
         ("reader", "<u4"),  # which found it so
+        ("condition", "<u4"),  # of its picture (photo_set.py), 0 where that was not decoded
         ("digest", "<u8", (4,)),  # SHA-256 of the content; zeros: unknown
     ]
 )
@@ -35,6 +36,9 @@ SAME = ("name", "size", "time", "inode")
 
 READER = zlib.crc32(f"1 {PIL.__version__} {FORMATS} {READS_HEIC}".encode())
 """Changes with what reads headers; raise the number when engine/photos/images.py refuses more than before."""
+
+FORMAT = repr(ROW.descr).encode()
+"""Goes into the check sum: rows of an earlier format are none."""
 
 MAX_BYTES = 1 << 32  # of an index: 50 million photos
 
@@ -107,6 +111,17 @@ class PhotoIndex:
         self._rows["reader"][position] = READER
         self._is_changed = True
 
+    @property
+    def conditions(self) -> np.ndarray:
+        """Of the pictures, (N,)."""
+        return self._rows["condition"]
+
+    def found_conditions(self, conditions: np.ndarray) -> None:
+        """Notes those that are not 0."""
+        new = (conditions != 0) & (conditions != self._rows["condition"])
+        self._rows["condition"][new] = conditions[new]
+        self._is_changed |= bool(new.any())
+
     def save(self) -> None:
         """Adds what is new to the index on disk. Where that cannot be written, the next start reads the photos anew."""
         if self._store is None or not self._is_changed:
@@ -119,7 +134,7 @@ class PhotoIndex:
                 rows = np.concatenate([told, known[~np.isin(known["name"], told["name"])]])
                 content = np.sort(rows, order="name").tobytes()
                 with replacing(self._store) as file:
-                    file.write(content + hashlib.sha256(content).digest())
+                    file.write(content + _mark(content))
         except OSError as error:
             logger.info("%s cannot be written (%s): the next start reads all photos anew.", self._store, error.strerror)
         self._is_changed = False
@@ -131,9 +146,13 @@ class PhotoIndex:
         except (OSError, UserError):
             content = b""
         rows, mark = content[:-32], content[-32:]
-        if len(rows) % ROW.itemsize or hashlib.sha256(rows).digest() != mark:
+        if len(rows) % ROW.itemsize or _mark(rows) != mark:
             return np.zeros(0, ROW)
         return np.frombuffer(rows, ROW)
+
+
+def _mark(rows: bytes) -> bytes:
+    return hashlib.sha256(FORMAT + rows).digest()
 
 
 def _names(files: Sequence[Path], root: Path | None) -> list[bytes]:

@@ -8,6 +8,7 @@ from torch.utils.data import Dataset
 from engine.data.keyed_sampler import KeyedSampler
 from engine.data.patient_loader import PatientLoader
 from engine.data.tensor_loader import samples_done
+from engine.protocols import TellsDamage
 
 
 class PhotoLoader(PatientLoader):
@@ -32,6 +33,8 @@ class PhotoLoader(PatientLoader):
         self.keyed_sampler.skip = start
         for batch in super().__iter__():
             self._position["samples"] += self.batch_size
+            if self._position["samples"] >= len(self.keyed_sampler) and isinstance(self.dataset, TellsDamage):
+                self.dataset.tell_damaged()  # Lightning does not ask for what comes after the last batch
             yield batch
 
     def state_dict(self) -> dict[str, int]:

@@ -1,14 +1,19 @@
 """Labelled photos as items of a data set."""
 
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from engine.data.keyed import keyed_rng
 from engine.errors import DataError
+from engine.photos.damage import DAMAGED, UNKNOWN, WHOLE, told_of
 from engine.photos.images import read_image
+
+logger = logging.getLogger(__name__)
 
 Transform = Callable[[Tensor], Tensor]
 
@@ -37,7 +42,8 @@ class PhotoMemory:
 class Photos(Dataset[tuple[Tensor, int]]):
     """Files with labels, read as (3, H, W) uint8 and transformed; what is drawn is keyed by (seed, epoch, index).
 
-    Each process keeps up to `room` bytes of the photos that it reads as items.
+    Each process keeps up to `room` bytes of the photos that it reads as items. `conditions` (N,) uint8 has those of
+    all pictures that were read, by this process or by workers of it.
     """
 
     def __init__(
@@ -56,6 +62,8 @@ class Photos(Dataset[tuple[Tensor, int]]):
         self.seed = seed
         self.max_pixels = max_pixels
         self.memory = PhotoMemory(room)
+        self.conditions = torch.full((len(files),), UNKNOWN, dtype=torch.uint8).share_memory_()
+        self._told: set[int] = set()  # positions of damaged ones
 
     def with_files(self, files: Sequence[Path], labels: Sequence[int]) -> "Photos":
         """Other files, read and transformed like these."""
@@ -67,13 +75,29 @@ class Photos(Dataset[tuple[Tensor, int]]):
     def __getitem__(self, key: tuple[int, int] | int) -> tuple[Tensor, int]:
         # Lightning's overfit_batches brings a sampler of its own, which knows no epoch.
         epoch, index = key if isinstance(key, tuple) else (0, key)
-        photo = self.memory.get(index, lambda: read_image(self.files[index], self.max_pixels))
+        photo = self.memory.get(index, lambda: self._read(index))
         return self._look(photo, index, epoch, self.seed), self.labels[index]
 
     def looks(self, index: int, epochs: Sequence[int], seed: int) -> list[Tensor]:
         """How photo `index` looks in each of some epochs of a run with this seed; it is read once, and not kept."""
-        photo = read_image(self.files[index], self.max_pixels)
+        photo = self._read(index)
         return [self._look(photo, index, epoch, seed) for epoch in epochs]
+
+    def new_damaged(self) -> list[Path]:
+        """Photos that were found damaged since the last call."""
+        new = [i for i in (self.conditions == DAMAGED).nonzero().flatten().tolist() if i not in self._told]
+        self._told.update(new)
+        return [self.files[i] for i in new]
+
+    def tell_damaged(self) -> None:
+        if new := self.new_damaged():
+            logger.warning("%s", told_of(new))
+
+    def _read(self, index: int) -> Tensor:
+        damage: list[str] = []
+        photo = read_image(self.files[index], self.max_pixels, damage)
+        self.conditions[index] = DAMAGED if damage else WHOLE
+        return photo
 
     def _look(self, photo: Tensor, index: int, epoch: int, seed: int) -> Tensor:
         with keyed_rng(seed, epoch, index):

@@ -2,11 +2,13 @@
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+from PIL import Image
 
 from engine.errors import UserError
 from engine.files import read_plain
@@ -30,7 +32,8 @@ DATA = ("engine.photos", "datamodules")
 class Facts:
     """A run's directory, its stored config, and its network's predictions; `missing` says why there are none.
 
-    `known_classes` are the class names to use if the data is not available.
+    `known_classes` are the class names to use if the data is not available. `grad_cam` maps positions of examples and
+    output columns to pictures of where the network looked; None if these were not asked for.
     """
 
     directory: Path
@@ -38,6 +41,7 @@ class Facts:
     collector: Collector
     missing: str | None = None
     known_classes: Sequence[str] = ()
+    grad_cam: Callable[[Sequence[int], Sequence[int]], list[Image.Image]] | None = None
 
     def __post_init__(self) -> None:
         self.outcome = {key: value for key, value in outcome(self.directory).items() if _is_sound(key, value)}

@@ -12,6 +12,7 @@ from engine.results.outputs import Predictions, example_names, pictures
 TITLE, MAX_MISTAKES = "Most confident mistakes", 16
 SHOWN = 152  # pixels of a photo's side
 RED = (176, 36, 36)
+GRAD_CAM = "Beside each photo: where the network saw what speaks for its answer (Grad-CAM), red the most, blue nothing."
 
 
 def mistakes_section(facts: Facts, predictions: Predictions, images: Images) -> str:
@@ -27,13 +28,22 @@ def mistakes_section(facts: Facts, predictions: Predictions, images: Images) -> 
         rows = [(name, *lines) for name, lines in zip(names, said, strict=True)]
         return section(TITLE, table(["example", "predicted", "true"], rows))
     captions = [(*lines, name) for name, lines in zip(names, said, strict=True)]
-    tiles = [Tile(image, lines, RED, WHITE) for image, lines in zip(seen, captions, strict=True)]
+    shown = list(zip(seen, captions, strict=True))
+    if facts.grad_cam is not None:
+        heat = facts.grad_cam(positions, [column for _, column in found])
+        over = [
+            (image, (*lines[:1], "red: what spoke for it", *lines[2:]))
+            for image, lines in zip(heat, captions, strict=True)
+        ]
+        shown = [tile for pair in zip(shown, over, strict=True) for tile in pair]
+    tiles = [Tile(image, lines, RED, WHITE) for image, lines in shown]
     images["mistakes.png"] = _encoded(draw_tiles(tiles, columns=4, size=14), "PNG", compress_level=2)
-    shown = [
+    told = paragraph(GRAD_CAM, "faint") if facts.grad_cam is not None else ""
+    figures = [
         (picture(_encoded(image, "JPEG", quality=88), f"{lines[2]}: {lines[0]}", (SHOWN, SHOWN)), lines)
-        for image, lines in zip(seen, captions, strict=True)
+        for image, lines in shown
     ]
-    return section(TITLE, photos(shown))
+    return section(TITLE, told, photos(figures))
 
 
 def _said(facts: Facts, predictions: Predictions, position: int, column: int) -> tuple[str, str]:

@@ -17,7 +17,7 @@ from engine.run.config_file import in_sweep
 from engine.run.failure import sentence
 from engine.run.outcome import outcome
 from engine.run.record import Record
-from engine.run.trained import load_config
+from engine.run.trained import load_config, load_trained
 from engine.run.trust.allowlist import MAX_BYTES
 from engine.run.trust.plain_yaml import load_plain_yaml
 from engine.training.accounted_module import AccountedModule
@@ -71,15 +71,16 @@ def _validate_again(record: Record, collector: Collector) -> None:
     again.validate(trainer.lightning_module, trainer.datamodule, verbose=False)
 
 
-def report(directory: Path) -> Path:
+def report(directory: Path, grad_cam: bool = False) -> Path:
     """Writes the report of the run in `directory`, with its network's predictions if its data is available.
 
-    If the run is a job of a sweep, the sweep's page is rewritten with a link to the report.
+    With `grad_cam`, it shows where the network looked in its most confident mistakes (grad_cam.py). If the run is a job
+    of a sweep, the sweep's page is rewritten with a link to the report.
 
     Raises:
-        UserError: there is no run, or its config or checkpoint is refused.
+        UserError: there is no run, its config or checkpoint is refused, or `grad_cam` does not fit it.
     """
-    page = _report(directory)
+    page = _report(directory, grad_cam)
     sweep = directory.absolute().parent
     if (sweep / "sweep.json").is_file():
         from engine.sweep.page import write_page as write_sweep  # only here: other runs need none of it
@@ -92,9 +93,14 @@ def report(directory: Path) -> Path:
     return page
 
 
-def _report(directory: Path) -> Path:
+def _report(directory: Path, grad_cam: bool) -> Path:
     from engine.report.facts import Facts
     from engine.report.page import write_page
+
+    if grad_cam:
+        from engine.report.grad_cam import GradCam, require_captum  # only here: few want it
+
+        require_captum()  # before anything that takes time
 
     config = OmegaConf.to_container(load_config(directory), resolve=False)
     assert isinstance(config, dict)
@@ -103,11 +109,14 @@ def _report(directory: Path) -> Path:
     file = directory / "checkpoints" / f"{checkpoint}.ckpt"
     if not file.is_file():
         return write_page(Facts(directory, config, collector, "The run left no checkpoint."))
-    facts = load_checkpoint(file).get("hyper_parameters", {}).get("data")
-    classes = facts.get("classes") if isinstance(facts, dict) else None
+    known_data = load_checkpoint(file).get("hyper_parameters", {}).get("data")
+    classes = known_data.get("classes") if isinstance(known_data, dict) else None
     split = "test" if any(name.startswith("test/") for name in known) else "val"
     missing = _evaluated(directory, checkpoint, split, collector)
-    return write_page(Facts(directory, config, collector, missing, classes if isinstance(classes, list) else ()))
+    facts = Facts(directory, config, collector, missing, classes if isinstance(classes, list) else ())
+    if grad_cam and facts.predictions is not None:
+        facts.grad_cam = GradCam(load_trained(directory, checkpoint), collector.datamodule, facts.predictions.split)
+    return write_page(facts)
 
 
 def _evaluated(directory: Path, checkpoint: str, split: str, collector: Collector) -> str | None:

@@ -1,5 +1,6 @@
 """Draws photos with captions on one picture."""
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -64,7 +65,7 @@ class ContactSheet:
 
     def __init__(self, path: Path, *, every: int) -> None:
         self.format = Image.registered_extensions().get(path.suffix.lower())
-        if self.format not in Image.SAVE:  # some formats can only be read
+        if self.format is None or not _can_be_written(self.format):
             raise UserError(f"contact_sheet={path}: give an image file, .png or .jpg.")
         self.path = path
         self.every = every
@@ -83,3 +84,12 @@ class ContactSheet:
         with replacing(self.path) as file:
             draw_tiles(self.tiles, columns=columns, size=SIZE).save(file, self.format)
         return True
+
+
+def _can_be_written(format: str) -> bool:
+    """Whether Pillow writes it: some formats can only be read, and of others it has the name alone (HDF5)."""
+    try:
+        Image.new("RGB", (8, 8)).save(io.BytesIO(), format)
+    except Exception:  # plug-ins raise nearly anything
+        return False
+    return True

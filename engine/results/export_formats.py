@@ -138,6 +138,8 @@ class Onnx(Format):
 def onnx_outputs(path: Path) -> Outputs:
     """A function that runs an ONNX file from export.py. UserError if it cannot be used."""
     known = Onnx(opset=0)
+    if not path.is_file():
+        raise UserError(f"model={path}: there is no such file; `export.py run=… format=onnx output={path}` writes it.")
     try:
         outputs = known.load(path, nn.Identity)
     except Exception as error:  # onnxruntime has many exceptions of its own

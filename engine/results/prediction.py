@@ -16,6 +16,7 @@ from engine.features.frozen import FrozenBackbone
 from engine.features.openvino_engine import engine_at_hand
 from engine.photos.formats import left_out
 from engine.photos.layouts.class_folders import composed
+from engine.photos.layouts.split_folders import split_named
 from engine.photos.unlabelled_photos import PhotoBatch, UnlabelledPhotos, find_photos
 from engine.process.activity import activity
 from engine.process.startup import silence_idle_messages
@@ -185,11 +186,15 @@ def folders_of_classes(classes: Sequence[str], merged: Any) -> dict[str, str]:
 
 
 def true_classes(root: Path, files: Sequence[Path], folders: Mapping[str, str]) -> list[str]:
-    """The class of each photo from its class folder, perhaps inside a split's folder; empty if any has none."""
+    """The class of each photo from its class folder, perhaps inside folders of splits; empty if any has none."""
     if not root.is_dir():
         return []
-    places = [[composed(part) for part in file.relative_to(root).parts[:-1]] for file in files]
-    found = [next((folders[part] for part in parts[:2] if part in folders), "") for parts in places]
+    found = []
+    for file in files:
+        parts = [composed(part) for part in file.relative_to(root).parts[:-1]]
+        while parts and parts[0] not in folders and split_named(parts[0]):
+            del parts[0]  # of training_set/training_set/cats, say
+        found.append(next((folders[part] for part in parts[:2] if part in folders), ""))
     return found if all(found) else []
 
 

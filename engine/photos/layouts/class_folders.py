@@ -29,6 +29,10 @@ def class_files(root: Path) -> Classes:
             leads to nothing, or two to one folder.
     """
     if not root.is_dir():
+        if root.is_file():
+            raise DataError(
+                f"{root} is a file: expected a folder with one of images for each class; unpack an archive."
+            )
         raise DataError(f"{root} is no folder: expected one with a folder of images for each class.")
     classes: Classes = {}
     folders: dict[str, str] = {}  # of the classes, as the disk spells them
@@ -86,7 +90,10 @@ def _present(folder: Path, names: Sequence[str]) -> list[Path]:
 
 def _check_classes(root: Path, classes: Classes, folders: Mapping[str, str]) -> None:
     if not classes:
-        raise DataError(f"{root} has no folders: expected one of images for each class.")
+        raise DataError(
+            f"{root} has no folders: expected one of images for each class, or a table of photos and their classes "
+            "(datamodule=image_table datamodule.table=FILE.csv)."
+        )
     for name, files in classes.items():
         if not name.isprintable():
             raise DataError(f"{root} has a class folder whose name cannot be shown, {name!a}: rename it.")
@@ -103,8 +110,16 @@ def same_classes(train: Mapping[str, Sequence[Path]], other: Mapping[str, Sequen
         for side, classes, others in (("training", train, other), (split, other, train))
         for name in sorted(classes.keys() - others.keys())
     ]
-    if alone:
-        raise DataError(f"Training and {split} have different classes, {' and '.join(alone)}: add or remove them.")
+    if not alone:
+        return
+    common = sorted(train.keys() & other.keys())
+    spelled = {name.casefold().strip() for name in train} == {name.casefold().strip() for name in other}
+    advice = "add or remove them"
+    if spelled:
+        advice = "spell each alike in both, capitals too"
+    elif len(common) > 1:
+        advice += f", or say datamodule.classes=[{','.join(common)}] to use what is in both"
+    raise DataError(f"Training and {split} have different classes, {' and '.join(alone)}: {advice}.")
 
 
 def selected(classes: Classes, wanted: Sequence[str] | Mapping[str, Sequence[str]] | None, root: Path) -> Classes:

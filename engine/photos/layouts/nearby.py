@@ -1,11 +1,11 @@
 """Guesses the data set that a folder without class folders was meant to be. Nothing here imports torch."""
 
-from collections.abc import Iterator
 from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
 
 from engine.photos.formats import counts_as_photo
+from engine.photos.layouts.folders import folders_in
 from engine.photos.layouts.split_folders import split_named
 
 MAX_FOLDERS = 1000
@@ -22,21 +22,29 @@ def meant(root: Path) -> Path | None:
 
 def _meant(root: Path) -> Path | None:
     if not root.is_dir():
-        names = [path.name for path in _folders(root.parent)] if root.parent.is_dir() else []
+        names = [path.name for path in folders_in(root.parent)] if root.parent.is_dir() else []
         near = get_close_matches(root.name, names, 1)
         return root.parent / near[0] if near else None
-    if any(counts_as_photo(path.name) and path.is_file() for path in islice(root.iterdir(), MAX_FOLDERS)):
+    if _has_photos(root):
         above = root.parent.parent if split_named(root.parent.name) else root.parent
-        return above if _holds_splits(above) or len(list(_folders(above))) > 1 else None
-    below = [child for folder in _folders(root) for child in (folder, *_folders(folder))]
-    return next((folder for folder in below[:MAX_FOLDERS] if _holds_splits(folder)), None)
+        return above if _holds_splits(above) or _holds_classes(above) else None
+    below = [child for folder in folders_in(root) for child in (folder, *folders_in(folder))][:MAX_FOLDERS]
+    if (found := next((folder for folder in below if _holds_splits(folder)), None)) is not None:
+        return found
+    inner = below[:1] if len(folders_in(root)) == 1 else []  # as an archive unpacks: photos/photos/<class>
+    return next((folder for folder in inner if _holds_classes(folder)), None)
 
 
 def _holds_splits(folder: Path) -> bool:
     """Whether it has a folder of training photos, with class folders in it, and another split's."""
-    splits = {split_named(child.name): child for child in _folders(folder)}
-    return "train" in splits and len(splits.keys() - {None}) > 1 and any(_folders(splits["train"]))
+    splits = {split_named(child.name): child for child in folders_in(folder)}
+    return "train" in splits and len(splits.keys() - {None}) > 1 and bool(folders_in(splits["train"]))
 
 
-def _folders(folder: Path) -> Iterator[Path]:
-    return (path for path in sorted(folder.glob("[!.]*")) if path.is_dir())
+def _holds_classes(folder: Path) -> bool:
+    """Whether several folders in it have photos."""
+    return sum(_has_photos(child) for child in folders_in(folder)[:MAX_FOLDERS]) > 1
+
+
+def _has_photos(folder: Path) -> bool:
+    return any(counts_as_photo(path.name) and path.is_file() for path in islice(folder.iterdir(), MAX_FOLDERS))

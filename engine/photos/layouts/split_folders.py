@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from engine.errors import DataError
+from engine.photos.layouts.folders import folders_in, is_seen
 
 logger = logging.getLogger(__name__)
 
@@ -13,7 +14,12 @@ WORDS = {
     "val": ("val", "valid", "validation", "dev"),
     "test": ("test", "testing"),
 }
-"""What splits are called, in any case and with a prefix such as `seg_`."""
+"""What splits are called, in any case, with a prefix such as `seg_` or an ending such as `_set`, `_images`, `2017`."""
+
+NAMED = re.compile(
+    rf"(?P<prefix>.*[_\-. ])?(?P<word>{'|'.join(word for words in WORDS.values() for word in words)})"
+    r"(?P<ending>([_\-. ]?(set|data|dataset|images|imgs|photos|pictures|folder|split))?[_\-. ]?\d{0,4})"
+)
 
 
 def split_folders(root: Path, *, for_training: bool = True) -> dict[str, Path]:
@@ -23,27 +29,29 @@ def split_folders(root: Path, *, for_training: bool = True) -> dict[str, Path]:
         DataError: two are for one split, others beside one might be classes, each class holds folders of splits, or,
             `for_training`, there is one for another split but none for training.
     """
-    folders = sorted(path for path in root.glob("[!.]*") if path.is_dir()) if root.is_dir() else []
+    folders = folders_in(root)
     splits = {path: split for path in folders if (split := split_named(path.name))}
-    if len({_prefix(path.name) for path in splits}) > 1 or {*splits.values()} in ({"train"}, {"test"}):
-        splits = {path: split for path, split in splits.items() if not _prefix(path.name)}  # steam_train is a class
+    if len({_affixes(path.name)[0] for path in splits}) > 1 or len({*splits.values()}) == 1:
+        splits = {
+            path: split for path, split in splits.items() if not any(_affixes(path.name))
+        }  # steam_train is a class
     others = [path.name for path in folders if path not in splits]
     if not splits:
         _refuse_splits_in_classes(folders)
         return {}
     named = ", ".join(path.name for path in splits)
-    if others and {"train", "val"} <= set(splits.values()):
+    if others and "train" in splits.values() and len(splits) > 1:
         logger.info("Left out of %s, as it is no split: %s.", root, ", ".join(others))
     elif others:
         raise DataError(
             f"{root} holds {named}, which a split may be called, beside {', '.join(others[:5])}: rename it if it is a "
-            "class, or move it elsewhere if it is not."
+            "class; else call the others train, val or test if they are splits, or move them elsewhere if they are not."
         )
     found: dict[str, Path] = {}
     for path, split in splits.items():
         if split in found:
             raise DataError(f"{found[split]} and {path} are both for {split}: keep one of them.")
-        found[split] = path
+        found[split] = _doubled(path, split)
     if for_training and "train" not in found:
         raise DataError(
             f"{root} has {named}, but no folder train: add or rename one, or give the folder of class folders whose "
@@ -53,20 +61,27 @@ def split_folders(root: Path, *, for_training: bool = True) -> dict[str, Path]:
 
 
 def split_named(name: str) -> str | None:
-    word = name.lower()[len(_prefix(name)) :]
-    return next((split for split, words in WORDS.items() if word in words), None)
+    found = NAMED.fullmatch(name.strip().lower())
+    return next(split for split, words in WORDS.items() if found["word"] in words) if found else None
 
 
-def _prefix(name: str) -> str:
-    """`seg_` of `seg_train`."""
-    return name.lower()[: len(name) - len(re.split(r"[_\-. ]", name)[-1])]
+def _affixes(name: str) -> tuple[str, str]:
+    """`seg_` and `` of `seg_train`, `` and `_set` of `train_set`."""
+    found = NAMED.fullmatch(name.strip().lower())
+    return (found["prefix"] or "", found["ending"]) if found else ("", "")
+
+
+def _doubled(folder: Path, split: str) -> Path:
+    """`training_set/training_set`, as archives unpack, where that is all there is."""
+    inner = folders_in(folder)
+    return inner[0] if len(inner) == 1 and split_named(inner[0].name) == split and folders_in(inner[0]) else folder
 
 
 def refuse_classes_that_may_be_splits(root: Path) -> None:
     """DataError where all class folders hold nothing but the same folders: they may be splits of unusual names."""
-    classes = [path for path in root.glob("[!.]*") if path.is_dir()]
-    inner = [sorted(path.name for path in folder.glob("[!.]*")) for folder in classes]
-    is_deep = all(path.is_dir() for folder in classes for path in folder.glob("[!.]*"))
+    classes = folders_in(root)
+    inner = [[path.name for path in folders_in(folder)] for folder in classes]
+    is_deep = all(path.is_dir() for folder in classes for path in folder.glob("[!.]*") if is_seen(path.name))
     if len(inner) > 1 and len(inner[0]) > 1 and is_deep and all(names == inner[0] for names in inner):
         names = sorted(path.name for path in classes)
         raise DataError(
@@ -76,7 +91,7 @@ def refuse_classes_that_may_be_splits(root: Path) -> None:
 
 
 def _refuse_splits_in_classes(classes: list[Path]) -> None:
-    inner = [{split_named(path.name) for path in folder.glob("[!.]*") if path.is_dir()} for folder in classes]
+    inner = [{split_named(path.name) for path in folders_in(folder)} for folder in classes]
     if len(inner) > 1 and all({"train", "val"} <= names or {"train", "test"} <= names for names in inner):
         raise DataError(
             f"{classes[0]} holds the splits of its class: this project reads train/{classes[0].name} and "

@@ -9,7 +9,8 @@ import torch
 from engine.data.stratified_folds import stratified_folds
 from engine.data.stratified_split import stratified_split
 from engine.errors import DataError
-from engine.photos.layouts.class_folders import Classes, class_files, same_classes, selected
+from engine.photos.layouts.class_folders import Classes, class_files, composed, same_classes, selected
+from engine.photos.layouts.folders import folders_in
 from engine.photos.layouts.nearby import meant
 from engine.photos.layouts.split_folders import refuse_classes_that_may_be_splits, split_folders
 
@@ -96,6 +97,10 @@ def photos_of(root: Path, split: str, classes: Sequence[str], wanted: Selection)
         raise DataError(
             f"split={split}: {root} has no such folder, but {', '.join(folders)}: give split= or data_dir=."
         )
+    inner = folders_in(root)
+    below = {composed(path.name) for path in folders_in(inner[0])} if len(inner) == 1 else set()
+    if not folders and below & {*classes} and composed(inner[0].name) not in classes:
+        raise DataError(f"{root} holds no class of the run, but {inner[0]} does: give datamodule.data_dir={inner[0]}.")
     found = class_files(folders.get(split, root))
     if wanted is not None and not found.keys() <= set(classes):
         found = selected(found, present(wanted, found), root)
@@ -113,7 +118,7 @@ def present(wanted: Sequence[str] | Mapping[str, Sequence[str]], found: Classes)
 
 def _is_labelled(folder: Path) -> bool:
     """Whether a test folder has class folders: many come without, for a competition."""
-    labelled = any(path.is_dir() for path in folder.glob("[!.]*"))
+    labelled = bool(folders_in(folder))
     if not labelled:
         logger.info("Left out: %s, which has no folders of classes.", folder)
     return labelled

@@ -1,15 +1,19 @@
 """The photos of a table by split and class: as its rows have them, or drawn."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from engine.errors import DataError
+from engine.photos.formats import SUFFIXES
 from engine.photos.layouts.class_folders import Classes, composed, selected
 from engine.photos.layouts.split_folders import split_named
 from engine.photos.layouts.splits import Selection, drawn
 from engine.photos.layouts.table import lines
 from engine.wording import nearest
+
+logger = logging.getLogger(__name__)
 
 
 class Row(NamedTuple):
@@ -36,23 +40,42 @@ def read_table(
     names = list(rows[0]) if rows else []
     for key, column in (("path_column", path), ("label_column", label)):
         if column not in names:
-            raise DataError(f"{table} has no column {column}: give datamodule.{key}=…; {nearest(column, names)}.")
-    found = []
+            known = nearest(column, names)
+            raise DataError(
+                f"{table} has no column {column} in its first line: give datamodule.{key}=…; "
+                f"{known}{'' if known.endswith('?') else '.'}"
+            )
+    found, unlabelled = [], 0
     for number, row in enumerate(rows, start=2):
         if not (row[label] or "").strip():
+            unlabelled += 1
             continue
-        file = Path(data_dir or table.parent, (row[path] or "").strip())
-        if not file.is_file():
-            raise DataError(
-                f"{table}, line {number}: there is no file {file}; give datamodule.data_dir=… if they moved."
-            )
+        file = _file(Path(data_dir or table.parent), (row[path] or "").strip(), f"{table}, line {number}")
         part = (row.get(split or "") or "").strip()
         if part and split_named(part) is None:
             raise DataError(f"{table}, line {number}: {split}={part} is no split: call it train, val or test.")
         found.append(Row(file, composed(row[label].strip()), split_named(part), (row.get(group or "") or None)))
     if not found:
         raise DataError(f"{table} has no row with a label in {label}.")
+    if unlabelled:
+        logger.info("Left out of %s: %s rows without a label in %s.", table, f"{unlabelled:,}", label)
     return found
+
+
+def _file(root: Path, name: str, place: str) -> Path:
+    """The file that a table calls `name`, perhaps as Windows writes paths. DataError if there is none."""
+    spellings = [Path(root, name), Path(root, name.replace("\\", "/"))]
+    for file in spellings:
+        if name and file.is_file():
+            return file
+    with_suffix = (file.with_name(file.name + suffix) for file in spellings for suffix in SUFFIXES if file.name)
+    there = next((file for file in with_suffix if file.is_file()), None)
+    advice = (
+        f"{there.name} is there: write the suffixes into the table"
+        if there
+        else "give datamodule.data_dir=… if they moved"
+    )
+    raise DataError(f"{place}: there is no file {spellings[0]}; {advice}.")
 
 
 def table_splits(
@@ -71,6 +94,8 @@ def table_splits(
         raise DataError(f"{table} names a split in {len(known):,} of {len(rows):,} rows: name it in all or in none.")
     groups = {row.file: row.group for row in rows if row.group is not None}
     names = sorted({row.label for row in rows})
+    if len(names) == 1:
+        raise DataError(f"{table} has one class alone, {names[0]}, which leaves nothing to learn: add rows of others.")
     found: dict[str, Classes] = {}
     for split in ("train", "val", "test"):
         of_split = [row for row in rows if (row.split or "train") == split]

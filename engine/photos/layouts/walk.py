@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from engine.errors import DataError
 from engine.photos.formats import counts_as_photo
+from engine.photos.layouts.folders import OF_SYSTEMS
 
 
 class Folder(NamedTuple):
@@ -26,7 +27,7 @@ class Folder(NamedTuple):
 def walk(root: Path) -> Iterator[Folder]:
     """`root` and all folders in it, linked ones too.
 
-    Hidden files are passed over: macOS leaves ._photo.jpg and .DS_Store beside photo.jpg.
+    Hidden files are passed over: macOS leaves ._photo.jpg and .DS_Store beside photo.jpg. So are folders OF_SYSTEMS.
 
     Raises:
         DataError: a folder cannot be read, or is met under two names, so its photos would count twice or for ever.
@@ -38,7 +39,9 @@ def walk(root: Path) -> Iterator[Folder]:
         first = seen.setdefault((status.st_dev, status.st_ino), folder)
         if first != folder:
             raise DataError(f"{first} and {folder} are one folder, whose images would count twice: remove the link.")
-        subfolders.sort()  # the order in which a file system lists them is its own
+        subfolders[:] = sorted(
+            name for name in subfolders if name not in OF_SYSTEMS
+        )  # the order in which a file system lists them is its own
         visible = sorted(name for name in names if not name.startswith("."))
         photos = [name for name in visible if counts_as_photo(name)]
         others = [name for name in visible if not counts_as_photo(name)]

@@ -15,7 +15,7 @@ from PIL import Image
 
 from engine.errors import DataError
 from engine.photos.images import read_image, read_thumbnail
-from engine.photos.library_messages import without_libjpegs_messages
+from engine.photos.library_messages import libjpegs_messages
 from tests.conftest import ROOT
 
 COMPRESSION, PLANES, ROWS = 259, 284, 278
@@ -93,7 +93,7 @@ def test_several_threads(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> N
 
 
 def test_without_stderr() -> None:
-    code = "import os; os.close(2)\nfrom engine.photos.library_messages import without_libjpegs_messages as quiet\n"
+    code = "import os; os.close(2)\nfrom engine.photos.library_messages import libjpegs_messages as quiet\n"
     code += "with quiet():\n    print('read')"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
     assert done.stdout == "read\n"
@@ -101,7 +101,7 @@ def test_without_stderr() -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no processes are forked here")
 def test_a_process_that_is_forked_meanwhile_has_its_stderr(capfd: pytest.CaptureFixture[str]) -> None:
-    with without_libjpegs_messages():
+    with libjpegs_messages():
         child = os.fork()
         if not child:
             os.write(2, b"of the child\n")

@@ -39,9 +39,9 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The files that were decoded, one after the other."""
     paths: list[Path] = []
 
-    def read(path: Path, max_pixels: int) -> Tensor:
+    def read(path: Path, max_pixels: int, damage: list[str]) -> Tensor:
         paths.append(path)
-        return read_image(path, max_pixels)
+        return read_image(path, max_pixels, damage)
 
     monkeypatch.setattr(engine.photos.photo_set, "read_image", read)
     return paths

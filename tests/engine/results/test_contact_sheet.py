@@ -43,7 +43,7 @@ def test_without_photos_there_is_no_sheet(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("name", ["x.csv", "x.psd", "x.mpg", "x"])
+@pytest.mark.parametrize("name", ["x.csv", "x.psd", "x.mpg", "x.h5", "x.grib", "x.wmf", "x"])
 def test_a_suffix_that_cannot_be_written(name: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=rf"^contact_sheet=.*{name}: give an image file"):
         ContactSheet(tmp_path / name, every=1)

@@ -9,7 +9,16 @@ import torch
 from torch import Tensor, nn
 
 from engine.errors import UserError
-from engine.results.export_formats import Format, Onnx, Safetensors, StateDict, TorchExport, WholeModule, captured
+from engine.results.export_formats import (
+    Format,
+    Onnx,
+    Safetensors,
+    StateDict,
+    TorchExport,
+    WholeModule,
+    captured,
+    onnx_outputs,
+)
 
 FORMATS: dict[str, Callable[[], Format]] = {
     "onnx": lambda: Onnx(20),
@@ -72,3 +81,8 @@ class OneSizeOnly(nn.Module):
 def test_what_is_no_graph_of_any_batch_is_told_in_a_sentence(network: nn.Module) -> None:
     with pytest.raises(UserError, match=rf"^torch\.export cannot capture {type(network).__name__} as a graph: \S"):
         captured(network.eval(), torch.randn(2, 3))
+
+
+def test_an_exported_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"^model=.*none.onnx: there is no such file; `export.py run=… format=onnx"):
+        onnx_outputs(tmp_path / "none.onnx")

@@ -170,6 +170,8 @@ def test_a_calibrated_run_predicts_with_its_temperature(run_dir: Path, tmp_path:
         (["val/ants/1.jpg", "val/cats/x/2.jpg"], ["insects", "cats"]),
         (["ants/1.jpg", "dogs/2.jpg"], []),
         (["1.jpg"], []),
+        (["training_set/training_set/ants/1.jpg", "test_set/test_set/cats/2.jpg"], ["insects", "cats"]),
+        (["some/other/folders/ants/1.jpg"], []),
     ],
 )
 def test_folders_say_what_is_true(files: list[str], truth: list[str], tmp_path: Path) -> None:

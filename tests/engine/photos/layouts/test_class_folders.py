@@ -88,6 +88,12 @@ def test_missing_root_is_named(tmp_path: Path) -> None:
         class_files(tmp_path / "nowhere")
 
 
+def test_an_archive_is_to_be_unpacked(tmp_path: Path) -> None:
+    (tmp_path / "photos.zip").write_bytes(b"PK")
+    with pytest.raises(DataError, match=r"photos.zip is a file: expected a folder .*; unpack an archive\.$"):
+        class_files(tmp_path / "photos.zip")
+
+
 def test_unreadable_folder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(tmp_path, "ants/1.jpg", "bees/1.jpg")
     scan = os.scandir
@@ -115,3 +121,17 @@ def test_different_classes_are_named(tmp_path: Path) -> None:
 def test_nothing_selects_all(tmp_path: Path) -> None:
     classes = class_files(put(tmp_path, "ants/1.jpg", "bees/1.jpg"))
     assert selected(classes, None, tmp_path) is classes
+
+
+@pytest.mark.parametrize(
+    ("train", "val", "says"),
+    [
+        (["ants", "bees"], ["ants", "bees", "wasps"], r"add or remove them, or say datamodule.classes=\[ants,bees\]"),
+        (["ants", "bees"], ["ants", "wasps"], r"add or remove them\.$"),
+        (["ants", "Bees"], ["Ants", "bees "], r"spell each alike in both, capitals too\.$"),
+    ],
+)
+def test_what_to_do_about_different_classes(train: list[str], val: list[str], says: str) -> None:
+    one, two = ({name: [Path(f"{name}/1.jpg")] for name in names} for names in (train, val))
+    with pytest.raises(DataError, match=says):
+        same_classes(one, two, "validation")

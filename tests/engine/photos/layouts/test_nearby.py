@@ -39,3 +39,20 @@ def test_nothing_near(tmp_path: Path) -> None:
 def test_a_flat_folder_of_classes(photos: Path) -> None:
     (photos / "train").rename(photos.parent.parent / "flat")
     assert meant(photos.parent.parent / "flat" / "ants") == photos.parent.parent / "flat"
+
+
+def test_a_folder_around_the_classes(photos: Path, tmp_path: Path) -> None:
+    """As archives unpack: photos/photos/<class>."""
+    inner = tmp_path / "unpacked" / "photos"
+    inner.parent.mkdir()
+    (photos / "train").rename(inner)
+    assert meant(tmp_path / "unpacked") == inner
+    (tmp_path / "unpacked" / "others").mkdir()
+    assert meant(tmp_path / "unpacked") is None, "a class that holds classes"
+
+
+def test_photos_without_folders_are_of_no_data_set(tmp_path: Path) -> None:
+    for name in ("cats and dogs/cat.1.jpg", "thesis/title.txt", "holiday/notes.txt"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).touch()
+    assert meant(tmp_path / "cats and dogs") is None

@@ -22,6 +22,11 @@ def made(root: Path, *folders: str) -> Path:
         ("seg_train", "seg_val", "seg_test"),
         ("TRAIN", "valid"),
         ("my-train", "my-dev"),
+        ("training_set", "validation_set", "test_set"),
+        ("train_images", "val images", "TestPhotos"),
+        ("train2017", "val2017"),
+        ("Train ", "valid", "test1"),
+        ("Training_data", "Validation_data"),
     ],
 )
 def test_splits_by_their_usual_names(names: tuple[str, ...], tmp_path: Path) -> None:
@@ -42,6 +47,10 @@ def test_splits_by_their_usual_names(names: tuple[str, ...], tmp_path: Path) -> 
         ("steam_train", "bus"),
         ("pregnancy test", "x"),
         ("freight_train", "express_train"),
+        ("test tube", "x"),
+        ("train_1", "train_2"),
+        ("testset", "x"),
+        ("devil", "trainer"),
     ],
 )
 def test_classes_are_no_splits(names: tuple[str, ...], tmp_path: Path) -> None:
@@ -64,3 +73,27 @@ def test_what_is_ambiguous_is_refused(folders: tuple[str, ...], says: str, tmp_p
     with pytest.raises(DataError) as caught:
         split_folders(made(tmp_path, *folders))
     assert says in str(caught.value)
+
+
+def test_splits_as_archives_unpack_them(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """seg_train/seg_train/<class>, and a folder to predict beside them."""
+    root = made(tmp_path, *(f"seg_{split}/seg_{split}/{label}" for split in ("train", "test") for label in ("a", "b")))
+    made(root, "seg_pred/seg_pred")
+    with caplog.at_level("INFO"):
+        found = split_folders(root)
+    assert found == {split: root / f"seg_{split}" / f"seg_{split}" for split in ("train", "test")}
+    assert "as it is no split: seg_pred" in caplog.text
+    assert count_classes(str(root)) == 2
+
+
+def test_a_class_that_is_called_like_its_split_stays(tmp_path: Path) -> None:
+    root = made(tmp_path, "train/train", "train/bus", "val/train", "val/bus")
+    assert split_folders(root) == {split: root / split for split in ("train", "val")}
+    assert count_classes(str(root)) == 2
+
+
+@pytest.mark.parametrize("name", ["__MACOSX", "@eaDir"])
+def test_what_systems_leave_is_no_class(name: str, tmp_path: Path) -> None:
+    root = made(tmp_path, "ants", "bees", f"{name}/ants")
+    assert split_folders(root) == {}
+    assert count_classes(str(root)) == 2

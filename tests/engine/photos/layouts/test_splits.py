@@ -6,7 +6,7 @@ import pytest
 
 from engine.errors import DataError
 from engine.photos.layouts.class_folders import Classes, class_files
-from engine.photos.layouts.splits import folded, splits_of
+from engine.photos.layouts.splits import folded, photos_of, splits_of
 from tests.engine.photos.layouts.test_class_folders import put
 
 
@@ -146,3 +146,14 @@ def test_what_cannot_be_split_is_named(files: list[str], match: str, tmp_path: P
 def test_a_fraction_that_is_no_share_is_refused(settings: dict[str, float], match: str, flat: Path) -> None:
     with pytest.raises(DataError, match=match):
         splits(flat, **settings)
+
+
+def test_other_photos_in_a_folder_too_many(tmp_path: Path) -> None:
+    """test_set/test_set/<class>, as archives unpack: nothing is guessed, but what to type is said."""
+    root = put(tmp_path / "test_set", "test_set/cats/1.jpg", "test_set/dogs/1.jpg")
+    with pytest.raises(
+        DataError, match=r"no class of the run, but .*: give datamodule.data_dir=.*/test_set/test_set\.$"
+    ):
+        photos_of(root, "val", ["cats", "dogs"], None)
+    assert photos_of(root / "test_set", "val", ["cats", "dogs"], None)[0] == "all"
+    assert photos_of(put(tmp_path / "own", "val/cats/1.jpg"), "val", ["cats", "dogs"], None)[0] == "val"

@@ -64,9 +64,13 @@ def test_columns_of_other_names_and_rows_without_a_label(photos: Path) -> None:
         (
             "filename,label",
             "photos/1.jpg,a",
-            "has no column path: give datamodule.path_column=…; there are filename, label",
+            "has no column path in its first line: give datamodule.path_column=…; there are filename, label",
         ),
-        ("path,labels", "photos/1.jpg,a", "has no column label: give datamodule.label_column=…; did you mean labels?"),
+        (
+            "path,labels",
+            "photos/1.jpg,a",
+            r"label in its .*: give datamodule.label_column=…; did you mean labels\?$",
+        ),
         ("path,label", "photos/none.jpg,a", "line 2: there is no file .*none.jpg; give datamodule.data_dir="),
         ("path,label,split", "photos/1.jpg,a,3", "line 2: split=3 is no split: call it train, val or test"),
         ("path,label", "photos/1.jpg,", "has no row with a label"),
@@ -141,3 +145,43 @@ def test_classes_are_selected_and_merged(photos: Path) -> None:
     lines = [f"photos/{number}.jpg,{'abc'[number % 3]}" for number in range(18)]
     found = splits(table(photos, "path,label", lines), classes={"ab": ["a", "b"], "c": ["c"]})
     assert [len(found["train"][name]) + len(found["val"][name]) for name in ("ab", "c")] == [12, 6]
+
+
+@pytest.mark.parametrize(
+    ("header", "lines"),
+    [
+        ("path,label", ["photos\\1.jpg,a", "photos\\2.jpg,b"]),
+        ("path , label", ["photos/1.jpg, a", "photos/2.jpg , b"]),
+        ("sep=;\npath;label", ["photos/1.jpg;a", "photos/2.jpg;b"]),
+        ("path,label\r", ["photos/1.jpg,a\r", "\r", "photos/2.jpg,b\r"]),
+    ],
+)
+def test_tables_as_windows_writes_them(header: str, lines: list[str], photos: Path) -> None:
+    found = rows_of(table(photos, header, lines))
+    assert [(row.file, row.label) for row in found] == [(photos / "photos/1.jpg", "a"), (photos / "photos/2.jpg", "b")]
+
+
+def test_a_label_of_two_lines_stays_one(photos: Path) -> None:
+    found = rows_of(table(photos, "path,label", ['photos/1.jpg,"a\nb"', "photos/2.jpg,b"]))
+    assert [row.label for row in found] == ["a\nb", "b"]
+
+
+def test_rows_without_a_label_are_counted(photos: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = table(photos, "path,label", ["photos/1.jpg,a", "photos/2.jpg,", "photos/3.jpg, "])
+    with caplog.at_level("INFO"):
+        assert len(rows_of(path)) == 1
+    assert f"Left out of {path}: 2 rows without a label in label." in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("header", "lines", "says"),
+    [
+        ("path,label,label", ["photos/1.jpg,a,b"], "has two columns label: rename one"),
+        ("path,label", ["photos/1,a"], "line 2: there is no file .*photos/1; 1.jpg is there: write the suffixes into"),
+        ("photos/1.jpg,a", ["photos/2.jpg,b"], "has no column path in its first line"),
+        ("path,label", ["photos/1.jpg,a", "photos/2.jpg,a"], "has one class alone, a, which leaves nothing to learn"),
+    ],
+)
+def test_what_is_wrong_with_a_table(header: str, lines: list[str], says: str, photos: Path) -> None:
+    with pytest.raises(DataError, match=says):
+        splits(table(photos, header, lines))
