@@ -46,7 +46,6 @@ KINDS = {
     "pytorch_lightning.core.datamodule.LightningDataModule",
     "pytorch_lightning.callbacks.callback.Callback",
     "pytorch_lightning.loggers.logger.Logger",
-    "pytorch_lightning.plugins.layer_sync.LayerSync",
     "pytorch_lightning.plugins.precision.precision.Precision",
     "pytorch_lightning.profilers.profiler.Profiler",
     "pytorch_lightning.strategies.strategy.Strategy",
@@ -57,7 +56,6 @@ KINDS = {
 """Base classes of the objects that a `_target_` may create; allowed packages contain other things, too."""
 
 GETTERS = tuple(f"hydra.utils.get_{kind}" for kind in ("class", "method", "object", "static_method"))
-"""Targets that return what `path` names: an activation class, say, which a network then creates itself."""
 
 MAX_BITS = 4096
 """Of a whole number: Python writes none of more than 4,300 digits."""
