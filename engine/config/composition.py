@@ -128,6 +128,8 @@ def _reason(override: str, error: Exception, cfg: DictConfig | None, folders: Se
         if fault := _fault_in_file(key, value, folders):
             return fault
         if not re.fullmatch(r"[\w/.-]+", value) or value not in choices_of(key, folders):
+            if value.startswith("{"):
+                return f"takes the name of a choice, not a mapping; give settings one by one, as {key}.NAME=VALUE"
             return f"takes the name of a choice, or several as [a,b]; {nearest(value, choices_of(key, folders))}"
     if cfg and not override.startswith("+") and (reason := _unknown_key(key, cfg)):
         return reason

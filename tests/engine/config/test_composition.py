@@ -42,6 +42,10 @@ def _hydra() -> Iterator[None]:
             "optimizer=null",
             "takes the name of a choice, or several as [a,b]; there are adam, adamw, gradient_descent, sgd",
         ),
+        (
+            "scheduler={gamma: 1}",
+            "takes the name of a choice, not a mapping; give settings one by one, as scheduler.NAME=",
+        ),
         ("trainer=3", "takes the name of a choice, or several as [a,b]; there are auto, cpu, ddp, fsdp, gpu"),
         ("seed=1,2", "several values are a sweep, which needs -m; a single value that is a list is written [a,b]"),
         ("lr=1", "there is no lr; did you mean optimizer.lr?"),
