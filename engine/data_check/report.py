@@ -27,7 +27,7 @@ KINDS = {
     "look-alikes in two splits": "remove one: what was trained on is no test",
     "look-alikes": "remove one, if they are one photo in two sizes",
     "cannot be read": "each says what to do",
-    "damaged": "wrong pixels are read amid the picture: look at them, and replace or remove them",
+    "damaged": "some of their pixels are wrong: replace or remove them",
     "doubtful label": "look at them, the most doubtful first",
     "unlike all others": "look at them",
     "no photo by its name": "left out of training",

@@ -1,4 +1,4 @@
-"""Photos whose picture is damaged: their decoder complains, but gives something."""
+"""Photos with damaged image data: the decoder complains, but returns pixels."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,8 +13,6 @@ from engine.photos.photo_index import PhotoIndex
 UNKNOWN, WHOLE, DAMAGED = 0, 1, 2
 """Conditions of a picture, as far as its decoder notices."""
 
-ADVICE = "damaged amid the picture, so wrong pixels are read: look at it, and replace it or remove it"
-
 
 class HasConditions(Protocol):
     files: Sequence[Path]
@@ -22,14 +20,17 @@ class HasConditions(Protocol):
 
 
 def told_of(damaged: Sequence[Path]) -> str:
+    """What to do about damaged photos, in a sentence."""
     if len(damaged) == 1:
-        return f"{damaged[0]} is {ADVICE}."
-    them = ADVICE.replace(" it", " them")
-    return f"{len(damaged):,} photos, such as {damaged[0]}, are {them} (check_data.py lists all)."
+        return f"{damaged[0]} has damaged image data, so some of its pixels are wrong: replace or remove it."
+    return (
+        f"{len(damaged):,} photos, such as {damaged[0]}, have damaged image data, so some of their pixels are wrong: "
+        "replace or remove them (check_data.py lists all)."
+    )
 
 
 def known_damaged(splits: Sequence[HasConditions], index: PhotoIndex) -> list[Path]:
-    """Damaged photos of all splits, whose files the index has; each learns what the other knows."""
+    """The damaged photos of all splits; conditions are exchanged with the index, which has the same files."""
     places = {file: position for position, file in enumerate(index.files)}  # pooled photos are there twice
     conditions = index.conditions.copy()
     positions = [[places[file] for file in photos.files] for photos in splits]

@@ -35,7 +35,7 @@ silence_libtiff()
 def decode(image: Image.Image, data: bytes, damage: list[str] | None = None) -> Tensor:
     """The pixels as stored, (3, H, W) uint8 sRGB; `image` is `data` opened, of which only the header has been read.
 
-    To `damage` is added what the decoder of an ordinary JPEG says of wrong bytes amid the picture.
+    What the decoder of an ordinary JPEG reports about damaged image data is appended to `damage`.
     """
     pixels = _fast_jpeg(image, data, [] if damage is None else damage)
     if pixels is None:
@@ -93,7 +93,7 @@ def _fast_jpeg(image: Image.Image, data: bytes, damage: list[str]) -> Tensor | N
 
 
 def _tells_of_damage(message: str, data: bytes) -> bool:
-    """Whether a message of libjpeg means wrong bytes amid the picture, and not a habit of the program that wrote it."""
+    """Whether a message of libjpeg means damaged image data, rather than a habit of the program that wrote the file."""
     if not message.startswith(("Corrupt JPEG data", "Premature end")):
         return False  # of the header
     left = re.search(r"(\d+) extraneous bytes before marker 0xd9", message)

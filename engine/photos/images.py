@@ -40,8 +40,8 @@ def read_image(path: Path, max_pixels: int, damage: list[str] | None = None) -> 
     16-bit color keeps its high byte. CMYK without a color profile is converted by its definition. Of a strip more than
     LONGEST times as long as wide the middle is given.
 
-    A JPEG has no check sum: of one with wrong bytes amid its picture the decoder makes what it can. If it notices, what
-    it says is added to `damage`, but not while other threads decode.
+    A JPEG has no checksum: if its image data is damaged, the decoder returns what it can. What it reports then, if it
+    notices, is appended to `damage`, but not while other threads decode.
 
     Raises:
         DataError: the file cannot be read, is empty, no image or cut short, holds more than `max_pixels` (which is

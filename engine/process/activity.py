@@ -77,7 +77,7 @@ class Activity:
     def end(self) -> None:
         _under_way.remove(self)
         self._draw("")
-        if _under_way:  # it was begun amid another one
+        if _under_way:  # it began during another one
             _under_way[-1]._show()
 
     def _show(self) -> None:

@@ -1,4 +1,4 @@
-"""JPEGs with wrong bytes amid their picture, which have no check sum: what libjpeg notices is said, once."""
+"""JPEGs with damaged image data: they have no checksum, and what libjpeg notices is reported once."""
 
 import csv
 import io
@@ -121,7 +121,7 @@ def test_check_data_lists_it(insects: Path, tmp_path: Path) -> None:
         done = run_script("check_data.py", f"data_dir={insects}", "output=found", cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         assert "damaged" not in done.stderr
-        assert "1 × damaged: wrong pixels are read amid the picture" in done.stdout
+        assert "1 × damaged: some of their pixels are wrong" in done.stdout
         with (tmp_path / "found" / "findings.csv").open() as file:
             (row,) = (row for row in csv.DictReader(file) if row["finding"] == "damaged")
         assert (Path(row["path"]).name, row["label"]) == ("0003.jpg", "bees")
@@ -139,5 +139,5 @@ def test_training_says_it_once(experiment: str, insects: Path, tmp_path: Path, r
         done = run_train(*settings, *more, cwd=tmp_path, timeout=300)
         assert done.returncode == 0, done.stderr
         words = " ".join((done.stdout + done.stderr).replace("│", " ").split())
-        assert words.count("damaged amid the picture") == 1
+        assert words.count("has damaged image data") == 1
         assert ("look out" in words) is again, "the next run knows it before it trains"
