@@ -38,7 +38,7 @@ READER = zlib.crc32(f"1 {PIL.__version__} {FORMATS} {READS_HEIC}".encode())
 """Changes with what reads headers; raise the number when engine/photos/images.py refuses more than before."""
 
 FORMAT = repr(ROW.descr).encode()
-"""Goes into the check sum: rows of an earlier format are none."""
+"""Part of the checksum, so rows in an earlier format do not count."""
 
 MAX_BYTES = 1 << 32  # of an index: 50 million photos
 

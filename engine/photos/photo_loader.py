@@ -12,7 +12,7 @@ from engine.protocols import TellsDamage
 
 
 class PhotoLoader(PatientLoader):
-    """A DataLoader over a KeyedSampler that knows its position, so that a resumed training continues in the middle of an epoch.
+    """A DataLoader over a KeyedSampler that knows its position, so that a training resumes in the middle of an epoch.
 
     The position counts the samples that were handed out, not those that workers fetched ahead: it depends neither on
     the number of workers nor on the size of the batches.
