@@ -106,8 +106,11 @@ def build_module(cfg: DictConfig, network: Any, **instead: Any) -> Any:
 
 
 def build_loss(node: Mapping[Any, Any]) -> Any:
-    """Builds the loss; its class weights may be given as a list."""
+    """Builds the loss; its class weights may be given as a list. ValueError if that has anything but numbers."""
     weights = {key: node[key] for key in CLASS_WEIGHTS if isinstance(node.get(key), list | ListConfig)}
+    for key, values in weights.items():
+        if not all(isinstance(value, int | float) for value in values):
+            raise ValueError(f"{key} must be a list of numbers, one per class")
     tensors = {key: torch.tensor(list(values), dtype=torch.float32) for key, values in weights.items()}
     return instantiate({key: value for key, value in node.items() if key not in weights}, **tensors)
 

@@ -117,7 +117,7 @@ def nearest(name: str, names: Iterable[str]) -> str:
     if near := difflib.get_close_matches(name, known, n=1, cutoff=0.6):
         return f"did you mean {near[0]}?"
     shown = ", ".join(known[:12]) + (", …" if len(known) > 12 else "")
-    return f"there are {shown}" if len(known) > 1 else f"there is only {shown}" if known else "there are none"
+    return f"there are {shown}" if len(known) > 1 else f"there is only {shown}" if known else "it has none"
 
 
 def warnings_about(source: str, network: str | None, wanted: str | None) -> list[str]:

@@ -158,19 +158,19 @@ def _tried_loss(node: Settings, outputs: int | None) -> Any:
     loss = build_loss(node)
     if not isinstance(loss, _Loss) or not type(loss).__module__.startswith("torch.") or outputs is None:
         return loss
-    scores, refused = torch.zeros(2, outputs), None
+    scores, refused = torch.zeros(2, outputs), []
     for targets in (torch.zeros(2, dtype=torch.long), torch.zeros(2, outputs)):
         try:
             loss(scores, targets)
         except TypeError:  # it takes another number of inputs
             return loss
         except (ValueError, RuntimeError) as error:
-            refused = error
+            refused.append(error)
         else:
             return loss
-    assert refused is not None
-    if culprit(node, str(refused)):  # otherwise it expects other predictions or targets
-        raise refused
+    for error in refused:
+        if culprit(node, str(error)):  # otherwise it expects other predictions or targets
+            raise error
     return loss
 
 

@@ -29,7 +29,7 @@ def _hydra() -> Iterator[None]:
             "optimizer.warmup=1",
             "there is no warmup in optimizer; there are fused, lr, momentum, .*; +optimizer.warmup=… adds",
         ),
-        ("trainer.profiler.dirpath=x", "there is no dirpath in trainer.profiler; there are none"),
+        ("trainer.profiler.dirpath=x", "there is no dirpath in trainer.profiler; it has none"),
         ("seeed=1", "there is no seeed; did you mean seed?"),
         ("~optimizr", "there is no optimizr; did you mean optimizer?"),
         ("~optimizer.lrr", "there is no lrr in optimizer; did you mean lr?"),

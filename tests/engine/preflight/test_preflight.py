@@ -96,6 +96,8 @@ MISTAKES: list[tuple[str, str]] = [
         "trainer.max_epoch=1: pytorch_lightning.Trainer takes no max_epoch; did you mean max_epochs?",
     ),
     ("+datamodule.batchsize=1", "datamodule.batchsize=1: .* takes no batchsize; did you mean batch_size?"),
+    (f"{DIGITS} +loss.weight=[1,2]", "loss.weight=[1,2]: weight tensor should be defined either for all 10 classes"),
+    (f"{DIGITS} +loss.weight=[1,x]", "loss.weight=[1,x]: weight must be a list of numbers, one per class"),
     ("+network.substitut=x", "network.substitut=x: .* takes no substitut; did you mean substitute?"),
     ("+seeed=3", "seeed=3: there is no such key; did you mean seed?"),
     ("+monitor.metrc=x", "monitor.metrc=x: there is no such key; did you mean metric?"),
