@@ -114,7 +114,7 @@ def floats(root: Path) -> None:
 REFUSED = {
     "missing root": Refused(shutil.rmtree, r"photos is no folder: expected one with"),
     "file in the root's place": Refused(
-        lambda root: (shutil.rmtree(root), root.write_text("")), r"photos is no folder: expected"
+        lambda root: (shutil.rmtree(root), root.write_text("")), r"photos is a file: expected a folder"
     ),
     "link to nothing in the root's place": Refused(
         lambda root: (shutil.rmtree(root), root.symlink_to("unmounted")), r"photos is no folder: expected"

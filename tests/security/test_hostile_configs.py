@@ -134,7 +134,7 @@ OTHERS = {
     "a resolver in a list": ("a: [[{b: '${new_run_directory:CANARY}'}]]", "a[0][0].b=${new_run_directory:"),
     "a resolver in a key": ("'${new_run_directory:CANARY}': 1", "${new_run_directory:"),
     "a value that is a relative key's": ("a: ${.b}\nb: 1", "a=${.b} is not resolved"),
-    "a value that is a part's": ("a: ${b}\nb: {c: 1}", "which is not a plain value of this config"),
+    "a value that is a part's": ("a: ${b}\nb: {c: {d: 1}}", "which is not a plain value of this config"),
     "a value that refers to itself": ("a: ${b}\nb: ${a}", "is not resolved"),
     "an interpolation that is none": ("a: ${", "is not a config"),
     "a key that is a number": ("1: x", "1 is not a key"),

@@ -177,6 +177,7 @@ def test_one_process_of_several_writes(
 def test_a_run_that_its_search_gave_up_is_pruned(cfg: DictConfig, tmp_path: Path) -> None:
     for pruned in (False, True):
         with Record(cfg) as record:
-            record.trainer = SimpleNamespace(callbacks=[SimpleNamespace(), SimpleNamespace(pruned=pruned)])
+            callbacks = [SimpleNamespace(), SimpleNamespace(pruned=pruned)]
+            record.trainer = SimpleNamespace(callbacks=callbacks, should_stop=False)
         content = json.loads((record.directory / "metrics.json").read_text())
         assert content["status"] == ("pruned" if pruned else "completed")
