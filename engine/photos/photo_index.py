@@ -117,7 +117,7 @@ class PhotoIndex:
         return self._rows["condition"]
 
     def found_conditions(self, conditions: np.ndarray) -> None:
-        """Notes those that are not 0."""
+        """Records the conditions that are not 0."""
         new = (conditions != 0) & (conditions != self._rows["condition"])
         self._rows["condition"][new] = conditions[new]
         self._is_changed |= bool(new.any())

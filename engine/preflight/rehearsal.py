@@ -158,7 +158,8 @@ def _tried_loss(node: Settings, outputs: int | None) -> Any:
     loss = build_loss(node)
     if not isinstance(loss, _Loss) or not type(loss).__module__.startswith("torch.") or outputs is None:
         return loss
-    scores, refused = torch.zeros(2, outputs), []
+    scores = torch.zeros(2, outputs)
+    refused: list[Exception] = []
     for targets in (torch.zeros(2, dtype=torch.long), torch.zeros(2, outputs)):
         try:
             loss(scores, targets)
@@ -168,9 +169,9 @@ def _tried_loss(node: Settings, outputs: int | None) -> Any:
             refused.append(error)
         else:
             return loss
-    for error in refused:
-        if culprit(node, str(error)):  # otherwise it expects other predictions or targets
-            raise error
+    for refusal in refused:
+        if culprit(node, str(refusal)):  # otherwise it expects other predictions or targets
+            raise refusal
     return loss
 
 

@@ -12,7 +12,9 @@ from engine.results.outputs import Predictions, example_names, pictures
 TITLE, MAX_MISTAKES = "Most confident mistakes", 16
 SHOWN = 152  # pixels of a photo's side
 RED = (176, 36, 36)
-GRAD_CAM = "Beside each photo: where the network saw what speaks for its answer (Grad-CAM), red the most, blue nothing."
+GRAD_CAM = (
+    "Beside each photo: a Grad-CAM heat map of what supported the network's answer, from blue (nothing) to red (most)."
+)
 
 
 def mistakes_section(facts: Facts, predictions: Predictions, images: Images) -> str:
@@ -32,7 +34,7 @@ def mistakes_section(facts: Facts, predictions: Predictions, images: Images) -> 
     if facts.grad_cam is not None:
         heat = facts.grad_cam(positions, [column for _, column in found])
         over = [
-            (image, (*lines[:1], "red: what spoke for it", *lines[2:]))
+            (image, (*lines[:1], "red: supported this answer", *lines[2:]))
             for image, lines in zip(heat, captions, strict=True)
         ]
         shown = [tile for pair in zip(shown, over, strict=True) for tile in pair]

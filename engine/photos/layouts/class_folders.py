@@ -116,7 +116,7 @@ def same_classes(train: Mapping[str, Sequence[Path]], other: Mapping[str, Sequen
     spelled = {name.casefold().strip() for name in train} == {name.casefold().strip() for name in other}
     advice = "add or remove them"
     if spelled:
-        advice = "spell each alike in both, capitals too"
+        advice = "spell each the same in both, including capitals"
     elif len(common) > 1:
         advice += f", or say datamodule.classes=[{','.join(common)}] to use what is in both"
     raise DataError(f"Training and {split} have different classes, {' and '.join(alone)}: {advice}.")

@@ -1,9 +1,9 @@
-"""Folders that people made. Nothing here imports torch."""
+"""Lists folders, without those of operating systems. Nothing here imports torch."""
 
 from pathlib import Path
 
 OF_SYSTEMS = ("__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found")
-"""What archives of Macs, network drives and Windows leave: doubles, thumbnails, removed files; no photos to learn."""
+"""Folders that macOS archives, network drives and Windows leave behind: duplicates, thumbnails, deleted files."""
 
 
 def is_seen(name: str) -> bool:
@@ -12,5 +12,5 @@ def is_seen(name: str) -> bool:
 
 
 def folders_in(folder: Path) -> list[Path]:
-    """Those right in it that are seen, by their names; none if it is no folder."""
+    """The visible folders directly in a folder, sorted by name; none if there is no such folder."""
     return sorted(path for path in folder.glob("*") if is_seen(path.name) and path.is_dir())

@@ -63,7 +63,7 @@ def read_table(
 
 
 def _file(root: Path, name: str, place: str) -> Path:
-    """The file that a table calls `name`, perhaps as Windows writes paths. DataError if there is none."""
+    """The file that a table names, possibly as a Windows path. DataError if there is none."""
     spellings = [Path(root, name), Path(root, name.replace("\\", "/"))]
     for file in spellings:
         if name and file.is_file():

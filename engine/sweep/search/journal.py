@@ -88,8 +88,8 @@ def require_of(space: Mapping[str, BaseDistribution], study: Study, file: Path) 
                 check_distribution_compatibility(space[key], trial.distributions[key])
             except ValueError as error:
                 raise UserError(
-                    f"{file}: trial {trial.number} has {key}={shown(trial.params[key])}, which is not of what is "
-                    f"searched now ({error}): search as before, or give another study with sweep.study=FILE."
+                    f"{file}: trial {trial.number} has {key}={shown(trial.params[key])}, which is not in "
+                    f"this search's space ({error}): search as before, or give another study with sweep.study=FILE."
                 ) from error
 
 

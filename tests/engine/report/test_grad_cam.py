@@ -17,7 +17,7 @@ from networks.resnet18 import ResNet18
 from tests.conftest import Train, metrics_of, run_script
 from tests.engine.pages.test_markup import Checked
 
-SHOWN = "red: what spoke for it"
+SHOWN = "red: supported this answer"
 
 
 class Pooled(nn.Module):

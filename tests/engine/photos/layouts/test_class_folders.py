@@ -128,7 +128,7 @@ def test_nothing_selects_all(tmp_path: Path) -> None:
     [
         (["ants", "bees"], ["ants", "bees", "wasps"], r"add or remove them, or say datamodule.classes=\[ants,bees\]"),
         (["ants", "bees"], ["ants", "wasps"], r"add or remove them\.$"),
-        (["ants", "Bees"], ["Ants", "bees "], r"spell each alike in both, capitals too\.$"),
+        (["ants", "Bees"], ["Ants", "bees "], r"spell each the same in both, including capitals\.$"),
     ],
 )
 def test_what_to_do_about_different_classes(train: list[str], val: list[str], says: str) -> None:
