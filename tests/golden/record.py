@@ -7,7 +7,7 @@
     python -m tests.golden.record --against COMMIT    compare all experiments that both have with those of a commit
 
 Each experiment runs through `train.py` in a process of its own: two epochs, one thread, on generated data. Bits depend
-on torch's release and on the processor's instruction set, so digests.json has one entry for each pair of these.
+on torch's release and on the processor, so digests.json has one entry for each pair of these.
 """
 
 import argparse
@@ -15,6 +15,8 @@ import csv
 import hashlib
 import json
 import os
+import platform
+import re
 import subprocess
 import sys
 import tempfile
@@ -54,8 +56,12 @@ def experiments(checkout: Path) -> list[str]:
 
 
 def machine() -> str:
-    """What bits depend on, as a key of digests.json."""
-    return f"torch {version('torch')}, {torch.backends.cpu.get_cpu_capability()}"
+    """What bits depend on, as a key of digests.json: MKL and oneDNN choose their kernels by vendor and instructions."""
+    information = Path("/proc/cpuinfo")
+    found = re.search(r"vendor_id\s*:\s*(\S+)", information.read_text()) if information.exists() else None
+    vendor = found[1] if found else platform.processor()
+    bf16 = " with BF16" if torch.cpu._is_avx512_bf16_supported() else ""
+    return f"torch {version('torch')}, {vendor}, {torch.backends.cpu.get_cpu_capability()}{bf16}"
 
 
 def digests(experiment: str, checkout: Path, folder: Path) -> dict[str, str]:
