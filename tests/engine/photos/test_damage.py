@@ -90,7 +90,7 @@ def test_it_is_logged_once_whichever_process_reads(
     assert photos.conditions.tolist() == [WHOLE, DAMAGED, WHOLE]
     (record,) = caplog.records
     assert record.getMessage() == (
-        f"{three[1]} is damaged amid the picture, so wrong pixels are read: look at it, and replace it or remove it."
+        f"{three[1]} has damaged image data, so some of its pixels are wrong: replace or remove it."
     )
 
 
