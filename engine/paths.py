@@ -78,8 +78,10 @@ def refuse_unwritable(argv: list[str]) -> None:
 
 
 def _is_one_of_several() -> bool:
-    """Whether torchrun, srun or a person on several machines started this process; those that Lightning starts are told
-    the directory."""
+    """Whether torchrun, srun or a person on several machines started this process, rather than Lightning.
+
+    Processes that Lightning starts get the directory from it.
+    """
     is_shell = os.environ.get("SLURM_JOB_NAME") in ("bash", "interactive")  # as Lightning has it: srun started no task
     sizes = ("WORLD_SIZE",) if is_shell else ("WORLD_SIZE", "SLURM_NTASKS")
     several = max(int(os.environ.get(name, "1")) for name in sizes) > 1

@@ -35,7 +35,7 @@ def require_alike(saved: Any, owner: Any, place: str) -> None:
     if not f"{type(owner).__module__}.".startswith(OWN):
         return
     for where, value, kind in _unlike(saved, owner.state_dict(), place):
-        raise _modified(f"{where} is {shown(value)}, but should be {kind}")
+        raise modified(f"The checkpoint cannot be restored: {where} is {shown(value)}, but should be {kind}")
 
 
 def require_all_alike(states: Iterable[Any], owners: Iterable[Any], place: str) -> None:
@@ -56,13 +56,15 @@ def require_fitting(states: Any, optimizer: Optimizer) -> None:
         for name in AS_PARAMETERS:
             if isinstance(value := kept.get(name), Tensor) and value.shape != parameters[number].shape:
                 shapes = f"{tuple(value.shape)}, but its parameter has {tuple(parameters[number].shape)}"
-                raise _modified(f"optimizer_states.state.{number}.{name} has the shape {shapes}")
+                place = f"optimizer_states.state.{number}.{name}"
+                raise modified(f"The checkpoint cannot be restored: {place} has the shape {shapes}")
 
 
-def _modified(what: str) -> UserError:
+def modified(what: str) -> UserError:
+    """The refusal of a checkpoint; `what` says what cannot be restored."""
     return UserError(
-        f"The checkpoint cannot be restored: {what}: it was modified, or saved by another program; to start a new run "
-        "from its weights, give init_from=RUN."
+        f"{what}: it was modified, or saved by another program; to start a new run from its weights, "
+        "give init_from=RUN."
     )
 
 

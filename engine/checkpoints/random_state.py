@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from engine.errors import UserError, printable
+from engine.checkpoints.alike import modified
+from engine.errors import printable
 from engine.training.each_process import of_each_process, of_this_process
 
 
@@ -42,10 +43,8 @@ class RandomState(Callback):
         try:
             _restore(self._saved)
         except (AttributeError, LookupError, OverflowError, RuntimeError, TypeError, ValueError) as error:
-            raise UserError(
-                f"The checkpoint's states of the random generators cannot be restored ({printable(error)}): it was "
-                "modified, or saved by another program; to start a new run from its weights, give init_from=RUN."
-            ) from error
+            what = f"The checkpoint's states of the random generators cannot be restored ({printable(error)})"
+            raise modified(what) from error
         self._saved = None
 
 

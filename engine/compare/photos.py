@@ -64,7 +64,7 @@ def answers(run: Run, checkpoint: str, split: str) -> Answers:
     for index, (key, name) in enumerate(_identities(source, split, count)):
         predicted, label = predicted_labels[index], labels[index]
         answer = Answer(str(names[predicted]), str(names[label]), name, _reader(source, split, index))
-        found[key, seen[key]] = answer  # identical images are told apart by their order
+        found[key, seen[key]] = answer  # identical images are distinguished by their order
         seen[key] += 1
     return found
 

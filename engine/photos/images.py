@@ -15,7 +15,7 @@ from torch import Tensor
 from engine.errors import DataError
 from engine.photos.decoding import decode, orientation, refuse_what_pillow_misreads, upright, why_not_decoded
 from engine.photos.formats import OtherKindError, open_image
-from engine.photos.photo_index import PhotoIndex
+from engine.photos.photo_index import PhotoIndex, unreadable
 from engine.process.activity import watched
 
 CHECKED = 10_000
@@ -182,9 +182,7 @@ def _read(path: Path, max_pixels: int) -> bytes:
             )
         return path.read_bytes()
     except OSError as error:
-        raise DataError(
-            f"{path} cannot be read ({error.strerror}): mend its link or its permissions, or remove it."
-        ) from error
+        raise unreadable(path, error) from error
 
 
 def _is_cut(image: Image.Image, stream: io.BytesIO) -> bool:

@@ -123,7 +123,7 @@ class PhotoIndex:
         self._is_changed |= bool(new.any())
 
     def save(self) -> None:
-        """Adds what is new to the index on disk. Where that cannot be written, the next start reads the photos anew."""
+        """Adds new entries to the index on disk. If that cannot be written, the next start reads the photos again."""
         if self._store is None or not self._is_changed:
             return
         told = self._rows[self._rows["time"] < time.time_ns() - RECENT]
@@ -188,6 +188,9 @@ def _digest(file: Path) -> bytes:
     try:
         return hashlib.sha256(file.read_bytes()).digest()
     except OSError as error:
-        raise DataError(
-            f"{file} cannot be read ({error.strerror}): mend its link or its permissions, or remove it."
-        ) from error
+        raise unreadable(file, error) from error
+
+
+def unreadable(file: Path, error: OSError) -> DataError:
+    """The refusal of a photo that the system does not let us read."""
+    return DataError(f"{file} cannot be read ({error.strerror}): mend its link or its permissions, or remove it.")

@@ -1,17 +1,11 @@
 import logging
 import sys
-import time
 
 import pytest
 
 from engine.process import activity as module
 from engine.process.activity import Activity, activity, watched
-
-
-class Clock:
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.now = 1000.0
-        monkeypatch.setattr(time, "monotonic", lambda: self.now)
+from tests.clock import Clock
 
 
 @pytest.fixture

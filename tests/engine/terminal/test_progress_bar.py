@@ -1,7 +1,6 @@
 import io
 import logging
 import re
-import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,12 +10,7 @@ from rich.console import Console
 
 from engine.terminal import progress_bar as module
 from engine.terminal.progress_bar import ProgressBar
-
-
-class Clock:
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.now = 1000.0
-        monkeypatch.setattr(time, "monotonic", lambda: self.now)
+from tests.clock import Clock
 
 
 @pytest.fixture
