@@ -39,5 +39,5 @@ def test_resume_of_nothing_is_one_sentence(run_train: RunTrain, tmp_path: Path) 
     done = run_train("resume=logs/none", cwd=tmp_path)
     assert done.returncode == 1
     (sentence,) = done.stderr.splitlines()
-    assert sentence == "resume=logs/none: there is no such run; there are none under logs/."
+    assert sentence == "resume=logs/none: there is no such run, and no other under logs/."
     assert not list(tmp_path.iterdir())

@@ -48,8 +48,15 @@ def _find(given: str | Path, key: str) -> tuple[Path, str | None]:
         return runs[0], None
     if runs:
         raise UserError(f"{said}: {len(runs)} runs match, {_listed(runs)}: give more of the path.")
-    near = nearest(str(path), map(str, runs_below(LOGS)))
-    raise UserError(f"{said}: there is no such run; {near}{'' if near.endswith('?') else ' under logs/.'}")
+    raise UserError(f"{said}: there is no such run{_others(path)}")
+
+
+def _others(path: Path) -> str:
+    """The rest of the sentence: the run with the nearest name, or what there is under logs/."""
+    if not (known := [str(run) for run in runs_below(LOGS)]):
+        return f", and no other under {LOGS}/."
+    near = nearest(str(path), known)
+    return f"; {near}" if near.endswith("?") else f"; {near} under {LOGS}/."
 
 
 def runs_below(folder: Path) -> Iterator[Path]:

@@ -167,4 +167,4 @@ def test_nearest() -> None:
     assert nearest("optimizr", ["optimizer", "scheduler"]) == "did you mean optimizer?"
     assert nearest("q", ["b", "a", "a"]) == "there are a, b"
     assert nearest("q", map(str, range(20))).endswith(", …")
-    assert nearest("q", []) == "there are none"
+    assert nearest("q", []) == "it has none"
