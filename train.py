@@ -46,7 +46,7 @@ def train(cfg: DictConfig) -> float | None:
             weigh_classes,
         )
         from engine.checkpoints.checkpoint_io import AtomicCheckpointIO
-        from engine.checkpoints.random_state import RandomState
+        from engine.checkpoints.exact_state import ExactState
         from engine.checkpoints.warm_start import start_from, weights_of
         from engine.preflight.preflight import preflight
         from engine.process.stop import interruptible
@@ -86,7 +86,7 @@ def train(cfg: DictConfig) -> float | None:
             logger=[*map(instantiate, (cfg.get("logger") or {}).values()), *in_trainer(cfg, "logger")],
             callbacks=[
                 *filter(None, [record.resume]),
-                RandomState(),
+                ExactState(),
                 *build_callbacks(cfg),
                 keep_config,
                 Collector(**cfg.monitor),

@@ -6,6 +6,7 @@ from typing import Any
 PUBLIC = {
     "AtomicCheckpointIO": "checkpoints.checkpoint_io",
     "BestCheckpoint": "checkpoints.best_checkpoint:Checkpoint",
+    "ExactState": "checkpoints.exact_state",
     "FrozenBackbone": "features.frozen",
     "KeyedLoader": "photos.photo_loader:PhotoLoader",
     "KeyedSampler": "data.keyed_sampler",

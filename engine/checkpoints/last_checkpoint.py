@@ -3,6 +3,7 @@
 import signal
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
@@ -15,6 +16,7 @@ from engine.checkpoints.continuation import curve_sizes
 from engine.loggers.csv_logger import CSVLogger
 from engine.loggers.tensorboard_logger import TensorBoardLogger
 from engine.process.stop import Interrupted, stop
+from engine.training.lightning_internals import after_batches, after_epochs
 from engine.training.step_counter import StepCounter
 
 STOPPING = (signal.SIGTERM, signal.SIGINT)
@@ -57,6 +59,8 @@ class LastCheckpoint(Checkpoint):
     # Signals ---------------------------------------------------------------------------------------------------------
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        after_batches(trainer, self, partial(self._after_batch, trainer))
+        after_epochs(trainer, self, partial(self._after_epoch, trainer))
         self._steps.start(trainer)
         self._saved_step, self._saved_at = trainer.global_step, time.monotonic()
         if threading.current_thread() is threading.main_thread():
@@ -107,9 +111,7 @@ class LastCheckpoint(Checkpoint):
                 logger.experiment.flush()
         checkpoint["curves"] = curve_sizes(self.path.parents[1]) if trainer.is_global_zero else {}
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def _after_batch(self, trainer: Trainer) -> None:
         if steps_are_over(trainer):
             return
         self._obey(trainer)
@@ -129,9 +131,9 @@ class LastCheckpoint(Checkpoint):
         if in_training and not steps_are_over(trainer):
             self._obey(trainer)
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def _after_epoch(self, trainer: Trainer) -> None:
         self._obey(trainer)
-        epochs = trainer.current_epoch + 1
+        epochs = trainer.current_epoch
         is_long_ago = trainer.strategy.broadcast(time.monotonic() >= self._saved_at + self.min_seconds)
         is_over = epochs == trainer.max_epochs or trainer.should_stop
         if is_over or (epochs % self.every_n_epochs == 0 and is_long_ago):

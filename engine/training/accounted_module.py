@@ -112,7 +112,7 @@ class AccountedModule(LightningModule):
         }
 
     def load_account_state(self, state: Mapping[str, Any]) -> None:
-        """Goes on from what `account_state` gave, and a Procedure's gradients. TypeError for anything else."""
+        """Goes on from what `account_state` gave. TypeError for anything else."""
         self._require_account(state)
         self.examples_seen, self.logged_before = state["examples_seen"], state["logged"]
         self.losses = [] if state["losses"] is None else [state["losses"]]
@@ -121,16 +121,13 @@ class AccountedModule(LightningModule):
 
     def _require_account(self, state: Mapping[str, Any]) -> None:
         """What has another form would only fail later, in the middle of the training."""
-        sums, losses, gradients = state["sums"], state["losses"], state.get("gradients", {})
-        if not (isinstance(gradients, Mapping) and isinstance(state["logged"], Mapping)):
-            raise TypeError("its gradients or what it has logged have no names")
+        sums, losses = state["sums"], state["losses"]
+        if not isinstance(state["logged"], Mapping):
+            raise TypeError("what it has logged has no names")
         if not all(part is None or isinstance(part, Tensor) for part in (sums, losses)):
             raise TypeError("its sums or losses are no tensors")
         if not all(isinstance(number, int | float) for number in (state["examples_seen"], *state["logged"].values())):
             raise TypeError("what it has logged is no number")
-        own = {name: parameter.shape for name, parameter in self.named_parameters()}
-        if any(own.get(name) != gradient.shape for name, gradient in gradients.items()):
-            raise TypeError("its gradients are not those of the parameters")
 
     def move_account_state(self) -> None:
         """Brings what was loaded to the module's device."""

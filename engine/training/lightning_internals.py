@@ -1,6 +1,6 @@
-"""All uses of private names of Lightning and torchmetrics; no other file may use any.
+"""All uses of private names of Lightning and torchmetrics but those of `self.log`, in lightning_results.py.
 
-tests/engine/training/test_lightning_internals.py checks them against the installed release.
+No other file may use any. tests/engine/training/test_lightning_internals.py checks them against the installed release.
 
 Most of it is for exact resumption. Lightning 2.6 saves its loops' counters at any point of an epoch, and infers from
 them on restart what had been done: after the end of a batch it drops a validation that was due, and after an epoch
@@ -10,15 +10,15 @@ are saved, so that nothing has to be inferred.
 
 import subprocess
 import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from pytorch_lightning import Trainer
+from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.core.optimizer import _init_optimizers_and_lr_schedulers
 from pytorch_lightning.profilers import PassThroughProfiler
-from torch import Tensor
 from torch.optim import Optimizer
-from torchmetrics import MetricCollection
+from torchmetrics import Metric, MetricCollection
 
 from engine.process.stop import kill_children
 
@@ -95,12 +95,13 @@ def remade_optimizers(module: Any) -> tuple[list[Any], list[Any]]:
 # Checkpoints ----------------------------------------------------------------------------------------------------------
 
 
-def settle(loop: dict[str, Any], *, validation_due: bool) -> None:
+def settle(loop: dict[str, Any], *, validation_due: bool, accumulating: bool) -> None:
     """Puts the saved state of a fit loop into the form "before an epoch" or "after some batches of an epoch".
 
     Args:
         loop: `checkpoint["loops"]["fit_loop"]`, changed in place.
         validation_due: in the second form, whether a validation comes next, starting with its first batch.
+        accumulating: whether the gradients of the last batch await an optimizer step.
     """
     epochs, batches = loop["epoch_progress"], loop["epoch_loop.batch_progress"]
     validation = loop["epoch_loop.val_loop.batch_progress"]
@@ -118,6 +119,8 @@ def settle(loop: dict[str, Any], *, validation_due: bool) -> None:
     if validation_due and not epoch_is_over:
         # Lightning's state in the middle of an evaluation, but with no batch done.
         validation["total"] |= {"ready": 1, "started": 1}
+    elif not epoch_is_over and not accumulating:
+        loop["epoch_loop.state_dict"]["_batches_that_stepped"] += 1  # Lightning would do it after the save
 
 
 def _set(counts: dict[str, int], value: int) -> None:
@@ -133,18 +136,16 @@ def count_steps_alike(loop: dict[str, Any], steps: int) -> None:
 
 
 def validation_is_due(trainer: Trainer, validated: bool) -> bool:
-    """Whether a validation is due after the last training batch; `validated`: whether the running one is finished."""
-    if trainer.validating:
-        return not validated
-    loop = trainer.fit_loop
-    batches: Any = loop.epoch_loop.batch_progress
-    at_its_end = batches.current.processed > batches.current.completed
-    fetcher = loop._data_fetcher
-    return at_its_end and fetcher is not None and loop.epoch_loop._should_check_val_fx(fetcher)
+    """Whether a validation comes next; `validated`: whether there was a whole one since the last training batch."""
+    epoch, fetcher = trainer.fit_loop.epoch_loop, trainer.fit_loop._data_fetcher
+    has_begun = epoch.batch_progress.current.ready > 0
+    return has_begun and not validated and fetcher is not None and epoch._should_check_val_fx(fetcher)
 
 
-def resume_exactly(trainer: Trainer) -> None:
+def resume_exactly(trainer: Trainer) -> int:
     """Called after training has started: continues inside an epoch only if one was interrupted.
+
+    Returns the number of batches of that epoch that were trained on, 0 if an epoch starts.
 
     A loader with `batches_done` (engine/data) counts the position in its own batches, whose size may have changed
     since the checkpoint was saved.
@@ -153,31 +154,132 @@ def resume_exactly(trainer: Trainer) -> None:
     loop._load_combined_loader_states()  # not done yet if a scheduler asked for the number of steps
     loop._restarting = False  # only this loop, which would skip an epoch's last scheduler step
     batches: Any = loop.epoch_loop.batch_progress
+    _count_reloads(trainer, within=bool(batches.current.ready))
     if not batches.current.ready:
         loop.epoch_loop.restarting = False
-        return
+        return 0
     done = getattr(trainer.train_dataloader, "batches_done", None)
     if done is not None:
         vars(batches.current).update(dict.fromkeys(vars(batches.current), done))
+    trainer._logger_connector._first_loop_iter = True  # or Lightning would forget what the epoch has logged
     if loop.epoch_loop._num_ready_batches_reached():
         # All batches are done, but a validation may be due. Lightning would ask for another batch.
         assert loop._data_fetcher is not None
         loop._data_fetcher.done = True
+    return int(batches.current.ready)
 
 
-def metric_states(metrics: MetricCollection | None) -> dict[str, Any]:
+def _count_reloads(trainer: Trainer, *, within: bool) -> None:
+    """`reload_dataloaders_every_n_epochs` counts from the first epoch, not from the one that resumes."""
+    loop, every = trainer.fit_loop, getattr(trainer, "reload_dataloaders_every_n_epochs", 0)
+    if every:
+        last = trainer.current_epoch // every * every
+        loop.epoch_loop.val_loop._last_val_dl_reload_epoch = last
+        loop._last_train_dl_reload_epoch = last if within or last < trainer.current_epoch else last - every
+
+
+def step_plateau_schedulers(trainer: Trainer) -> None:
+    """After a resumed batch: Lightning steps ReduceLROnPlateau later than it ends a batch, and after a validation."""
+    trainer.fit_loop.epoch_loop.update_lr_schedulers("step", update_plateau_schedulers=True)
+
+
+# The end of batches and epochs, and passes over the data --------------------------------------------------------------
+
+
+def after_batches(trainer: Trainer, callback: Callback, action: Callable[[], None]) -> None:
+    """Calls `action` when all hooks have run after a training batch and its values are logged, before a validation.
+
+    Only while `callback` is among the Trainer's: its tuners train in between with callbacks of their own.
+    """
+    loop: Any = trainer.fit_loop.epoch_loop
+
+    def on_advance_end(fetcher: Any) -> None:
+        if callback in trainer.callbacks:  # type: ignore[attr-defined]
+            action()
+        type(loop).on_advance_end(loop, fetcher)
+
+    loop.on_advance_end = on_advance_end
+
+
+def after_epochs(trainer: Trainer, callback: Callback, action: Callable[[], None]) -> None:
+    """Calls `action` when all hooks have run at the end of an epoch, its values are logged and ReduceLROnPlateau has
+    been stepped. `trainer.current_epoch` is the number of finished epochs then. `callback`: as in `after_batches`.
+    """
+    loop: Any = trainer.fit_loop
+
+    def on_advance_end() -> None:
+        type(loop).on_advance_end(loop)
+        if callback in trainer.callbacks:  # type: ignore[attr-defined]
+            action()
+
+    loop.on_advance_end = on_advance_end
+
+
+def before_passes(
+    trainer: Trainer, first: Callable[[], None], next_one: Callable[[], None], validation: Callable[[], None]
+) -> None:
+    """Calls `first` before Lightning asks for the training data and begins to read it, `next_one` before it begins
+    to read it anew in later epochs, and `validation` before it reads the validation data.
+    """
+    loop: Any = trainer.fit_loop
+    epoch = loop.epoch_loop
+
+    def setup_data() -> None:
+        if loop._combined_loader is None:
+            first()
+        type(loop).setup_data(loop)
+
+    def on_run_start(fetcher: Any) -> None:
+        if trainer.current_epoch > 0 and not loop.is_resuming and not epoch.restarting:
+            next_one()
+        type(epoch).on_run_start(epoch, fetcher)
+
+    def run() -> Any:
+        validation()
+        return type(epoch.val_loop).run(epoch.val_loop)
+
+    loop.setup_data, epoch.on_run_start, epoch.val_loop.run = setup_data, on_run_start, run
+
+
+def training_loaders(trainer: Trainer) -> list[Any]:
+    """The loaders of the training data; none before Lightning has asked for them."""
+    combined = trainer.fit_loop._combined_loader
+    return [] if combined is None else list(combined.flattened)
+
+
+def read_again(trainer: Trainer, *, anew: bool) -> None:
+    """Reads the batches again that the epoch has trained on, and drops them; `anew`: from a new beginning."""
+    loop = trainer.fit_loop
+    fetcher, batches = loop._data_fetcher, loop.epoch_loop.batch_progress.current.ready
+    assert fetcher is not None
+    if anew:
+        iter(fetcher)
+    for _ in range(batches):
+        if next(fetcher, None) is None:
+            break
+    fetcher.fetched -= batches  # Lightning adds them
+    fetcher.done |= loop.epoch_loop._num_ready_batches_reached()
+
+
+def read_anew(trainer: Trainer) -> None:
+    """Lets Lightning begin a new pass over the training data in a resumed run's first epoch, as in all others."""
+    trainer.fit_loop._resuming_from_checkpoint = False
+
+
+# Metrics --------------------------------------------------------------------------------------------------------------
+
+
+def metric_states(metrics: Mapping[str, Metric] | MetricCollection | None) -> dict[str, Any]:
     """The accumulated state of each metric, by its name."""
-    if metrics is None:
-        return {}
-    return {name: (metric._update_count, dict(metric.metric_state)) for name, metric in metrics.items()}
+    return {name: (metric._update_count, dict(metric.metric_state)) for name, metric in (metrics or {}).items()}
 
 
-def load_metric_states(metrics: MetricCollection | None, states: dict[str, tuple[int, dict[str, Tensor]]]) -> None:
-    """Restores the result of `metric_states`."""
-    for name, metric in () if metrics is None else metrics.items():
+def load_metric_states(metrics: Mapping[str, Metric] | MetricCollection | None, states: Mapping[str, Any]) -> None:
+    """Restores the result of `metric_states`. KeyError for a metric or a part of its state that is missing there."""
+    for name, metric in (metrics or {}).items():
         metric._update_count, values = states[name]
-        for state, value in values.items():
-            setattr(metric, state, value)
+        for state in metric.metric_state:
+            setattr(metric, state, values[state])
 
 
 def position(loop: dict[str, Any]) -> tuple[int, bool]:

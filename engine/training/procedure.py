@@ -20,15 +20,7 @@ from engine.training.accounted_module import AccountedModule, Outcome
 from engine.training.each_process import of_each_process, of_this_process
 from engine.training.first_loss import first_loss, small_batch
 from engine.training.initialization import initialize
-from engine.training.lightning_internals import (
-    add_steps,
-    allow_clipping,
-    count_steps_alike,
-    gradients_are_unfinished,
-    resume_exactly,
-    settle,
-    validation_is_due,
-)
+from engine.training.lightning_internals import add_steps, allow_clipping
 from engine.training.parameter_groups import parameter_groups
 from engine.training.schedule import Schedule, lr_scheduler_config, step_at_epoch_end, training_steps
 from engine.training.steps.chunks import single_steps_because
@@ -86,7 +78,6 @@ class Procedure(AccountedModule):
         self.single_steps_because: str | None = None
         self._threads = ExitStack()
         self._faster = FasterForward(network, channels_last=channels_last, freeze_batchnorm=freeze_batchnorm)
-        self._gradients: dict[str, Tensor] = {}  # that were accumulated before a restart
         self._validated = self._steps_are_over = self._loss_fits = False
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -189,10 +180,7 @@ class Procedure(AccountedModule):
         self.train()  # Lightning takes the modes as it finds them
         for optimizer in self.trainer.optimizers if self.trainer.gradient_clip_val else ():
             allow_clipping(optimizer)
-        resume_exactly(self.trainer)
         self.move_account_state()
-        for name, gradient in self._gradients.items():
-            self.get_parameter(name).grad = gradient.to(self.device)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         if self.single_steps_because:  # the bits of a step depend on the number of threads
@@ -243,16 +231,10 @@ class Procedure(AccountedModule):
     # Checkpoints -----------------------------------------------------------------------------------------------------
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        settle(checkpoint["loops"]["fit_loop"], validation_due=validation_is_due(self.trainer, self._validated))
-        unfinished = gradients_are_unfinished(self.trainer)
-        gradients = {n: p.grad for n, p in self.named_parameters() if p.grad is not None} if unfinished else {}
-        checkpoint["procedure"] = of_each_process({"gradients": gradients, **self.account_state()})
+        checkpoint["procedure"] = of_each_process(self.account_state())
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        count_steps_alike(checkpoint["loops"]["fit_loop"], checkpoint["global_step"])
-        state = of_this_process(checkpoint["procedure"])
-        self._gradients = state["gradients"]
-        self.load_account_state(state)
+        self.load_account_state(of_this_process(checkpoint["procedure"]))
 
     # Optimization ----------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from callbacks.unfreezing import Unfreezing
+from engine.checkpoints.exact_state import ExactState
 from engine.checkpoints.last_checkpoint import LastCheckpoint
 from engine.errors import UserError
 from tests.noise import classifier, fit, noise, same, trainer
@@ -77,9 +78,9 @@ def test_a_resumed_training_goes_on_in_the_same_stage(steps: int, tmp_path: Path
         return [unfreezing(), kept]
 
     with pytest.raises(KillError):
-        fit(1, max_epochs=4, callbacks=[*callbacks(), Kill()])
+        fit(1, max_epochs=4, callbacks=[ExactState(), *callbacks(), Kill()])
     module = classifier()
-    resumed = trainer(max_epochs=4, callbacks=callbacks())
+    resumed = trainer(max_epochs=4, callbacks=[ExactState(), *callbacks()])
     resumed.fit(module, noise(1), ckpt_path=tmp_path / "last.ckpt", weights_only=True)
     assert same(straight, module.state_dict())
 

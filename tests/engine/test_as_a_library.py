@@ -10,11 +10,12 @@ import pytest
 import torch
 from pytorch_lightning import LightningDataModule, LightningModule, Trainer
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 import engine
 from engine import (
     AtomicCheckpointIO,
+    ExactState,
     KeyedLoader,
     KeyedSampler,
     LastCheckpoint,
@@ -46,9 +47,9 @@ class Data(LightningDataModule):
     def train_dataloader(self) -> object:
         if self.loader == "tensors":
             return TensorDataLoader(torch.rand(40, 1), torch.rand(40, 1), batch_size=4, shuffle=True, seed=0)
-        sampler = KeyedSampler(40, seed=0, shuffle=True, num_replicas=1, rank=0, epoch=0)
         if self.loader == "plain":
-            return DataLoader(Points(), sampler=sampler, batch_size=4)
+            return DataLoader(TensorDataset(torch.rand(40, 1), torch.rand(40, 1)), shuffle=True, batch_size=4)
+        sampler = KeyedSampler(40, seed=0, shuffle=True, num_replicas=1, rank=0, epoch=0)
         return KeyedLoader(Points(), sampler, batch_size=4)
 
     def val_dataloader(self) -> object:
@@ -78,10 +79,10 @@ class Line(LightningModule):
 
 def fit(folder: Path, loader: str, pause: float = 0.0, resume: Path | None = None) -> dict[str, Tensor]:
     torch.manual_seed(0)
-    every = None if loader == "plain" else 3  # a plain DataLoader has no position: it can only start an epoch
-    last = LastCheckpoint(dirpath=str(folder), every_n_epochs=1, min_seconds=0, every_n_train_steps=every)
+    last = LastCheckpoint(dirpath=str(folder), every_n_epochs=1, min_seconds=0, every_n_train_steps=3)
+    callbacks, plugins = [ExactState(), last], [AtomicCheckpointIO()]
     quiet = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False, "num_sanity_val_steps": 0}
-    trainer = Trainer(accelerator="cpu", max_epochs=EPOCHS, callbacks=[last], plugins=[AtomicCheckpointIO()], **quiet)
+    trainer = Trainer(accelerator="cpu", max_epochs=EPOCHS, callbacks=callbacks, plugins=plugins, **quiet)
     module = Line(pause)
     trainer.fit(module, Data(loader), ckpt_path=resume, weights_only=True)
     return module.state_dict()
@@ -92,14 +93,14 @@ def test_a_killed_training_ends_with_the_bits_of_an_uninterrupted_one(loader: st
     expected = fit(tmp_path / "whole", loader)
     code = f"from {__name__} import *; fit(Path({str(tmp_path)!r}), {loader!r}, pause=0.05)"
     process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
-    steps, killed_at = 0, 10 if loader == "plain" else 15
-    while steps < killed_at and process.poll() is None:
+    steps = 0
+    while steps < 15 and process.poll() is None:
         time.sleep(0.02)
         steps = load_checkpoint(tmp_path / LAST)["global_step"] if (tmp_path / LAST).exists() else 0
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     steps = load_checkpoint(tmp_path / LAST)["global_step"]
-    assert steps in ((10, 20) if loader == "plain" else (15, 18, 20, 21, 24))
+    assert steps in (15, 18, 20, 21, 24)
     resumed = fit(tmp_path, loader, resume=tmp_path / LAST)
     assert load_checkpoint(tmp_path / LAST)["global_step"] == EPOCHS * 10
     for name, value in expected.items():

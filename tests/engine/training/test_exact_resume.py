@@ -9,6 +9,7 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from engine.checkpoints.exact_state import ExactState
 from engine.checkpoints.last_checkpoint import LastCheckpoint
 from engine.training.lightning_internals import settle
 from tests.noise import SIZE, classifier, noise, trainer
@@ -32,7 +33,7 @@ def run(folder: Path, chunk: int, checkpoint: Path | None, settings: dict[str, A
             points.append((trainer.global_step, float(trainer.callback_metrics["val/loss"])))
 
     keep = Keep(dirpath=str(folder / "kept"), every_n_epochs=1, min_seconds=0, every_n_train_steps=1)
-    fitted = trainer(callbacks=[Points(), keep], **settings)
+    fitted = trainer(callbacks=[ExactState(), Points(), keep], **settings)
     fitted.fit(module, datamodule=noise(chunk), ckpt_path=checkpoint, weights_only=True)
     return {
         "state": {name: tensor.clone() for name, tensor in module.state_dict().items()},
@@ -90,7 +91,7 @@ def test_the_rest_of_an_epoch_in_batches_of_another_size(tmp_path: Path, chunk: 
     run(tmp_path / "straight", chunk, None, {})
     checkpoints = sorted((tmp_path / "straight" / "kept").glob("[0-9]*.ckpt"))
     for checkpoint in checkpoints[1::3]:
-        module, fitted, data = classifier(), trainer(), noise(chunk)
+        module, fitted, data = classifier(), trainer(callbacks=[ExactState()]), noise(chunk)
         data.batch_size = size
         fitted.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
         assert module.examples_seen == 2 * SIZE, checkpoint.name
@@ -108,9 +109,11 @@ def test_settled_after_a_batch(due: bool) -> None:
         "epoch_progress": {"total": dict(epochs), "current": dict(epochs)},
         "epoch_loop.batch_progress": {"total": counts(9, 8), "current": counts(4, 3), "is_last_batch": False},
         "epoch_loop.val_loop.batch_progress": {"total": counts(5, 5), "current": counts(5, 5)},
+        "epoch_loop.state_dict": {"_batches_that_stepped": 8},
     }
-    settle(loop, validation_due=due)
+    settle(loop, validation_due=due, accumulating=False)
     assert loop["epoch_progress"]["current"] == epochs
+    assert loop["epoch_loop.state_dict"]["_batches_that_stepped"] == (8 if due else 9)
     assert loop["epoch_loop.batch_progress"] == {"total": counts(9, 9), "current": counts(4, 4), "is_last_batch": False}
     begun = {"ready": 1, "started": 1, "processed": 0, "completed": 0}
     assert loop["epoch_loop.val_loop.batch_progress"]["total"] == (begun if due else counts(0, 0))

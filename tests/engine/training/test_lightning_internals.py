@@ -36,6 +36,18 @@ NAMES: dict[str, tuple[Callable[[Trainer], Any], str]] = {
     "_num_ready_batches_reached": (lambda t: t.fit_loop.epoch_loop, "a run resumed at an epoch's end would not end it"),
     "restarting": (lambda t: t.fit_loop.epoch_loop, "a run resumed before an epoch would skip its start"),
     "manual_optimization": (lambda t: t.fit_loop.epoch_loop, "global_step would not count the steps of chunks"),
+    "on_advance_end": (lambda t: t.fit_loop.epoch_loop, "a signal would not be obeyed after its batch"),
+    "on_run_start": (lambda t: t.fit_loop.epoch_loop, "a loader without a position would begin with other batches"),
+    "setup_data": (lambda t: t.fit_loop, "a loader without a position would begin with other batches"),
+    "_combined_loader": (lambda t: t.fit_loop, "the generators of the data loaders would not be restored"),
+    "_resuming_from_checkpoint": (lambda t: t.fit_loop, "a resumed run would not shuffle its first epoch anew"),
+    "_last_train_dl_reload_epoch": (lambda t: t.fit_loop, "a resumed run would reload its data in other epochs"),
+    "_last_val_dl_reload_epoch": (
+        lambda t: t.fit_loop.epoch_loop.val_loop,
+        "a resumed run would reload its validation data in other epochs",
+    ),
+    "_first_loop_iter": (lambda t: t._logger_connector, "a resumed epoch would forget what it has logged"),
+    "_results": (lambda t: t.fit_loop.epoch_loop, "checkpoints would lose what an epoch has logged"),
     "batch_progress": (lambda t: t.fit_loop.epoch_loop, "the position in an epoch would be lost"),
     "_detect_anomaly": (lambda t: t, "detect_anomaly would look at chunks"),
     "_every_n_train_steps": (lambda t: ModelCheckpoint(), "a ModelCheckpoint would count chunks as steps"),
@@ -90,7 +102,8 @@ def test_the_state_of_the_loops_has_the_layout_that_is_settled() -> None:
         for key in ("epoch_progress", "epoch_loop.batch_progress", "epoch_loop.val_loop.batch_progress"):
             for span in ("current", "total"):
                 assert set(PROGRESS) <= set(loop.get(key, {}).get(span, {})), f"{key}.{span} {broken}"
-        settle(loop, validation_due=validation_is_due(trainer, validated=False))
+        assert "_batches_that_stepped" in loop.get("epoch_loop.state_dict", {}), f"_batches_that_stepped {broken}"
+        settle(loop, validation_due=validation_is_due(trainer, validated=False), accumulating=False)
         assert loop["epoch_loop.batch_progress"]["current"] == dict.fromkeys(PROGRESS, 4)
 
     look(check)

@@ -36,14 +36,15 @@ def test_the_rate_falls_with_the_monitored_metric(chunk: int, monitor: str) -> N
 
 
 def test_the_step_by_a_metric_is_in_the_epochs_checkpoint(tmp_path: Any) -> None:
+    from engine.checkpoints.exact_state import ExactState
     from engine.checkpoints.last_checkpoint import LastCheckpoint
 
     def last() -> LastCheckpoint:
         return LastCheckpoint(dirpath=str(tmp_path), every_n_epochs=1, min_seconds=0, every_n_train_steps=None)
 
     straight, expected = fit(1, scheduled(PLATEAU, monitor="val/loss"), max_epochs=4)
-    fit(1, scheduled(PLATEAU, monitor="val/loss"), max_epochs=2, callbacks=[last()])
-    module, resumed = scheduled(PLATEAU, monitor="val/loss"), trainer(max_epochs=4)
+    fit(1, scheduled(PLATEAU, monitor="val/loss"), max_epochs=2, callbacks=[ExactState(), last()])
+    module, resumed = scheduled(PLATEAU, monitor="val/loss"), trainer(max_epochs=4, callbacks=[ExactState()])
     resumed.fit(module, datamodule=noise(1), ckpt_path=tmp_path / "last.ckpt", weights_only=True)
     assert rate(resumed) == rate(straight) == pytest.approx(0.05 * 0.5**3)
     assert same(expected, module.state_dict())

@@ -1,0 +1,181 @@
+"""Saves in checkpoints what Lightning leaves out of them, so that any LightningModule and any data resume exactly."""
+
+import logging
+import warnings
+from typing import Any
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+from torch import Tensor
+from torchmetrics import Metric, MetricCollection
+
+from engine.checkpoints.alike import modified
+from engine.checkpoints.generators import generator_states, restore_generators
+from engine.errors import printable
+from engine.training.accounted_module import AccountedModule
+from engine.training.each_process import of_each_process, of_this_process
+from engine.training.lightning_internals import (
+    before_passes,
+    count_steps_alike,
+    gradients_are_unfinished,
+    load_metric_states,
+    metric_states,
+    read_again,
+    read_anew,
+    resume_exactly,
+    settle,
+    step_plateau_schedulers,
+    training_loaders,
+    validation_is_due,
+)
+from engine.training.lightning_results import load_logged_values, logged_values
+
+logger = logging.getLogger(__name__)
+
+NOTHING_OF_THE_DATA: dict[str, Any] = {"pass": {}, "is_first_pass": False, "validation_due": True}
+
+WRONG_KINDS = (AttributeError, LookupError, OverflowError, RuntimeError, TypeError, ValueError)
+
+
+class ExactState(Callback):
+    """Resumes with the generators of PyTorch, NumPy and Python, unfinished gradients, the states of metrics, the values
+    of `self.log`, and the position in the training data. An interrupted validation starts again.
+
+    A data loader without `state_dict` has no position: it begins its pass again, with the generators as they were then,
+    and the batches that were trained on are dropped. What a module keeps in plain attributes, and generators of worker
+    processes that live on between epochs, are not restored.
+    """
+
+    follows_chunks = True  # engine/training/steps/chunks.py
+
+    def __init__(self) -> None:
+        self._saved: dict[str, Any] | None = None
+        self._pass: dict[str, Any] = {}  # the generators before the pass over the training data began
+        self._is_first_pass = False
+        self._validated = False
+        self._before_validation: dict[str, Any] = {}
+
+    # What happens during a training ----------------------------------------------------------------------------------
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if stage != "fit":
+            return
+
+        def first() -> None:
+            if self._saved is not None and self._saved["is_first_pass"]:
+                restore_generators(self._saved["pass"])
+            self._note_pass(trainer, is_first=True)
+
+        def next_one() -> None:
+            self._note_pass(trainer, is_first=False)
+
+        def validation() -> None:
+            self._validated, self._before_validation = False, self._state(trainer)
+
+        before_passes(trainer, first, next_one, validation)
+
+    def _note_pass(self, trainer: Trainer, *, is_first: bool) -> None:
+        self._pass, self._is_first_pass = generator_states(training_loaders(trainer)), is_first
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        self._validated = False
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._validated = not trainer.sanity_checking
+
+    # Saving ----------------------------------------------------------------------------------------------------------
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        loop, accumulating = checkpoint["loops"]["fit_loop"], gradients_are_unfinished(trainer)
+        validation_due = validation_is_due(trainer, self._validated)
+        settle(loop, validation_due=validation_due, accumulating=accumulating)
+        epochs = loop["epoch_progress"]["current"]
+        if epochs["processed"] == epochs["ready"]:
+            checkpoint["epoch"] = epochs["processed"] - 1  # as in a checkpoint saved before the epoch was counted
+        is_within = trainer.validating and bool(self._before_validation)
+        state = self._before_validation if is_within else self._state(trainer)
+        if self._validated:
+            state = state | {"random": generator_states(training_loaders(trainer))}
+        named = pl_module.named_parameters() if accumulating else ()
+        gradients = {name: parameter.grad for name, parameter in named if parameter.grad is not None}
+        passes = {"pass": self._pass, "is_first_pass": self._is_first_pass, "validation_due": validation_due}
+        checkpoint["exact"] = of_each_process({**state, **passes, "gradients": gradients})
+
+    def _state(self, trainer: Trainer) -> dict[str, Any]:
+        state: dict[str, Any] = {"random": generator_states(training_loaders(trainer))}
+        module = trainer.lightning_module
+        if not isinstance(module, AccountedModule):  # which keeps its own account
+            state |= {"metrics": metric_states(_metrics(module)), "logged": logged_values(trainer)}
+            state |= {"latest": dict(trainer.callback_metrics)}
+        return _copied(state)
+
+    # Resuming --------------------------------------------------------------------------------------------------------
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        count_steps_alike(checkpoint["loops"]["fit_loop"], checkpoint["global_step"])
+        saved = of_this_process(checkpoint.get("exact"))
+        if saved is None and isinstance(pl_module, AccountedModule):  # of an earlier commit
+            random, procedure = (of_this_process(checkpoint.get(key)) for key in ("random", "procedure"))
+            gradients = procedure["gradients"]
+            saved = {
+                "random": random,
+                "gradients": gradients,
+                "pass": {},
+                "is_first_pass": False,
+                "validation_due": True,
+            }
+        self._saved = saved
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        saved, self._saved = self._saved, None
+        if saved is None:
+            return
+        try:
+            self._resume(trainer, pl_module, saved)
+        except WRONG_KINDS as error:
+            raise modified(f"The checkpoint's state of the training cannot be restored ({printable(error)})") from error
+
+    def _resume(self, trainer: Trainer, module: LightningModule, saved: dict[str, Any]) -> None:
+        batches = resume_exactly(trainer)
+        loaders = training_loaders(trainer)
+        if not any(hasattr(loader, "state_dict") for loader in loaders):
+            self._find_position(trainer, loaders, saved, batches)
+        for name, gradient in saved["gradients"].items():
+            module.get_parameter(name).grad = gradient.to(module.device)
+        if not isinstance(module, AccountedModule):
+            known = {name: metric for name, metric in _metrics(module).items() if name in saved["metrics"]}
+            load_metric_states(known, saved["metrics"])
+            load_logged_values(trainer, module, saved["logged"])
+            trainer.callback_metrics.update(saved["latest"])
+        if batches and not saved["validation_due"]:
+            step_plateau_schedulers(trainer)
+        if saved["random"] is not None:
+            restore_generators(saved["random"], loaders)
+
+    def _find_position(self, trainer: Trainer, loaders: list[Any], saved: dict[str, Any], batches: int) -> None:
+        if not batches:
+            read_anew(trainer)
+            return
+        if not saved["pass"]:
+            return
+        logger.info("The data loader cannot start within an epoch: reading %d batches to skip them.", batches)
+        warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended before the epoch ended")
+        if not saved["is_first_pass"]:
+            restore_generators(saved["pass"], loaders)
+        self._pass, self._is_first_pass = saved["pass"], saved["is_first_pass"]
+        read_again(trainer, anew=not saved["is_first_pass"])
+
+
+def _metrics(module: LightningModule) -> dict[str, Metric]:
+    for collection in module.modules():
+        if isinstance(collection, MetricCollection):
+            collection.items()  # gives each of its metrics the state that they share
+    return {name: metric for name, metric in module.named_modules() if isinstance(metric, Metric)}
+
+
+def _copied(node: Any) -> Any:
+    """Copies of tensors, which a validation may change in place."""
+    if isinstance(node, Tensor):
+        return node.detach().clone()
+    if isinstance(node, dict):
+        return {key: _copied(value) for key, value in node.items()}
+    return type(node)(map(_copied, node)) if type(node) in (list, tuple) else node

@@ -1,0 +1,177 @@
+"""Foreign modules and data: a training that goes on from any of its checkpoints ends as one that did not stop."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torchmetrics
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.loggers.logger import DummyLogger
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.optim.lr_scheduler import ExponentialLR, ReduceLROnPlateau
+from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
+
+from engine.checkpoints.exact_state import ExactState
+from engine.checkpoints.last_checkpoint import LastCheckpoint
+
+BATCHES = 6
+OF_CLASSES = {"task": "multiclass", "num_classes": 3}
+
+
+class Noisy(Dataset[tuple[Tensor, Tensor]]):
+    """Draws from the global generator, in this process or in a worker."""
+
+    def __init__(self, inputs: Tensor, labels: Tensor) -> None:
+        self.inputs, self.labels = inputs, labels
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        return self.inputs[index] + torch.randn(4), self.labels[index]
+
+
+class Stream(IterableDataset[tuple[Tensor, Tensor]]):
+    def __init__(self, inputs: Tensor, labels: Tensor) -> None:
+        self.inputs, self.labels = inputs, labels
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        for index in torch.randperm(len(self.inputs)).tolist():
+            yield self.inputs[index], self.labels[index]
+
+
+def loaders(kind: str) -> tuple[DataLoader[Any], DataLoader[Any]]:
+    generator = torch.Generator().manual_seed(1)
+    inputs = torch.randn(BATCHES * 4, 4, generator=generator)
+    pairs = inputs, inputs[:, :3].argmax(1)
+    validation = DataLoader(TensorDataset(*pairs), batch_size=8)
+    if kind == "stream":
+        return DataLoader(Stream(*pairs), batch_size=4), validation
+    settings: dict[str, Any] = {"generator": {"generator": torch.Generator()}, "workers": {"num_workers": 1}}
+    dataset: Dataset[Any] = Noisy(*pairs) if kind in ("noisy", "workers") else TensorDataset(*pairs)
+    return DataLoader(dataset, batch_size=4, shuffle=True, **settings.get(kind, {})), validation
+
+
+class Stranger(LightningModule):
+    """Knows nothing of this project: metrics of all kinds, dropout, noise, and weights that a hook changes."""
+
+    def __init__(self, schedule: str) -> None:
+        super().__init__()
+        self.schedule = schedule
+        self.layers = nn.Sequential(nn.Linear(4, 8), nn.Dropout(), nn.Linear(8, 3))
+        self.accuracy = torchmetrics.Accuracy(**OF_CLASSES)
+        several = {"p": torchmetrics.Precision(**OF_CLASSES), "r": torchmetrics.Recall(**OF_CLASSES)}
+        self.several = torchmetrics.MetricCollection({**several, "auroc": torchmetrics.AUROC(**OF_CLASSES)})
+        self.validated, self.best = torchmetrics.Accuracy(**OF_CLASSES), torchmetrics.MaxMetric()
+
+    def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
+        outputs = self.layers(batch[0])
+        loss = cross_entropy(outputs, batch[1])
+        self.accuracy(outputs, batch[1])
+        self.log("accuracy", self.accuracy, on_step=True, on_epoch=True)
+        self.several.update(outputs, batch[1])
+        self.log_dict(self.several, on_step=False, on_epoch=True)
+        self.log("loss", loss, on_step=True, on_epoch=True)
+        self.log("highest", loss, on_step=False, on_epoch=True, reduce_fx=max)
+        self.log("total", loss, on_step=False, on_epoch=True, reduce_fx="sum")
+        return loss
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        self.layers[0].bias.data.add_(0.01 * torch.randn(8))
+
+    def validation_step(self, batch: list[Tensor], batch_idx: int) -> None:
+        outputs = self.layers(batch[0] + 0.1 * torch.randn(1))
+        self.validated(outputs, batch[1])
+        self.log("val_accuracy", self.validated)
+        self.log("val_loss", cross_entropy(outputs, batch[1]))
+
+    def on_validation_epoch_end(self) -> None:
+        self.best.update(self.validated.compute())
+        self.log("val_best", self.best.compute())
+
+    def configure_optimizers(self) -> Any:
+        optimizer = torch.optim.SGD(self.parameters(), lr=0.5, momentum=0.5)
+        plateau = {"scheduler": ReduceLROnPlateau(optimizer, patience=0, threshold=0.5), "monitor": "val_loss"}
+        by_steps = ReduceLROnPlateau(optimizer, patience=1, factor=0.9, threshold=0.5)
+        schedules: dict[str, Any] = {
+            "plateau": plateau,
+            "plateau of every second epoch": {**plateau, "frequency": 2},
+            "plateau of the training": {**plateau, "monitor": "loss_epoch"},
+            "plateau by steps": {"scheduler": by_steps, "monitor": "loss", "interval": "step"},
+            "steps": {"scheduler": ExponentialLR(optimizer, 0.9), "interval": "step"},
+        }
+        return {"optimizer": optimizer, "lr_scheduler": schedules[self.schedule]}
+
+
+class Rows(DummyLogger):
+    """Keeps what is logged, with its step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows: list[tuple[int | None, dict[str, float]]] = []
+
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        self.rows.append((step, dict(metrics)))
+
+
+class Keep(LastCheckpoint):
+    """Saves after each batch of training and of validation, and keeps each checkpoint with the number of rows."""
+
+    def _save(self, trainer: Trainer) -> None:
+        super()._save(trainer)
+        logger = trainer.logger
+        assert isinstance(logger, Rows)
+        name = f"{len(list(self.path.parent.iterdir())):03d}-{len(logger.rows)}.ckpt"
+        shutil.copy(self.path, self.path.with_name(name))
+
+    def on_validation_batch_end(self, trainer: Trainer, *others: Any, **more: Any) -> None:
+        self._save(trainer)
+
+
+def run(folder: Path, kind: str, schedule: str, checkpoint: Path | None, settings: dict[str, Any]) -> dict[str, Any]:
+    torch.manual_seed(0)
+    module, logger = Stranger(schedule), Rows()
+    keep = Keep(dirpath=str(folder), every_n_epochs=1, min_seconds=0, every_n_train_steps=1)
+    fitted = Trainer(
+        accelerator="cpu",
+        callbacks=[ExactState(), keep],
+        logger=logger,
+        num_sanity_val_steps=0,
+        **{"max_epochs": 3, "log_every_n_steps": 2, **settings},
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    fitted.fit(module, *loaders(kind), ckpt_path=checkpoint, weights_only=True)
+    return {
+        "weights": torch.cat([parameter.detach().flatten() for parameter in module.parameters()]).tolist(),
+        "schedule": fitted.lr_scheduler_configs[0].scheduler.state_dict(),
+        "rows": logger.rows,
+        "epoch": (fitted.current_epoch, fitted.global_step),
+    }
+
+
+@pytest.mark.parametrize(
+    ("kind", "schedule", "settings"),
+    [
+        ("shuffled", "plateau", {}),
+        ("generator", "plateau of every second epoch", {"accumulate_grad_batches": 4}),
+        ("noisy", "plateau by steps", {"val_check_interval": 0.5}),
+        ("workers", "steps", {"max_epochs": 2}),
+        ("stream", "plateau of the training", {}),
+        ("shuffled", "plateau of the training", {"check_val_every_n_epoch": 2, "limit_train_batches": 4}),
+        ("shuffled", "steps", {"reload_dataloaders_every_n_epochs": 2, "max_epochs": 5}),
+    ],
+)
+def test_from_every_checkpoint(kind: str, schedule: str, settings: dict[str, Any], tmp_path: Path) -> None:
+    straight = run(tmp_path / "straight", kind, schedule, None, settings)
+    checkpoints = sorted((tmp_path / "straight").glob("[0-9]*.ckpt"))
+    assert len(checkpoints) > 2 * BATCHES
+    for checkpoint in checkpoints[1 :: 5 if kind == "workers" else 2]:
+        resumed = run(tmp_path / checkpoint.stem, kind, schedule, checkpoint, settings)
+        rows = int(checkpoint.stem.partition("-")[2])
+        assert resumed.pop("rows") == straight["rows"][rows:], checkpoint.stem
+        assert resumed == {key: straight[key] for key in resumed}, checkpoint.stem
