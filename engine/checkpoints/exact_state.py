@@ -2,6 +2,8 @@
 
 import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
@@ -61,8 +63,9 @@ class ExactState(Callback):
             return
 
         def first() -> None:
-            if self._saved is not None and self._saved["is_first_pass"]:
-                restore_generators(self._saved["pass"])
+            with _restoring():
+                if self._saved is not None and self._saved["is_first_pass"]:
+                    restore_generators(self._saved["pass"])
             self._note_pass(trainer, is_first=True)
 
         def next_one() -> None:
@@ -129,10 +132,8 @@ class ExactState(Callback):
         saved, self._saved = self._saved, None
         if saved is None:
             return
-        try:
+        with _restoring():
             self._resume(trainer, pl_module, saved)
-        except WRONG_KINDS as error:
-            raise modified(f"The checkpoint's state of the training cannot be restored ({printable(error)})") from error
 
     def _resume(self, trainer: Trainer, module: LightningModule, saved: dict[str, Any]) -> None:
         batches = resume_exactly(trainer)
@@ -163,6 +164,15 @@ class ExactState(Callback):
             restore_generators(saved["pass"], loaders)
         self._pass, self._is_first_pass = saved["pass"], saved["is_first_pass"]
         read_again(trainer, anew=not saved["is_first_pass"])
+
+
+@contextmanager
+def _restoring() -> Iterator[None]:
+    """UserError where a checkpoint's state has another form."""
+    try:
+        yield
+    except WRONG_KINDS as error:
+        raise modified(f"The checkpoint's state of the training cannot be restored ({printable(error)})") from error
 
 
 def _metrics(module: LightningModule) -> dict[str, Metric]:
