@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from lightning_fabric.utilities.data import _set_sampler_epoch
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.core.optimizer import _init_optimizers_and_lr_schedulers
@@ -253,6 +254,8 @@ def read_again(trainer: Trainer, *, anew: bool) -> None:
     fetcher, batches = loop._data_fetcher, loop.epoch_loop.batch_progress.current.ready
     assert fetcher is not None
     if anew:
+        for loader in training_loaders(trainer):
+            _set_sampler_epoch(loader, trainer.current_epoch)
         iter(fetcher)
     for _ in range(batches):
         if next(fetcher, None) is None:

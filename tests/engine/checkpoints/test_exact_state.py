@@ -13,7 +13,7 @@ from pytorch_lightning.loggers.logger import DummyLogger
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim.lr_scheduler import ExponentialLR, ReduceLROnPlateau
-from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
+from torch.utils.data import DataLoader, Dataset, DistributedSampler, IterableDataset, TensorDataset
 
 from engine.checkpoints.exact_state import ExactState
 from engine.checkpoints.last_checkpoint import LastCheckpoint
@@ -51,6 +51,9 @@ def loaders(kind: str) -> tuple[DataLoader[Any], DataLoader[Any]]:
     validation = DataLoader(TensorDataset(*pairs), batch_size=8)
     if kind == "stream":
         return DataLoader(Stream(*pairs), batch_size=4), validation
+    if kind == "of two processes":
+        sampler = DistributedSampler(TensorDataset(*pairs), num_replicas=2, rank=0)
+        return DataLoader(TensorDataset(*pairs), batch_size=2, sampler=sampler), validation
     settings: dict[str, Any] = {"generator": {"generator": torch.Generator()}, "workers": {"num_workers": 1}}
     dataset: Dataset[Any] = Noisy(*pairs) if kind in ("noisy", "workers") else TensorDataset(*pairs)
     return DataLoader(dataset, batch_size=4, shuffle=True, **settings.get(kind, {})), validation
@@ -161,6 +164,7 @@ def run(folder: Path, kind: str, schedule: str, checkpoint: Path | None, setting
         ("generator", "plateau of every second epoch", {"accumulate_grad_batches": 4}),
         ("noisy", "plateau by steps", {"val_check_interval": 0.5}),
         ("workers", "steps", {"max_epochs": 2}),
+        ("of two processes", "steps", {}),
         ("stream", "plateau of the training", {}),
         ("shuffled", "plateau of the training", {"check_val_every_n_epoch": 2, "limit_train_batches": 4}),
         ("shuffled", "steps", {"reload_dataloaders_every_n_epochs": 2, "max_epochs": 5}),
