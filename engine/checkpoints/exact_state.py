@@ -116,6 +116,9 @@ class ExactState(Callback):
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         count_steps_alike(checkpoint["loops"]["fit_loop"], checkpoint["global_step"])
         saved = of_this_process(checkpoint.get("exact"))
+        with _restoring():
+            if saved is not None and not saved["pass"]:  # no training had begun: a tuner returns to its start
+                return
         if saved is None and isinstance(pl_module, AccountedModule):  # of an earlier commit
             random, procedure = (of_this_process(checkpoint.get(key)) for key in ("random", "procedure"))
             gradients = procedure["gradients"]

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import torch
 import torchmetrics
-from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning import LightningDataModule, LightningModule, Trainer
+from pytorch_lightning.callbacks import BatchSizeFinder
 from pytorch_lightning.loggers.logger import DummyLogger
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
@@ -179,3 +180,36 @@ def test_from_every_checkpoint(kind: str, schedule: str, settings: dict[str, Any
         rows = int(checkpoint.stem.partition("-")[2])
         assert resumed.pop("rows") == straight["rows"][rows:], checkpoint.stem
         assert resumed == {key: straight[key] for key in resumed}, checkpoint.stem
+
+
+class Sized(LightningDataModule):
+    def __init__(self) -> None:
+        super().__init__()
+        self.batch_size = 4
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        return DataLoader(loaders("shuffled")[0].dataset, batch_size=self.batch_size, shuffle=True)
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        return loaders("shuffled")[1]
+
+
+def test_a_tuner_leaves_the_generators_as_in_plain_lightning(tmp_path: Path) -> None:
+    rows = []
+    for own in ([], [ExactState()]):
+        torch.manual_seed(0)
+        logger = Rows()
+        fitted = Trainer(
+            accelerator="cpu",
+            callbacks=[BatchSizeFinder(max_trials=2, steps_per_trial=2), *own],
+            logger=logger,
+            max_epochs=2,
+            log_every_n_steps=2,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            default_root_dir=tmp_path,
+        )
+        fitted.fit(Stranger("plateau"), Sized())
+        rows.append(logger.rows)
+    assert rows[0] == rows[1]
