@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from engine.checkpoints.checkpoint_io import load_checkpoint
+from engine.paths import command
 from tests.conftest import ROOT
 from tests.killing import finish, kill_once_begun, run_directory, start
 
@@ -126,9 +127,9 @@ def test_a_second_signal_ends_a_run_whose_worker_is_stopped(
     assert "Traceback" not in output
     directory = run_directory(tmp_path)
     assert directory is not None
-    assert output.splitlines()[-1] == f"Stopped by {signal.Signals(number).name}. To go on: " + (
-        f"python train.py resume={directory}"
-    )
+    last = output.splitlines()[-1]
+    assert last.startswith(f"Stopped by {signal.Signals(number).name}. To go on: ")
+    assert last.endswith(f"{ROOT / 'train.py'} resume={directory.relative_to(tmp_path)}")
     assert load_checkpoint(directory / "checkpoints" / "last.ckpt")["global_step"] > 0
 
 
@@ -151,4 +152,4 @@ with interruptible(OmegaConf.create({{"run_dir": "logs/x"}})):
             process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=10)
     assert process.returncode == 130
-    assert errors == "Stopped by SIGINT. To go on: python train.py resume=logs/x\n"
+    assert errors == f"Stopped by SIGINT. To go on: {command('train.py')} resume=logs/x\n"

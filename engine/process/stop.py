@@ -13,6 +13,8 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from engine.paths import command, typed
+
 if TYPE_CHECKING:
     from omegaconf import DictConfig  # which takes longer to import than a signal may take to come
 
@@ -176,7 +178,7 @@ def interruptible(cfg: "DictConfig") -> Iterator[None]:
     others = [signal.SIGUSR1] if _is_queued_again(cfg) else []
 
     def advice() -> str:
-        return f" To go on: python train.py resume={Path(cfg.run_dir)}"
+        return f" To go on: {command('train.py')} resume={typed(Path(cfg.run_dir))}"
 
     with handling(stop, *others), second_ends_at_once((signal.SIGTERM, signal.SIGINT, *others), advice):
         try:

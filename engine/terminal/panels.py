@@ -89,7 +89,7 @@ def not_guaranteed(record: Record, datamodule: Any, module: Any, trainer: Any) -
     """Features that this run lacks because of its parts or settings."""
     cfg = record.cfg
     if not isinstance(module, AccountedModule):
-        yield f"that a resumed epoch has what {type(module).__name__} keeps in plain attributes"
+        yield f"what {type(module).__name__} keeps in plain attributes, if resumed within an epoch"
     if not isinstance(datamodule, Classes):
         yield "per-class metrics"
     if not (isinstance(module, PredictsClasses) and isinstance(datamodule, InputShape)):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
+from engine.paths import command
 from engine.process.stop import LIGHTNINGS, interruptible
 from tests.conftest import ROOT
 
@@ -19,7 +20,8 @@ def test_a_signal_ends_the_process_with_its_code(
     with pytest.raises(SystemExit) as caught, interruptible(OmegaConf.create({"run_dir": str(tmp_path)})):
         os.kill(os.getpid(), number)
     assert caught.value.code == code
-    assert f"Stopped by {signal.Signals(number).name}. To go on: python train.py resume=" in capsys.readouterr().err
+    advice = f"To go on: {command('train.py')} resume={tmp_path}"
+    assert f"Stopped by {signal.Signals(number).name}. {advice}" in capsys.readouterr().err
     assert signal.getsignal(number) is before
 
 
