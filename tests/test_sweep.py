@@ -204,7 +204,10 @@ def test_what_a_sweep_refuses(sweep_with_accidents: tuple[Path, Any], run_train:
     assert f"the sweep was started in {folder}" in elsewhere.stderr
     again = run_train("-m", *QUICK, "seed=7", f"hydra.sweep.dir={directory}", cwd=folder)
     assert again.returncode == 1
-    assert f"There is a sweep already; to go on: python {ROOT}/train.py -m sweep.resume=" in again.stderr
+    assert (
+        f"There is already a sweep in this directory; to continue it: python {ROOT}/train.py -m sweep.resume="
+        in again.stderr
+    )
     other = run_train("-m", f"sweep.resume={directory}", *ACCIDENTS, "seed=5,6", cwd=folder)
     assert other.returncode == 1
     assert "Job 0 of " in other.stderr

@@ -136,7 +136,9 @@ class PhotoIndex:
                 with replacing(self._store) as file:
                     file.write(content + _mark(content))
         except OSError as error:
-            logger.info("%s cannot be written (%s): the next start reads all photos anew.", self._store, error.strerror)
+            logger.info(
+                "%s cannot be written (%s): the next start will read all photos again.", self._store, error.strerror
+            )
         self._is_changed = False
 
     def _stored(self) -> np.ndarray:
@@ -193,4 +195,4 @@ def _digest(file: Path) -> bytes:
 
 def unreadable(file: Path, error: OSError) -> DataError:
     """The refusal of a photo that the system does not let us read."""
-    return DataError(f"{file} cannot be read ({error.strerror}): mend its link or its permissions, or remove it.")
+    return DataError(f"{file} cannot be read ({error.strerror}): repair the link or the permissions, or remove it.")

@@ -94,8 +94,8 @@ def cross_validated(found: Mapping[str, float]) -> str:
     if "val/nested_acc" not in found:
         return ""
     return (
-        f"Cross-validated: {value('val/nested_acc')} at the best epoch, chosen on other photos than those that it is "
-        f"judged by; {value('val/acc')} at the last epoch."
+        f"Cross-validated: {value('val/nested_acc')} at the best epoch, chosen on photos other than those it is "
+        f"evaluated on; {value('val/acc')} at the last epoch."
     )
 
 

@@ -54,7 +54,7 @@ class Ledger(Callback):
         if config.sweep.resume is None:
             if (directory / FILE).exists():
                 again = f"{command('train.py')} -m sweep.resume={typed(directory)}"
-                sys.exit(f"There is a sweep already; to go on: {again}")
+                sys.exit(f"There is already a sweep in this directory; to continue it: {again}")
             Sweep(directory, sys.argv[1:], str(Path.cwd())).write()
         parser = OverridesParser.create(GlobalHydra.instance().config_loader())
         overrides = parser.parse_overrides(list(config.hydra.overrides.task))
@@ -64,7 +64,8 @@ class Ledger(Callback):
         with changing(directory) as sweep:
             for row in _planned(config, shared):
                 if sweep.jobs.setdefault(row.number, row).overrides != row.overrides:
-                    sys.exit(f"Job {row.number} of {typed(directory)} was another: the swept values cannot be changed.")
+                    job = f"Job {row.number} of {typed(directory)}"
+                    sys.exit(f"{job} had other overrides: the swept values cannot be changed on resume.")
         print(f"{len(sweep.jobs) or 'The'} jobs in {typed(directory)}, each with its train.log:", flush=True)
         _open.enter_context(stopping())
         atexit.register(finish, directory)

@@ -78,7 +78,7 @@ def judged(sweep: Path, best: Row, jobs: int) -> dict[str, str]:
         interval = ""
         if name == "test/acc" and type(count) is int and abs(value * count - round(value * count)) < 0.01:
             interval = f" {span(wilson_interval(round(value * count), count, CONFIDENCE))}"
-        return {"not selected": f"{name} {number(value)}{interval} of the best, on data that chose nothing"}
+        return {"not selected": f"{name} {number(value)}{interval} for the best job, on data not used for selection"}
     lines = {"selected": f"the best of {jobs} jobs, by the same validation examples that its {best.metric} is of"}
     with suppress(OSError, UserError, ValueError):
         config = load_plain_yaml(read_plain(directory / "config.yaml", MAX_BYTES))

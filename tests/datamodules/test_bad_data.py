@@ -190,10 +190,11 @@ REFUSED = {
     ),
     "link to nothing with an image's name": Refused(
         linked("val/ants/x.jpg", "gone.jpg"),
-        r"ants/x\.jpg cannot be read \(No such file.*\): mend its link or its perm",
+        r"ants/x\.jpg cannot be read \(No such file.*\): repair the link or the perm",
     ),
     "unreadable file": Refused(
-        linked("val/ants/x.jpg", "x.jpg"), r"ants/x\.jpg cannot be read \(Too many levels of symb.*\): mend its link or"
+        linked("val/ants/x.jpg", "x.jpg"),
+        r"ants/x\.jpg cannot be read \(Too many levels of symb.*\): repair the link or",
     ),
     "link to nothing in a class's place": Refused(
         linked("train/wasps", "/mnt/wasps"), r"wasps is a link to nothing: mend"

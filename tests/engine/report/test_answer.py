@@ -39,8 +39,8 @@ def test_what_evaluate_py_said_later() -> None:
     found = {"val/acc": 0.961, "val/acc_low": 0.94, "val/acc_high": 0.98}
     nested = {name.replace("acc", "nested_acc"): value - 0.01 for name, value in found.items()}
     assert cross_validated(found | nested) == (
-        "Cross-validated: 95.1% (95 % interval 93.0% to 97.0%) at the best epoch, chosen on other photos than those "
-        "that it is judged by; 96.1% (95 % interval 94.0% to 98.0%) at the last epoch."
+        "Cross-validated: 95.1% (95 % interval 93.0% to 97.0%) at the best epoch, chosen on photos other than "
+        "those it is evaluated on; 96.1% (95 % interval 94.0% to 98.0%) at the last epoch."
     )
 
 

@@ -136,13 +136,13 @@ def test_a_sweep_directory_has_one_sweep(sweep_config: Any, tmp_path: Path) -> N
     with pytest.raises(SystemExit, match="is running, in another process"):
         Ledger().on_multirun_start(sweep_config("seed=0,1"))
     module._open.close()
-    with pytest.raises(SystemExit, match=r"to go on: python \S*train.py -m sweep.resume=sweep$"):
+    with pytest.raises(SystemExit, match=r"to continue it: python \S*train.py -m sweep.resume=sweep$"):
         Ledger().on_multirun_start(sweep_config("seed=0,1"))
     module._open.close()
     Ledger().on_multirun_start(sweep_config("seed=0,1,2", f"sweep.resume={tmp_path}/sweep"))
     assert len(read_sweep(tmp_path / "sweep").jobs) == 3
     module._open.close()
-    with pytest.raises(SystemExit, match="Job 0 of sweep was another"):
+    with pytest.raises(SystemExit, match="Job 0 of sweep had other overrides"):
         Ledger().on_multirun_start(sweep_config("seed=7,8", f"sweep.resume={tmp_path}/sweep"))
 
 

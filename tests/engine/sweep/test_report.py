@@ -86,7 +86,7 @@ def test_the_best_is_judged_by_what_chose_nothing(
     known.write_text('{"test/acc": 0.75, "counts": {"test": 40}}')
     print_sweep(sweep_of(tmp_path / "sweep", *rows))
     text = capsys.readouterr().out  # Wilson's interval of 30 in 40
-    assert "not selected     test/acc 0.75 [0.60, 0.86] of the best, on data that chose nothing" in text
+    assert "not selected     test/acc 0.75 [0.60, 0.86] for the best job, on data not used for selection" in text
     assert "by the same validation" not in text
 
 
