@@ -92,7 +92,7 @@ class ExactState(Callback):
         validation_due = validation_is_due(trainer, self._validated)
         settle(loop, validation_due=validation_due, accumulating=accumulating)
         epochs = loop["epoch_progress"]["current"]
-        if epochs["processed"] == epochs["ready"]:
+        if epochs["processed"] == epochs["ready"] > 0:
             checkpoint["epoch"] = epochs["processed"] - 1  # as in a checkpoint saved before the epoch was counted
         is_within = trainer.validating and bool(self._before_validation)
         state = self._before_validation if is_within else self._state(trainer)
