@@ -33,25 +33,26 @@ from engine.training.lightning_results import load_logged_values, logged_values
 
 logger = logging.getLogger(__name__)
 
-NOTHING_OF_THE_DATA: dict[str, Any] = {"pass": {}, "is_first_pass": False, "validation_due": True}
+NO_PASS: dict[str, Any] = {"pass": {}, "is_first_pass": False, "validation_due": True}
+"""What checkpoints of earlier commits did not have."""
 
 WRONG_KINDS = (AttributeError, LookupError, OverflowError, RuntimeError, TypeError, ValueError)
 
 
 class ExactState(Callback):
-    """Resumes with the generators of PyTorch, NumPy and Python, unfinished gradients, the states of metrics, the values
-    of `self.log`, and the position in the training data. An interrupted validation starts again.
+    """Saves and restores random generators, accumulated gradients, metrics, the values of `self.log`, and the position
+    in the training data. A validation that was interrupted is repeated.
 
-    A data loader without `state_dict` has no position: it begins its pass again, with the generators as they were then,
-    and the batches that were trained on are dropped. What a module keeps in plain attributes, and generators of worker
-    processes that live on between epochs, are not restored.
+    A data loader without `state_dict` is rewound: the generators return to their states at the start of the pass, and
+    the batches that the epoch has trained on are read and dropped. Two things are not restored: a module's plain
+    attributes, and the generators of persistent workers.
     """
 
     follows_chunks = True  # engine/training/steps/chunks.py
 
     def __init__(self) -> None:
         self._saved: dict[str, Any] | None = None
-        self._pass: dict[str, Any] = {}  # the generators before the pass over the training data began
+        self._pass: dict[str, Any] = {}  # the generators at the start of this pass over the training data
         self._is_first_pass = False
         self._validated = False
         self._before_validation: dict[str, Any] = {}
@@ -121,14 +122,7 @@ class ExactState(Callback):
                 return
         if saved is None and isinstance(pl_module, AccountedModule):  # of an earlier commit
             random, procedure = (of_this_process(checkpoint.get(key)) for key in ("random", "procedure"))
-            gradients = procedure["gradients"]
-            saved = {
-                "random": random,
-                "gradients": gradients,
-                "pass": {},
-                "is_first_pass": False,
-                "validation_due": True,
-            }
+            saved = {"random": random, "gradients": procedure["gradients"], **NO_PASS}
         self._saved = saved
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -161,7 +155,7 @@ class ExactState(Callback):
             return
         if not saved["pass"]:
             return
-        logger.info("The data loader cannot start within an epoch: reading %d batches to skip them.", batches)
+        logger.info("The data loader has no state_dict: reading %d batches again to skip them.", batches)
         warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended before the epoch ended")
         if not saved["is_first_pass"]:
             restore_generators(saved["pass"], loaders)

@@ -23,11 +23,11 @@ STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 
 class LastCheckpoint(Checkpoint):
-    """Saves `<dirpath>/last.ckpt` at points from which a resumed training is bit-identical.
+    """Saves `<dirpath>/last.ckpt` at points from which a resumed training is bit-identical, given ExactState.
 
-    These are the ends of epochs, every `every_n_train_steps`-th optimizer step, the end of training, and after SIGTERM
-    or Ctrl-C: the current batch is finished and Interrupted is raised. A second signal stops at once. Nothing is saved
-    on other failures, which may occur in the middle of a weight update.
+    These are the end of each epoch and of the training, every `every_n_train_steps`-th optimizer step, and the batch in
+    which SIGTERM or Ctrl-C arrives: it is finished, and Interrupted is raised. A second signal stops at once. Nothing
+    is saved on other failures, which may occur in the middle of a weight update.
 
     Unlike ModelCheckpoint, it does not save on arbitrary exceptions, and counts the steps within chunks.
 

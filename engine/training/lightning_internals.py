@@ -1,6 +1,6 @@
-"""All uses of private names of Lightning and torchmetrics but those of `self.log`, in lightning_results.py.
+"""All uses of private names of Lightning and torchmetrics, except those for logged values in lightning_results.py.
 
-No other file may use any. tests/engine/training/test_lightning_internals.py checks them against the installed release.
+tests/engine/training/test_lightning_internals.py checks them against the installed release.
 
 Most of it is for exact resumption. Lightning 2.6 saves its loops' counters at any point of an epoch, and infers from
 them on restart what had been done: after the end of a batch it drops a validation that was due, and after an epoch
@@ -171,7 +171,7 @@ def resume_exactly(trainer: Trainer) -> int:
 
 
 def _count_reloads(trainer: Trainer, *, within: bool) -> None:
-    """`reload_dataloaders_every_n_epochs` counts from the first epoch, not from the one that resumes."""
+    """Makes `reload_dataloaders_every_n_epochs` count from the first epoch, not from the first after resuming."""
     loop, every = trainer.fit_loop, getattr(trainer, "reload_dataloaders_every_n_epochs", 0)
     if every:
         last = trainer.current_epoch // every * every
@@ -180,7 +180,7 @@ def _count_reloads(trainer: Trainer, *, within: bool) -> None:
 
 
 def step_plateau_schedulers(trainer: Trainer) -> None:
-    """After a resumed batch: Lightning steps ReduceLROnPlateau later than it ends a batch, and after a validation."""
+    """Steps each ReduceLROnPlateau that follows batches, as Lightning does after the save at a batch's end."""
     trainer.fit_loop.epoch_loop.update_lr_schedulers("step", update_plateau_schedulers=True)
 
 
@@ -188,9 +188,9 @@ def step_plateau_schedulers(trainer: Trainer) -> None:
 
 
 def after_batches(trainer: Trainer, callback: Callback, action: Callable[[], None]) -> None:
-    """Calls `action` when all hooks have run after a training batch and its values are logged, before a validation.
+    """Calls `action` after each training batch, when all hooks have run and its values are logged, before a validation.
 
-    Only while `callback` is among the Trainer's: its tuners train in between with callbacks of their own.
+    Not while `callback` is off: Lightning's tuners replace the Trainer's callbacks for their trials.
     """
     loop: Any = trainer.fit_loop.epoch_loop
 
@@ -203,8 +203,9 @@ def after_batches(trainer: Trainer, callback: Callback, action: Callable[[], Non
 
 
 def after_epochs(trainer: Trainer, callback: Callback, action: Callable[[], None]) -> None:
-    """Calls `action` when all hooks have run at the end of an epoch, its values are logged and ReduceLROnPlateau has
-    been stepped. `trainer.current_epoch` is the number of finished epochs then. `callback`: as in `after_batches`.
+    """Calls `action` after each epoch, when all hooks have run, its values are logged and all schedulers are stepped.
+
+    `trainer.current_epoch` is the number of finished epochs then. `callback`: as in `after_batches`.
     """
     loop: Any = trainer.fit_loop
 
@@ -219,8 +220,8 @@ def after_epochs(trainer: Trainer, callback: Callback, action: Callable[[], None
 def before_passes(
     trainer: Trainer, first: Callable[[], None], next_one: Callable[[], None], validation: Callable[[], None]
 ) -> None:
-    """Calls `first` before Lightning asks for the training data and begins to read it, `next_one` before it begins
-    to read it anew in later epochs, and `validation` before it reads the validation data.
+    """Calls `first` before Lightning gets the training loaders and starts their first pass, `next_one` before each
+    later pass, and `validation` before each validation.
     """
     loop: Any = trainer.fit_loop
     epoch = loop.epoch_loop
@@ -249,7 +250,7 @@ def training_loaders(trainer: Trainer) -> list[Any]:
 
 
 def read_again(trainer: Trainer, *, anew: bool) -> None:
-    """Reads the batches again that the epoch has trained on, and drops them; `anew`: from a new beginning."""
+    """Reads and drops the batches that the epoch has trained on; `anew`: in a new pass over the data."""
     loop = trainer.fit_loop
     fetcher, batches = loop._data_fetcher, loop.epoch_loop.batch_progress.current.ready
     assert fetcher is not None
@@ -265,7 +266,7 @@ def read_again(trainer: Trainer, *, anew: bool) -> None:
 
 
 def read_anew(trainer: Trainer) -> None:
-    """Lets Lightning begin a new pass over the training data in a resumed run's first epoch, as in all others."""
+    """Makes Lightning start a new pass over the data in the first epoch after resuming, as it does in all others."""
     trainer.fit_loop._resuming_from_checkpoint = False
 
 

@@ -1,4 +1,7 @@
-"""The values that a LightningModule has given to `self.log` in an epoch: Lightning leaves them out of checkpoints."""
+"""Saves and restores the values that a LightningModule has logged in an epoch, which Lightning's checkpoints lack.
+
+Like lightning_internals.py, it uses private names of Lightning.
+"""
 
 from typing import Any
 
@@ -17,9 +20,11 @@ REDUCTIONS: dict[str, Any] = {
     **{f"builtins.{function.__name__}": function for function in (sum, min, max)},
 }
 
+NAMES = {function: name for name, function in REDUCTIONS.items()}
+
 
 def logged_values(trainer: Trainer) -> dict[str, Any]:
-    """What the training steps of this epoch have logged, with what its mean or sum is made of."""
+    """Each value that this epoch's training has logged: the arguments of `self.log`, and the sum or mean so far."""
     return {key: _saved(result) for key, result in trainer.fit_loop.epoch_loop._results.items()}
 
 
@@ -27,7 +32,7 @@ def _saved(result: _ResultMetric) -> dict[str, Any]:
     meta, sync = result.meta, result.meta.sync
     return {
         "settings": {name: getattr(meta, name) for name in SETTINGS},
-        "reduction": next(name for name, function in REDUCTIONS.items() if function is meta.reduce_fx),
+        "reduction": NAMES[meta.reduce_fx],
         "sync": {"_should": sync.should, "_op": sync.op, "rank_zero_only": sync.rank_zero_only},
         "state": dict(result.metric_state) if result.is_tensor else None,
         "last": result._forward_cache,
