@@ -20,7 +20,7 @@ class HasConditions(Protocol):
 
 
 def told_of(damaged: Sequence[Path]) -> str:
-    """What to do about damaged photos, in a sentence."""
+    """One sentence about damaged photos and what to do with them."""
     if len(damaged) == 1:
         return f"{damaged[0]} has damaged image data, so some of its pixels are wrong: replace or remove it."
     return (
@@ -30,7 +30,7 @@ def told_of(damaged: Sequence[Path]) -> str:
 
 
 def known_damaged(splits: Sequence[HasConditions], index: PhotoIndex) -> list[Path]:
-    """The damaged photos of all splits; conditions are exchanged with the index, which has the same files."""
+    """The damaged photos of all splits. Conditions are read from, and added to, the index of the same files."""
     places = {file: position for position, file in enumerate(index.files)}  # pooled photos are there twice
     conditions = index.conditions.copy()
     positions = [[places[file] for file in photos.files] for photos in splits]

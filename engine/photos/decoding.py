@@ -1,4 +1,4 @@
-"""From an opened image file to its pixels, as an image viewer shows them."""
+"""Decodes an opened image file to the pixels that an image viewer would show."""
 
 import io
 import re
@@ -33,9 +33,9 @@ silence_libtiff()
 
 
 def decode(image: Image.Image, data: bytes, damage: list[str] | None = None) -> Tensor:
-    """The pixels as stored, (3, H, W) uint8 sRGB; `image` is `data` opened, of which only the header has been read.
+    """The pixels as stored, (3, H, W) uint8 sRGB. `image` is `data` opened; only its header has been read so far.
 
-    What the decoder of an ordinary JPEG reports about damaged image data is appended to `damage`.
+    If the data of an ordinary JPEG is damaged, the decoder's messages are appended to `damage`.
     """
     pixels = _fast_jpeg(image, data, [] if damage is None else damage)
     if pixels is None:
@@ -63,7 +63,7 @@ def refuse_what_pillow_misreads(image: Image.Image) -> None:
 
 
 def why_not_decoded(image: Image.Image, error: Exception) -> str:
-    """What is wrong with an image that was opened, as far as the error, or a TIFF's compression, says it."""
+    """Why an opened image cannot be decoded, judging by the error or by a TIFF's compression."""
     text = (str(error) or type(error).__name__).splitlines()[0]
     if image.format != "TIFF" or not text.startswith("decoder error"):
         return text
@@ -73,10 +73,9 @@ def why_not_decoded(image: Image.Image, error: Exception) -> str:
 
 
 def _fast_jpeg(image: Image.Image, data: bytes, damage: list[str]) -> Tensor | None:
-    """An ordinary photo: libjpeg straight into a tensor, which saves Pillow's four-byte pixels and two copies.
+    """Decodes an ordinary JPEG straight into a tensor, without Pillow's four-byte pixels and two copies.
 
-    This is the operator beneath torchvision.io.decode_jpeg, whose deprecation (0.29) and possible end are thus no
-    matter.
+    It calls the operator beneath torchvision.io.decode_jpeg, which is deprecated since 0.29 and may be removed.
     """
     if image.format != "JPEG" or image.mode != "RGB" or not data or not hasattr(torch.ops.image, "decode_jpeg"):
         return None
@@ -93,7 +92,7 @@ def _fast_jpeg(image: Image.Image, data: bytes, damage: list[str]) -> Tensor | N
 
 
 def _tells_of_damage(message: str, data: bytes) -> bool:
-    """Whether a message of libjpeg means damaged image data, rather than a habit of the program that wrote the file."""
+    """Whether a message of libjpeg means damaged image data, not just a quirk of the program that wrote the file."""
     if not message.startswith(("Corrupt JPEG data", "Premature end")):
         return False  # of the header
     left = re.search(r"(\d+) extraneous bytes before marker 0xd9", message)
@@ -102,13 +101,13 @@ def _tells_of_damage(message: str, data: bytes) -> bool:
 
 
 def _tensor(image: Image.Image) -> Tensor:
-    """An RGB image as (3, H, W), laid out in memory as (H, W, 3)."""
+    """An RGB image as (3, H, W), in channels-last memory layout."""
     pixels = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
     return pixels.view(image.height, image.width, 3).permute(2, 0, 1)
 
 
 def _sixteen_bit_grey(image: Image.Image) -> Tensor:
-    """Grey values from 0 to 65,535 as (3, H, W) uint8; ValueError for others. A PNG's transparent one turns white."""
+    """Grey values from 0 to 65,535 as (3, H, W) uint8; a PNG's transparent color becomes white. Raises ValueError."""
     grey = np.asarray(image).astype(np.int64)
     if grey.min() < 0 or grey.max() > 65535:
         raise ValueError(f"values from {grey.min()} to {grey.max()} do not fit 16 bits")
@@ -121,9 +120,9 @@ def _sixteen_bit_grey(image: Image.Image) -> Tensor:
 
 
 def _transparent(image: Image.Image, data: bytes) -> np.ndarray | None:
-    """Where a PNG has its transparent color (tRNS), (H, W), if that is stored in other than 8 bits.
+    """Where a PNG has its transparent color (tRNS), (H, W), if it is not stored in 8 bits.
 
-    Pillow compares that color, in the file's bits, with pixels that are scaled to 8 bits.
+    Pillow compares that color, at the file's bit depth, with pixels scaled to 8 bits.
     """
     clear, bits = image.info.get("transparency"), data[24] if image.format == "PNG" and len(data) > 24 else 8
     if isinstance(clear, int) and image.mode == "L" and bits in (2, 4):
@@ -141,7 +140,7 @@ def _transparent(image: Image.Image, data: bytes) -> np.ndarray | None:
 
 
 def _in_srgb(pixels: Tensor, image: Image.Image) -> Tensor:
-    """Pixels (3, H, W) of an image whose color profile, if it has one, is of red, green and blue."""
+    """Pixels (3, H, W) of an image without a color profile, or with one for RGB."""
     converter = _to_srgb(image) if image.mode in ("RGB", "RGBA", "P", "PA") else None
     if converter is None:
         return pixels
@@ -149,7 +148,7 @@ def _in_srgb(pixels: Tensor, image: Image.Image) -> Tensor:
 
 
 def _to_srgb(image: Image.Image) -> Any:
-    """What makes sRGB of an image's colors, None if they are sRGB, have no profile, or one that is damaged."""
+    """The transform from an image's color profile to sRGB; None if it is sRGB already, missing, or damaged."""
     profile = image.info.get("icc_profile")
     return _converter(profile, "CMYK" if image.mode == "CMYK" else "RGB") if profile else None
 
@@ -173,7 +172,7 @@ def _converter(profile: bytes, mode: str) -> Any:
 
 
 def orientation(image: Image.Image) -> int:
-    """The EXIF orientation, 1 to 8; 1, as stored, if there is none or it is damaged, as in every viewer."""
+    """The EXIF orientation, 1 to 8; 1 (as stored) if it is missing or damaged, as in every viewer."""
     try:
         value = image.getexif().get(ORIENTATION, 1)
     except Exception:
@@ -182,7 +181,7 @@ def orientation(image: Image.Image) -> int:
 
 
 def upright(pixels: Tensor, orientation: int) -> Tensor:
-    """(3, H, W) as it is meant to be seen, (3, W, H) from orientation 5 on."""
+    """(3, H, W) turned upright: (3, W, H) from orientation 5 on."""
     if orientation == 1:
         return pixels
     stored = pixels.transpose(1, 2) if orientation >= 5 else pixels

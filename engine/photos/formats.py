@@ -52,7 +52,7 @@ PHOTOS_ELSEWHERE = {
 
 
 class OtherKindError(Exception):
-    """The file is no photo that can be read but, says the message, another kind of file, with what to do."""
+    """The file is of a kind that cannot be read; the message names the kind and what to do."""
 
 
 def counts_as_photo(name: str) -> bool:
@@ -60,7 +60,7 @@ def counts_as_photo(name: str) -> bool:
 
 
 def left_out(paths: Iterable[Path]) -> str:
-    """Files by their suffixes, pictures first, with what to do: `20 .heic (convert them), 3 .txt`."""
+    """Counts skipped files by suffix, pictures first, with what to do: `20 .heic (convert them), 3 .txt`."""
     counts = Counter(path.suffix.lower() or path.name for path in paths)
     ordered = sorted(counts, key=lambda suffix: (suffix not in PHOTOS_ELSEWHERE, -counts[suffix], suffix))
     shown = [
@@ -72,10 +72,10 @@ def left_out(paths: Iterable[Path]) -> str:
 
 
 def open_image(stream: io.BytesIO) -> Image.Image:
-    """As Image.open, which also has a limit of its own on pixels: one setting of the process, for all its threads.
+    """Like Image.open, but without its limit on pixels, which is one setting for all threads of a process.
 
-    Of a JPEG with further pictures behind the first, as phones write them, the first is the image. OtherKindError
-    or UnidentifiedImageError for what is none of FORMATS.
+    If a JPEG has further pictures behind the first one, as phones write them, the first is opened. Raises
+    OtherKindError or UnidentifiedImageError for a file that is none of FORMATS.
     """
     prefix = stream.getvalue()[:32]
     names = list(FORMATS)

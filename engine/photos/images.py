@@ -1,4 +1,4 @@
-"""Image files of any kind to tensors of one kind."""
+"""Reads image files of any kind as tensors of one kind."""
 
 import io
 import stat
@@ -33,26 +33,26 @@ it is cropped.
 
 
 def read_image(path: Path, max_pixels: int, damage: list[str] | None = None) -> Tensor:
-    """The first (or only) picture in an image file, upright, as (3, H, W) uint8 sRGB, laid out in memory as (H, W, 3).
+    """The first (or only) picture in an image file, upright, as (3, H, W) uint8 sRGB in channels-last memory layout.
 
     EXIF orientation is applied, color profiles are converted to sRGB, transparency is composited on white. 16-bit grey
     is rescaled to 8 bits, v · 255 / 65535 rounded, and so are 32-bit integers, whose values must lie in that range;
-    16-bit color keeps its high byte. CMYK without a color profile is converted by its definition. Of a strip more than
-    LONGEST times as long as wide the middle is given.
+    16-bit color keeps its high byte. CMYK without a color profile is converted by its definition. A strip more than
+    LONGEST times as long as wide is cropped to its middle.
 
-    A JPEG has no checksum: if its image data is damaged, the decoder returns what it can. What it reports then, if it
-    notices, is appended to `damage`, but not while other threads decode.
+    A JPEG has no checksum: if its image data is damaged, the decoder returns what it can. If it reports the damage, its
+    messages are appended to `damage`, unless other threads are decoding at that time.
 
     Raises:
-        DataError: the file cannot be read, is empty, no image or cut short, holds more than `max_pixels` (which is
-            known before it is decoded, and is the only limit), or values without a known range.
+        DataError: the file cannot be read, is empty, truncated or not an image, has more than `max_pixels` (checked
+            before decoding, and the only limit), or has values of unknown range.
     """
     with _opened(path, max_pixels) as (image, stream):
         return _middle(upright(decode(image, stream.getvalue(), damage), orientation(image)))
 
 
 def image_tensor(image: Image.Image) -> Tensor:
-    """An image that is open already, as read_image gives one."""
+    """Like read_image, for an image that is already open."""
     return _middle(upright(decode(image.copy(), b""), orientation(image)))  # a copy is no JPEG any more
 
 
@@ -66,7 +66,7 @@ def _middle(pixels: Tensor) -> Tensor:
 
 
 def read_thumbnail(path: Path, side: int, max_pixels: int) -> Tensor:
-    """The middle of what read_image gives, scaled to (3, side, side). A JPEG is decoded no larger than need be.
+    """The center crop of what read_image returns, scaled to (3, side, side). JPEGs are decoded at a reduced size.
 
     Raises:
         DataError: as read_image.
@@ -88,7 +88,7 @@ def read_thumbnail(path: Path, side: int, max_pixels: int) -> Tensor:
 
 
 class Look(NamedTuple):
-    """What an image file is, by its header: Pillow's names of its format and mode, and its size in pixels."""
+    """What an image's header says: Pillow's names for its format and mode, and its size in pixels."""
 
     format: str
     mode: str
@@ -98,7 +98,7 @@ class Look(NamedTuple):
 
 
 def look_at(path: Path, max_pixels: int) -> Look:
-    """DataError for a file that cannot be read, is empty, no image, above `max_pixels`, or a JPEG or PNG cut short."""
+    """Raises DataError if a file is unreadable, empty, not an image, above `max_pixels`, or a truncated JPEG or PNG."""
     with _opened(path, max_pixels) as (image, stream):
         if _is_cut(image, stream):
             raise ValueError("it is cut short")
@@ -107,14 +107,14 @@ def look_at(path: Path, max_pixels: int) -> Look:
 
 
 def check_images(files: Sequence[Path], max_pixels: int, index: PhotoIndex | None = None) -> None:
-    """Finds before training what would end it later: looks at image files without decoding them.
+    """Checks the headers of image files, without decoding them, for errors that would otherwise end the training.
 
-    Of more than CHECKED files it looks at about as many, evenly spread, but not at those that `index`, of the same
-    files, knows to be sound. What only decoding shows is left to read_image.
+    If there are more than CHECKED files, about that many are checked, evenly spread. Files that `index` knows to be
+    sound are skipped. Errors that only decoding shows are left to read_image.
 
     Raises:
-        DataError: a file cannot be read, is empty, no image or above `max_pixels`, or is a JPEG or PNG that is cut
-            short; it names the first such files.
+        DataError: a file is unreadable, empty, not an image, above `max_pixels`, or a truncated JPEG or PNG. The
+            message names the first such files.
     """
     bad: list[tuple[Path, DataError]] = []
     positions = range(0, len(files), max(1, len(files) // CHECKED))
@@ -138,7 +138,7 @@ def check_images(files: Sequence[Path], max_pixels: int, index: PhotoIndex | Non
 
 @contextmanager
 def _opened(path: Path, max_pixels: int) -> Iterator[tuple[Image.Image, io.BytesIO]]:
-    """An image and its file's bytes, of which the header has been read; DataError for all that goes wrong with it."""
+    """An image with its header read, and its file's bytes. Raises DataError for anything that goes wrong."""
     stream = io.BytesIO(_read(path, max_pixels))
     opened: Image.Image | None = None
     try:
@@ -168,7 +168,7 @@ def _opened(path: Path, max_pixels: int) -> Iterator[tuple[Image.Image, io.Bytes
 
 
 def _read(path: Path, max_pixels: int) -> bytes:
-    """The bytes of an image file, of which only so many are believed to be one; DataError if they cannot be read."""
+    """The bytes of an image file, which must not be too large to be one. Raises DataError if it cannot be read."""
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):  # reading a pipe or a device might never end
@@ -186,7 +186,7 @@ def _read(path: Path, max_pixels: int) -> bytes:
 
 
 def _is_cut(image: Image.Image, stream: io.BytesIO) -> bool:
-    """Whether a JPEG or PNG, of which the header has been read, lacks its end mark."""
+    """Whether a JPEG or PNG whose header has been read lacks its end marker."""
     if image.format == "JPEG":
         # Not in the header, where a preview has one, too; and not at the very end, where some cameras write more.
         return stream.getvalue().rfind(b"\xff\xd9") < stream.tell()

@@ -25,7 +25,7 @@ OF_LIBJPEG = re.compile(
 
 
 def silence_libtiff() -> None:
-    """Of the library that Pillow is linked with; nothing where Pillow has none, or has it built in."""
+    """Silences the libtiff that Pillow is linked with, if there is one and it is not built in."""
     with suppress(OSError, AttributeError):
         library = ctypes.CDLL(_imaging.__file__)
         for name in ("TIFFSetWarningHandler", "TIFFSetErrorHandler"):
@@ -35,7 +35,7 @@ def silence_libtiff() -> None:
 
 
 class _Aside:
-    """Where stderr leads while any thread decodes a JPEG."""
+    """A file that replaces stderr while any thread decodes a JPEG."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -54,7 +54,7 @@ class _Aside:
             self.is_shared |= self.threads > 1
 
     def end(self) -> list[str]:
-        """The messages of the one thread that there was; none if there were several."""
+        """The messages, if only one thread was decoding; none if there were several."""
         with self.lock:
             self.threads -= 1
             if self.threads or self.file is None or self.before < 0:
@@ -75,7 +75,7 @@ _aside = _Aside()
 
 
 def _in_a_child() -> None:
-    """A process that was forked while another thread decoded has no such thread."""
+    """Resets a forked process, which does not have the threads that were decoding."""
     global _aside
     if _aside.before >= 0:
         os.dup2(_aside.before, STDERR)
@@ -88,7 +88,7 @@ if hasattr(os, "register_at_fork"):
 
 @contextmanager
 def libjpegs_messages() -> Iterator[list[str]]:
-    """A list that has libjpeg's messages after the block, unless other threads are in such a block at that time."""
+    """A list that holds libjpeg's messages after the block, unless other threads were in such a block meanwhile."""
     aside: Any = _aside
     aside.begin()
     messages: list[str] = []

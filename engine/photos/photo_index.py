@@ -1,4 +1,4 @@
-"""What is known of photos by their path, size, time and inode, so that only new and changed ones are read."""
+"""Remembers facts about photos by path, size, time and inode, so that only new and changed ones are read."""
 
 import hashlib
 import logging
@@ -50,12 +50,12 @@ AT_ONCE = 256  # files between two looks at the clock
 
 
 class PhotoIndex:
-    """Sizes, digests and soundness of `files`, as remembered in `folder` for `root`, else found out.
+    """Sizes, digests and soundness of `files`: remembered in `folder` for `root`, or else determined.
 
-    Without a folder nothing is remembered. Names are relative to `root`, which all files are in, if one is given.
+    Without a folder nothing is remembered. If `root` is given, all files are in it and names are relative to it.
 
-    All of `folder` is data from a stranger: an index that is damaged, or another kind of file, counts as empty. Several
-    processes may use one at once: each adds what it found.
+    The contents of `folder` are not trusted: a damaged index, or another kind of file, counts as empty. Several
+    processes may share an index; each adds what it has found.
     """
 
     def __init__(self, files: Sequence[Path], root: Path | None = None, folder: Path | None = None) -> None:
@@ -78,7 +78,7 @@ class PhotoIndex:
         return self._rows["size"]
 
     def digests(self, positions: np.ndarray) -> list[bytes]:
-        """SHA-256 of these files' contents. DataError for one that cannot be read."""
+        """SHA-256 of these files' contents. Raises DataError if one cannot be read."""
         unknown = positions[~self._rows["digest"][positions].any(1)]
         saved = time.monotonic()
         with activity("reading", len(unknown), "photos") as shown, ThreadPoolExecutor() as pool:
@@ -102,7 +102,7 @@ class PhotoIndex:
         return hashlib.sha256(b"".join(parts)).hexdigest()
 
     def is_sound(self, position: int, max_pixels: int) -> bool:
-        """Whether this image's header is known to be sound, with at most so many pixels."""
+        """Whether this image's header is known to be sound, with at most `max_pixels` pixels."""
         row = self._rows[position]
         return bool(row["reader"] == READER and 0 < row["pixels"] <= max_pixels)
 
@@ -113,7 +113,7 @@ class PhotoIndex:
 
     @property
     def conditions(self) -> np.ndarray:
-        """Of the pictures, (N,)."""
+        """The conditions of the pictures, (N,)."""
         return self._rows["condition"]
 
     def found_conditions(self, conditions: np.ndarray) -> None:
@@ -142,7 +142,7 @@ class PhotoIndex:
         self._is_changed = False
 
     def _stored(self) -> np.ndarray:
-        """The rows on disk, by name; none where there are none, or no sound ones."""
+        """The rows on disk, sorted by name; empty if there are none or they are damaged."""
         try:
             content = read_plain(self._store, MAX_BYTES) if self._store else b""
         except (OSError, UserError):
@@ -169,7 +169,7 @@ def _names(files: Sequence[Path], root: Path | None) -> list[bytes]:
 
 
 def _looked_up(files: Sequence[Path], names: Sequence[bytes]) -> np.ndarray:
-    """The rows of files of which nothing is known but what a directory has of them."""
+    """New rows, with only what the directory says about each file."""
     rows = np.zeros(len(files), ROW)
     found = []
     for file, name in zip(files, names, strict=True):
@@ -194,5 +194,5 @@ def _digest(file: Path) -> bytes:
 
 
 def unreadable(file: Path, error: OSError) -> DataError:
-    """The refusal of a photo that the system does not let us read."""
+    """The error for a photo that the system does not let us read."""
     return DataError(f"{file} cannot be read ({error.strerror}): repair the link or the permissions, or remove it.")

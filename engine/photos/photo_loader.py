@@ -1,4 +1,4 @@
-"""Batches of photos, from any place in an epoch on."""
+"""Batches of photos, starting anywhere in an epoch."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,10 +12,10 @@ from engine.protocols import TellsDamage
 
 
 class PhotoLoader(PatientLoader):
-    """A DataLoader over a KeyedSampler that knows its position, so that a training resumes in the middle of an epoch.
+    """A DataLoader over a KeyedSampler that knows its position, so that training can resume in the middle of an epoch.
 
-    The position counts the samples that were handed out, not those that workers fetched ahead: it depends neither on
-    the number of workers nor on the size of the batches.
+    The position counts the samples handed out, not those that workers have prefetched, so it depends neither on the
+    number of workers nor on the batch size.
     """
 
     def __init__(self, dataset: Dataset[Any], sampler: KeyedSampler, *, batch_size: int, **settings: Any) -> None:
@@ -38,18 +38,18 @@ class PhotoLoader(PatientLoader):
             yield batch
 
     def state_dict(self) -> dict[str, int]:
-        """The position: the epoch, and how many of its samples were handed out."""
+        """The position: the epoch, and the number of its samples handed out."""
         return dict(self._position)
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Starts the next iteration after that position, if it is of the same epoch."""
+        """Makes the next iteration start at that position, if it is of the same epoch."""
         assert self.batch_size is not None
         samples = samples_done(state_dict, self.batch_size)
         self._position, self._resuming = {"epoch": state_dict["epoch"], "samples": samples}, True
 
     @property
     def batches_done(self) -> int:
-        """How many of the epoch's batches are behind the position: all but those that are still to come."""
+        """The number of the epoch's batches before the position."""
         assert self.batch_size is not None
         samples = max(0, len(self.keyed_sampler) - self._position["samples"])
         return len(self) - (samples // self.batch_size if self.drop_last else -(-samples // self.batch_size))

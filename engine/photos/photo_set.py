@@ -1,4 +1,4 @@
-"""Labelled photos as items of a data set."""
+"""A data set of labelled photos."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -19,9 +19,9 @@ Transform = Callable[[Tensor], Tensor]
 
 
 class PhotoMemory:
-    """The first photos that a process reads, as many as there is room for; the others are read each time.
+    """Keeps the first photos that a process reads, as many as there is room for; the others are read each time.
 
-    Which ones stay has no effect on what is given.
+    Which ones are kept does not affect the results.
     """
 
     def __init__(self, room: int) -> None:
@@ -29,7 +29,7 @@ class PhotoMemory:
         self._kept: dict[int, Tensor] = {}
 
     def get(self, index: int, read: Callable[[], Tensor]) -> Tensor:
-        """Photo `index`, which `read` reads; the caller may change it."""
+        """Photo `index`, read by `read` if it is not kept; the caller may modify it."""
         if index in self._kept:
             return self._kept[index].clone()
         photo = read()
@@ -40,10 +40,10 @@ class PhotoMemory:
 
 
 class Photos(Dataset[tuple[Tensor, int]]):
-    """Files with labels, read as (3, H, W) uint8 and transformed; what is drawn is keyed by (seed, epoch, index).
+    """Files with labels, read as (3, H, W) uint8 and transformed; randomness is keyed by (seed, epoch, index).
 
-    Each process keeps up to `room` bytes of the photos that it reads as items. `conditions` (N,) uint8 has those of
-    all pictures that were read, by this process or by workers of it.
+    Each process keeps up to `room` bytes of decoded photos. `conditions` (N,) uint8 holds the condition of each photo
+    that this process or its workers have read.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Photos(Dataset[tuple[Tensor, int]]):
         self._told: set[int] = set()  # positions of damaged ones
 
     def with_files(self, files: Sequence[Path], labels: Sequence[int]) -> "Photos":
-        """Other files, read and transformed like these."""
+        """A set of other files, read and transformed like these."""
         return Photos(files, labels, self.transform, seed=self.seed, max_pixels=self.max_pixels)
 
     def __len__(self) -> int:
@@ -79,12 +79,12 @@ class Photos(Dataset[tuple[Tensor, int]]):
         return self._look(photo, index, epoch, self.seed), self.labels[index]
 
     def looks(self, index: int, epochs: Sequence[int], seed: int) -> list[Tensor]:
-        """How photo `index` looks in each of some epochs of a run with this seed; it is read once, and not kept."""
+        """Photo `index` as augmented in each of `epochs` of a run with this seed; it is read once, and not kept."""
         photo = self._read(index)
         return [self._look(photo, index, epoch, seed) for epoch in epochs]
 
     def new_damaged(self) -> list[Path]:
-        """Photos that were found damaged since the last call."""
+        """The photos found to be damaged since the last call."""
         new = [i for i in (self.conditions == DAMAGED).nonzero().flatten().tolist() if i not in self._told]
         self._told.update(new)
         return [self.files[i] for i in new]
@@ -105,7 +105,7 @@ class Photos(Dataset[tuple[Tensor, int]]):
 
 
 def transformed(photo: Tensor, transform: Transform, file: Path) -> Tensor:
-    """DataError, with the file's name, if a transform that fits other photos does not fit this one, or its size."""
+    """The transformed photo. Raises DataError with the file's name if the transform does not fit it, or its size."""
     try:
         return transform(photo)
     except (RuntimeError, ValueError, MemoryError) as error:

@@ -1,4 +1,4 @@
-"""Photos that nobody has labelled: found, read, and handed over with those that cannot be read."""
+"""Finds and reads photos without labels, and reports those that cannot be read."""
 
 import glob
 from collections.abc import Callable, Sequence
@@ -18,17 +18,17 @@ from engine.photos.photo_set import transformed
 
 
 class Found(NamedTuple):
-    """Photos in the order of their names, and the visible files beside them that are none."""
+    """Photos sorted by name, and the visible files beside them that are not photos."""
 
     photos: list[Path]
     others: list[Path]
 
 
 def find_photos(pattern: str) -> Found:
-    """The photo at a path, those in a folder and its folders, linked ones too, or those that match a glob.
+    """The photo at a path, all photos below a folder (links are followed), or those that match a glob.
 
-    In folders and globs photos are known by their SUFFIXES, and hidden files are left out. DataError if there is none,
-    or for a folder that cannot be read.
+    In folders and globs, photos are recognized by their SUFFIXES and hidden files are skipped. Raises DataError if
+    there is no photo, or a folder cannot be read.
     """
     path = Path(pattern)
     if path.is_file():
@@ -55,7 +55,7 @@ def _in_folder(root: Path) -> list[Path]:
 
 
 class PhotoBatch(NamedTuple):
-    """Photos (N, C, H, W) uint8, None where N is 0, with their positions in the input, and why others have none."""
+    """Photos (N, C, H, W) uint8 (None if N is 0) with their positions in the input, and the errors of the others."""
 
     positions: list[int]
     photos: Tensor | None
@@ -63,7 +63,7 @@ class PhotoBatch(NamedTuple):
 
 
 class UnlabelledPhotos(Dataset[tuple[int, Tensor | str]]):
-    """Item i: i and the file's photo after `transform`, or i and the sentence that says why it cannot be read."""
+    """Item i is i with the transformed photo, or i with a sentence that says why it cannot be read."""
 
     def __init__(self, files: Sequence[Path], transform: Callable[[Tensor], Tensor], *, max_pixels: int) -> None:
         self.files = files
@@ -81,7 +81,7 @@ class UnlabelledPhotos(Dataset[tuple[int, Tensor | str]]):
             return index, str(error)
 
     def loader(self, *, batch_size: int, num_workers: int, worker_timeout: float) -> DataLoader[PhotoBatch]:
-        """Batches in the order of the files, read by other processes where there are several of them."""
+        """Batches in the order of the files; worker processes read them if there are several."""
         batches = -(-len(self) // batch_size)
         return PatientLoader(
             self,

@@ -1,4 +1,4 @@
-"""Photos whose labels are their folders' names."""
+"""Photos labelled by the names of their folders."""
 
 import logging
 import unicodedata
@@ -16,17 +16,17 @@ Classes = dict[str, list[Path]]
 
 
 def class_files(root: Path) -> Classes:
-    """The image files of each class, both in the order of their names: a class is a visible folder right in `root`.
+    """The image files of each class, both sorted by name. Each visible folder directly in `root` is a class.
 
-    Photos are known by their SUFFIXES, in a class folder's own folders too; they are not opened. Names of classes are
-    in Unicode's composed form (NFC), however the disk spells them. Hidden files are passed over, and so are hidden
-    folders without images. How many other files are left out is logged, by their suffixes.
+    Photos are recognized by their SUFFIXES, also in folders within a class; they are not opened. Class names are in
+    Unicode's composed form (NFC), however the disk spells them. Hidden files and hidden folders without images are
+    ignored. The number of other files left out is logged by suffix.
 
     Raises:
         DataError: `root` or a folder in it is missing or unreadable, there is no class, a class has no image or an
-            unprintable name, two have the same name but for its Unicode form, a hidden folder has images (Jupyter's
-            .ipynb_checkpoints holds doubles, and would be a class to ImageFolder), a folder has an image's name, a link
-            leads to nothing, or two to one folder.
+            unprintable name, two names differ only in their Unicode form, a hidden folder has images (Jupyter's
+            .ipynb_checkpoints holds copies, and would be a class to ImageFolder), a folder is named like an image, a
+            link is broken, or two links lead to one folder.
     """
     if not root.is_dir():
         if root.is_file():
@@ -59,7 +59,7 @@ def class_files(root: Path) -> Classes:
 
 
 def composed(name: str) -> str:
-    """A name in Unicode's form NFC: Macs write é as e and an accent."""
+    """A name in Unicode's form NFC; Macs write é as e plus an accent."""
     return unicodedata.normalize("NFC", name)
 
 
@@ -81,7 +81,7 @@ def _refuse_folder_named_as_image(folder: Folder) -> None:
 
 
 def _present(folder: Path, names: Sequence[str]) -> list[Path]:
-    """DataError for a link to nothing, since it may be a class on a missing disk."""
+    """Raises DataError for a broken link, since it may be a class on a missing disk."""
     for name in names:
         if not (folder / name).exists():
             raise DataError(f"{folder / name} is a link to nothing: mend it, or remove it.")
@@ -104,7 +104,7 @@ def _check_classes(root: Path, classes: Classes, folders: Mapping[str, str]) -> 
 
 
 def same_classes(train: Mapping[str, Sequence[Path]], other: Mapping[str, Sequence[Path]], split: str) -> None:
-    """DataError, with a file of each, if two results of class_files differ in their classes, and so in their labels."""
+    """Raises DataError, with a file of each, if two results of class_files have different classes, hence labels."""
     alone = [
         f"{name!r} only in {side} (as {classes[name][0]})"
         for side, classes, others in (("training", train, other), (split, other, train))
@@ -123,9 +123,9 @@ def same_classes(train: Mapping[str, Sequence[Path]], other: Mapping[str, Sequen
 
 
 def selected(classes: Classes, wanted: Sequence[str] | Mapping[str, Sequence[str]] | None, root: Path) -> Classes:
-    """Of the classes those that `datamodule.classes` lists, or, where it maps a name to a list, those merged under it.
+    """The classes that `datamodule.classes` lists; where it maps a name to a list, these are merged under that name.
 
-    DataError for a class that is not there.
+    Raises DataError for a class that does not exist.
     """
     if wanted is None:
         return classes

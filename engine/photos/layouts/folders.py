@@ -1,4 +1,4 @@
-"""Lists folders, without those of operating systems. Nothing here imports torch."""
+"""Lists folders, except those of operating systems. Nothing here imports torch."""
 
 from pathlib import Path
 
@@ -7,10 +7,10 @@ OF_SYSTEMS = ("__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume I
 
 
 def is_seen(name: str) -> bool:
-    """Whether a folder's name is neither hidden nor a system's."""
+    """Whether a folder is neither hidden nor an operating system's."""
     return not name.startswith(".") and name not in OF_SYSTEMS
 
 
 def folders_in(folder: Path) -> list[Path]:
-    """The visible folders directly in a folder, sorted by name; none if there is no such folder."""
+    """The visible folders directly in a folder, sorted by name; none if the folder does not exist."""
     return sorted(path for path in folder.glob("*") if is_seen(path.name) and path.is_dir())

@@ -1,4 +1,4 @@
-"""Guesses the data set that a folder without class folders was meant to be. Nothing here imports torch."""
+"""Guesses which data set was meant if a folder has no class folders. Nothing here imports torch."""
 
 from difflib import get_close_matches
 from itertools import islice
@@ -13,7 +13,7 @@ MAX_FOLDERS = 1000
 
 
 def meant(root: Path) -> Path | None:
-    """A folder near `root` that looks like a data set: of a similar name, around `root`, or up to two levels below."""
+    """A folder near `root` that looks like a data set: one with a similar name, a parent, or up to two levels below."""
     try:
         return _meant(root.absolute())
     except OSError:  # a folder that may not be read
@@ -36,7 +36,7 @@ def _meant(root: Path) -> Path | None:
 
 
 def _holds_splits(folder: Path) -> bool:
-    """Whether it has a folder of training photos, with class folders in it, and another split's."""
+    """Whether a folder has a training folder with class folders in it, and a folder for another split."""
     splits = {split_named(child.name): child for child in folders_in(folder)}
     return "train" in splits and len(splits.keys() - {None}) > 1 and bool(folders_in(splits["train"]))
 

@@ -1,4 +1,4 @@
-"""Which folders of a data set are its splits. Nothing here imports torch."""
+"""Finds the folders of a data set that are its splits. Nothing here imports torch."""
 
 import logging
 import re
@@ -23,11 +23,11 @@ NAMED = re.compile(
 
 
 def split_folders(root: Path, *, for_training: bool = True) -> dict[str, Path]:
-    """The folders of `root` for train, val and test, as far as there are; none if its folders are classes.
+    """The folders in `root` for train, val and test, those that exist; none if its folders are classes.
 
     Raises:
-        DataError: two are for one split, others beside one might be classes, each class holds folders of splits, or,
-            `for_training`, there is one for another split but none for training.
+        DataError: two folders are for the same split, other folders beside them might be classes, each class contains
+            split folders, or (`for_training`) there is a folder for another split but none for training.
     """
     folders = folders_in(root)
     splits = {path: split for path in folders if (split := split_named(path.name))}
@@ -72,13 +72,13 @@ def _affixes(name: str) -> tuple[str, str]:
 
 
 def _doubled(folder: Path, split: str) -> Path:
-    """`training_set/training_set`, as archives unpack, where that is all there is."""
+    """The inner folder of `training_set/training_set`, as some archives unpack, if it is all there is."""
     inner = folders_in(folder)
     return inner[0] if len(inner) == 1 and split_named(inner[0].name) == split and folders_in(inner[0]) else folder
 
 
 def refuse_classes_that_may_be_splits(root: Path) -> None:
-    """DataError where all class folders hold nothing but the same folders: they may be splits of unusual names."""
+    """Raises DataError if all class folders contain just the same folders, which may be splits with unusual names."""
     classes = folders_in(root)
     inner = [[path.name for path in folders_in(folder)] for folder in classes]
     is_deep = all(path.is_dir() for folder in classes for path in folder.glob("[!.]*") if is_seen(path.name))

@@ -1,4 +1,4 @@
-"""A data set's photos by split and class: as its folders have them, or drawn."""
+"""A data set's photos by split and class, given by its folders or drawn."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -24,13 +24,13 @@ def splits_of(
 ) -> dict[str, Classes]:
     """The image files of each class for `train`, `val` and, if there is one, `test`, with the same classes in each.
 
-    They lie in `root`'s folders of splits (split_folders.py). A split without a folder is drawn from the training
-    photos by `seed`, the same share of each class (stratified_split): val by `val_fraction`, test by `test_fraction`,
-    of which 0 draws none. A `root` without folders of splits is one of training photos.
+    They are in `root`'s split folders (split_folders.py). A split without a folder is drawn from the training photos
+    by `seed`, the same fraction of each class (stratified_split): `val_fraction` and `test_fraction`; 0 draws none. If
+    `root` has no split folders, all its photos are training photos.
 
     Raises:
-        DataError: split_folders', class_files' and selected's errors, splits have different classes, there is one class
-            alone, or too few images in a class that is to be split.
+        DataError: as split_folders, class_files and selected; or splits have different classes, there is only one
+            class, or a class has too few images to be split.
     """
     try:
         found, has_folders = _labelled(root, classes)
@@ -49,7 +49,7 @@ def splits_of(
 
 
 def _labelled(root: Path, classes: Selection) -> tuple[dict[str, Classes], bool]:
-    """The image files of each class in the splits that `root` has folders for, or of training, and whether it has."""
+    """The image files of each class in `root`'s split folders, or in `root` as train; whether it has such folders."""
     folders = split_folders(root)
     if not folders and classes is None:
         refuse_classes_that_may_be_splits(root)
@@ -70,9 +70,9 @@ def _labelled(root: Path, classes: Selection) -> tuple[dict[str, Classes], bool]
 
 
 def folded(splits: Mapping[str, Classes], *, num_folds: int, fold: int, seed: int) -> dict[str, Classes]:
-    """The splits, but `val` is part `fold`, from 0, of the training and validation photos, and `train` the rest.
+    """The splits, but with fold `fold` (from 0) of the training and validation photos as `val` and the rest as `train`.
 
-    The `num_folds` parts are drawn by `seed`, alike in each class (stratified_folds). DataError for no such part.
+    The `num_folds` folds are drawn by `seed`, stratified by class. Raises DataError if there is no such fold.
     """
     if not 0 <= fold < num_folds:
         raise DataError(
@@ -88,9 +88,9 @@ def folded(splits: Mapping[str, Classes], *, num_folds: int, fold: int, seed: in
 
 
 def photos_of(root: Path, split: str, classes: Sequence[str], wanted: Selection) -> tuple[str, Classes]:
-    """All photos of `root`, with the name `all`, or those of its folder for `split` if it has folders of splits.
+    """All photos of `root`, under the name `all`, or those in its folder for `split` if it has split folders.
 
-    `classes` are those of a run, and `wanted` is its selection of folders (selected). DataError for no such split.
+    `classes` are a run's classes, and `wanted` its selection of them (selected). Raises DataError for no such split.
     """
     folders = split_folders(root, for_training=False)
     if folders and split not in folders:
@@ -108,7 +108,7 @@ def photos_of(root: Path, split: str, classes: Sequence[str], wanted: Selection)
 
 
 def present(wanted: Sequence[str] | Mapping[str, Sequence[str]], found: Classes) -> Selection:
-    """Of a selection what is there."""
+    """The part of a selection that exists."""
     if not isinstance(wanted, Mapping):
         return [name for name in wanted if name in found]
     lists = {name: [members] if isinstance(members, str) else members for name, members in wanted.items()}
@@ -117,7 +117,7 @@ def present(wanted: Sequence[str] | Mapping[str, Sequence[str]], found: Classes)
 
 
 def _is_labelled(folder: Path) -> bool:
-    """Whether a test folder has class folders: many come without, for a competition."""
+    """Whether a test folder has class folders; those of competitions often have none."""
     labelled = bool(folders_in(folder))
     if not labelled:
         logger.info("Left out: %s, which has no folders of classes.", folder)

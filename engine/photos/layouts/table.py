@@ -1,4 +1,4 @@
-"""A file of comma, semicolon or tab separated values. Nothing here imports torch."""
+"""Reads files of comma-, semicolon- or tab-separated values. Nothing here imports torch."""
 
 import csv
 import io
@@ -11,7 +11,7 @@ LONG_CELL = 1 << 20  # characters
 
 
 def lines(table: Path) -> list[dict[str, str]]:
-    """By column. DataError where the file is none, or no table."""
+    """The rows as dictionaries by column. Raises DataError if the file is missing or not a table."""
     try:
         if table.stat().st_size > MAX_BYTES:
             raise DataError(f"{table} has more than {MAX_BYTES:,} bytes, too many for a table of photos.")

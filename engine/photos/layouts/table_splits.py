@@ -1,4 +1,4 @@
-"""The photos of a table by split and class: as its rows have them, or drawn."""
+"""The photos in a table by split and class, given by its rows or drawn."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 class Row(NamedTuple):
-    """`split` is train, val or test, and `group` what must not be divided among them; each None if it is not known."""
+    """`split` is train, val or test; a `group` must not be divided among splits. Each is None if unknown."""
 
     file: Path
     label: str
@@ -28,13 +28,13 @@ class Row(NamedTuple):
 def read_table(
     table: Path, data_dir: Path | None, *, path: str, label: str, split: str | None, group: str | None
 ) -> list[Row]:
-    """The rows of a file of comma, semicolon or tab separated values, whose first line names the columns.
+    """The rows of a file of comma-, semicolon- or tab-separated values whose first line names the columns.
 
-    `path` and `label` are the names of columns, relative paths start in `data_dir`, or where the table is. `split` and
-    `group` too, and only used if the table has them. Rows without a label are left out.
+    `path`, `label`, `split` and `group` are names of columns; the last two are used if the table has them. Relative
+    paths start in `data_dir`, or in the table's folder. Rows without a label are skipped.
 
     Raises:
-        DataError: the table cannot be read, has no such column or no row, or a row's file is missing or split unknown.
+        DataError: the table cannot be read or lacks a column or rows, a row's file is missing, or its split unknown.
     """
     rows = lines(table)
     names = list(rows[0]) if rows else []
@@ -63,7 +63,7 @@ def read_table(
 
 
 def _file(root: Path, name: str, place: str) -> Path:
-    """The file that a table names, possibly as a Windows path. DataError if there is none."""
+    """The file that a table names, possibly as a Windows path. Raises DataError if it does not exist."""
     spellings = [Path(root, name), Path(root, name.replace("\\", "/"))]
     for file in spellings:
         if name and file.is_file():
@@ -83,11 +83,11 @@ def table_splits(
 ) -> dict[str, Classes]:
     """The files of each class for `train`, `val` and, if there is one, `test`.
 
-    A split that no row has is drawn from training by its fraction: the same share of each class, or, where rows have
-    groups, about that, with no group in two splits.
+    A split that no row has is drawn from the training rows by its fraction: the same fraction of each class, or about
+    that if rows have groups, none of which is divided.
 
     Raises:
-        DataError: some rows alone have a split, splits have different classes, or a class is too small to be split.
+        DataError: only some rows have a split, splits have different classes, or a class is too small to be split.
     """
     known = [row for row in rows if row.split]
     if known and len(known) < len(rows):

@@ -1,4 +1,4 @@
-"""One walk over folders of photos, for training and for prediction."""
+"""Walks over folders of photos, the same way for training and prediction."""
 
 import os
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from engine.photos.layouts.folders import OF_SYSTEMS
 
 
 class Folder(NamedTuple):
-    """One folder, with the names of what lies in it, sorted; hidden files are not among them."""
+    """A folder with the sorted names of its entries, except hidden files."""
 
     path: Path
     parts: tuple[str, ...]  # of its path below the root
@@ -25,12 +25,12 @@ class Folder(NamedTuple):
 
 
 def walk(root: Path) -> Iterator[Folder]:
-    """`root` and all folders in it, linked ones too.
+    """`root` and all folders below it; links are followed.
 
-    Hidden files are passed over: macOS leaves ._photo.jpg and .DS_Store beside photo.jpg. So are folders OF_SYSTEMS.
+    Hidden files are skipped (macOS leaves ._photo.jpg and .DS_Store beside photo.jpg), and so are folders OF_SYSTEMS.
 
     Raises:
-        DataError: a folder cannot be read, or is met under two names, so its photos would count twice or for ever.
+        DataError: a folder cannot be read, or is found under two names, so that its photos would count twice.
     """
     seen: dict[tuple[int, int], Path] = {}
     for place, subfolders, names in os.walk(root, onerror=_unreadable, followlinks=True):
