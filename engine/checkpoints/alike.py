@@ -1,4 +1,4 @@
-"""Compares the states in a checkpoint with those of the objects that are to continue from them."""
+"""Compares the states in a checkpoint with the objects that will load them."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -27,10 +27,10 @@ KINDS: dict[str, tuple[type, ...]] = {
 
 
 def require_alike(saved: Any, owner: Any, place: str) -> None:
-    """UserError if a state holds, anywhere, another kind of value than that of its new owner.
+    """UserError if any value in a saved state is of another kind than its new owner's.
 
-    Such a value would be loaded, and fail much later, in the middle of the training. None fits all but numbers, and
-    keys that only one of the states has are the owner's to judge.
+    Such a value would load, and fail much later, in the middle of the training. None matches anything but a number.
+    Keys that only one of the states has are left to the owner.
     """
     if not f"{type(owner).__module__}.".startswith(OWN):
         return
@@ -39,13 +39,13 @@ def require_alike(saved: Any, owner: Any, place: str) -> None:
 
 
 def require_all_alike(states: Iterable[Any], owners: Iterable[Any], place: str) -> None:
-    """Likewise for states and owners in the same order."""
+    """The same for lists of states and owners in the same order."""
     for index, (saved, owner) in enumerate(zip(states, owners, strict=False)):
         require_alike(saved, owner, f"{place}.{index}")
 
 
 def require_fitting(states: Any, optimizer: Optimizer) -> None:
-    """UserError if what is kept for a parameter has another shape than it; `states` are by the parameters' numbers."""
+    """UserError if an optimizer's state for a parameter has another shape; `states` are keyed by parameter index."""
     if not f"{type(optimizer).__module__}.".startswith(OWN) or not isinstance(states, Mapping):
         return
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
@@ -61,7 +61,7 @@ def require_fitting(states: Any, optimizer: Optimizer) -> None:
 
 
 def modified(what: str) -> UserError:
-    """The refusal of a checkpoint; `what` says what cannot be restored."""
+    """The error for a checkpoint that was modified; `what` says what cannot be restored."""
     return UserError(
         f"{what}: it was modified, or saved by another program; to start a new run from its weights, "
         "give init_from=RUN."

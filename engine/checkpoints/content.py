@@ -33,7 +33,7 @@ Epochs = Annotated[int, Ge(0), Lt(MAX_EPOCHS)]
 
 
 class _Current(BaseModel):
-    """How many epochs or batches were taken, begun, processed and completed: at most one of them is under way."""
+    """The numbers of epochs or batches that are ready, started, processed and completed; at most one is unfinished."""
 
     model_config = ConfigDict(extra="allow", strict=True)
     ready: Count

@@ -1,4 +1,4 @@
-"""Saves in checkpoints what Lightning leaves out of them, so that any LightningModule and any data resume exactly."""
+"""Saves what Lightning's checkpoints lack, so that any LightningModule resumes exactly on any data."""
 
 import logging
 import warnings
@@ -165,7 +165,7 @@ class ExactState(Callback):
 
 @contextmanager
 def _restoring() -> Iterator[None]:
-    """UserError where a checkpoint's state has another form."""
+    """Turns errors from a state of the wrong form into UserErrors."""
     try:
         yield
     except WRONG_KINDS as error:
@@ -180,7 +180,7 @@ def _metrics(module: LightningModule) -> dict[str, Metric]:
 
 
 def _copied(node: Any) -> Any:
-    """Copies of tensors, which a validation may change in place."""
+    """A copy of the state, since a validation may change tensors in place."""
     if isinstance(node, Tensor):
         return node.detach().clone()
     if isinstance(node, dict):

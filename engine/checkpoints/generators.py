@@ -1,4 +1,4 @@
-"""The states of all random generators that a training may draw from."""
+"""Saves and restores the random generators that training may use."""
 
 import random
 from collections.abc import Iterable, Iterator
@@ -9,7 +9,7 @@ import torch
 
 
 def generator_states(loaders: Iterable[Any] = ()) -> dict[str, Any]:
-    """The states of PyTorch's, NumPy's and Python's generators, and of those that data loaders were given."""
+    """The states of the global generators of PyTorch, NumPy and Python, and of the data loaders' own generators."""
     numpy_state: Any = np.random.get_state(legacy=True)
     _, keys, position, has_gauss, gauss = numpy_state
     return {
@@ -22,7 +22,7 @@ def generator_states(loaders: Iterable[Any] = ()) -> dict[str, Any]:
 
 
 def restore_generators(saved: dict[str, Any], loaders: Iterable[Any] = ()) -> None:
-    """Goes on from the result of `generator_states`."""
+    """Restores the result of `generator_states`."""
     torch.set_rng_state(saved["torch"].cpu())
     if len(saved["cuda"]) == torch.cuda.device_count():
         torch.cuda.set_rng_state_all([state.cpu() for state in saved["cuda"]])

@@ -1,4 +1,4 @@
-"""What is counted and logged of the batches of a training or an evaluation."""
+"""Counts batches, accumulates their losses and metrics, and logs the results."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ from engine.training.lightning_internals import load_metric_states, metric_state
 
 
 class Outcome(NamedTuple):
-    """What one batch gave: the mean loss (), and what the metrics compare, both (N, ...)."""
+    """The result of one batch: the mean loss (), and predictions and targets for the metrics, both (N, ...)."""
 
     loss: Tensor
     predictions: Tensor
@@ -22,7 +22,7 @@ class Outcome(NamedTuple):
 
 
 class AccountedModule(LightningModule):
-    """A LightningModule that keeps the account of its batches: mean loss, metrics, and the losses of single steps."""
+    """A LightningModule that accumulates mean losses and metrics, and keeps the losses of single steps."""
 
     follows_chunks = True  # engine/training/steps/chunks.py
 
@@ -39,7 +39,7 @@ class AccountedModule(LightningModule):
         return None
 
     def _account(self, split: str, outcomes: Sequence[Outcome]) -> None:
-        """Adds mini-batches to the split's sums, once for all of them and with no wait for the device."""
+        """Adds several mini-batches to the split's sums at once, without waiting for the device."""
         counts = [len(outcome.targets) for outcome in outcomes]
         if self._sizes[0] != counts or self._sizes[1].device != self.device:
             self._sizes = counts, torch.tensor(counts, device=self.device)  # a copy waits for the device: rarely
@@ -76,7 +76,7 @@ class AccountedModule(LightningModule):
         self.log_now(values, main)
 
     def log_now(self, values: Mapping[str, Tensor | float], main: Collection[str] = ()) -> None:
-        """Makes scalars known to callbacks, those of `main` to the progress bar too, and writes them to the loggers.
+        """Passes scalars to callbacks and loggers, and those in `main` to the progress bar.
 
         While training at once, so that what a checkpoint's curves end with is what came before it. Always over
         optimizer steps: Lightning would count batches, and a chunk is one batch.
@@ -92,13 +92,13 @@ class AccountedModule(LightningModule):
             logger.log_metrics(scalars, step=self.global_step)
 
     def named_metrics(self, computed: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The scalars to log out of what the metrics computed; here the same."""
+        """The scalars to log, from the results of the metrics; by default the same."""
         return dict(computed)
 
     # Checkpoints -----------------------------------------------------------------------------------------------------
 
     def account_state(self) -> dict[str, Any]:
-        """How the account of a training stands, for its checkpoint. DivergenceError instead of a ruined checkpoint."""
+        """The accumulated state for a checkpoint. Raises DivergenceError rather than save a diverged training."""
         losses = torch.cat(self.losses) if self.losses else None
         if losses is not None:
             self.check_losses(losses, self.global_step)
@@ -112,7 +112,7 @@ class AccountedModule(LightningModule):
         }
 
     def load_account_state(self, state: Mapping[str, Any]) -> None:
-        """Goes on from what `account_state` gave. TypeError for anything else."""
+        """Restores the result of `account_state`. Raises TypeError for anything else."""
         self._require_account(state)
         self.examples_seen, self.logged_before = state["examples_seen"], state["logged"]
         self.losses = [] if state["losses"] is None else [state["losses"]]
@@ -120,7 +120,7 @@ class AccountedModule(LightningModule):
         load_metric_states(self.metrics("train"), state["metrics"])
 
     def _require_account(self, state: Mapping[str, Any]) -> None:
-        """What has another form would only fail later, in the middle of the training."""
+        """Raises TypeError for values that would only fail later, in the middle of the training."""
         sums, losses = state["sums"], state["losses"]
         if not isinstance(state["logged"], Mapping):
             raise TypeError("what it has logged has no names")
@@ -130,7 +130,7 @@ class AccountedModule(LightningModule):
             raise TypeError("what it has logged is no number")
 
     def move_account_state(self) -> None:
-        """Brings what was loaded to the module's device."""
+        """Moves the loaded state to the module's device."""
         self._sums = {split: sums.to(self.device) for split, sums in self._sums.items()}
         self.losses = [losses.to(self.device) for losses in self.losses]
         if (metrics := self.metrics("train")) is not None:

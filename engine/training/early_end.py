@@ -1,4 +1,4 @@
-"""What ended a training before its last epoch."""
+"""Explains why a training ended before its last epoch."""
 
 from collections.abc import Collection, Mapping
 from datetime import timedelta
@@ -44,7 +44,7 @@ def _stopping(callback: EarlyStopping) -> str:
 
 
 def lifting(config: Mapping[str, Any]) -> list[str]:
-    """Overrides that take out of a config what may end a training early, as `~callback.early_stopping`."""
+    """Overrides that remove from a config whatever may end a training early, such as `~callback.early_stopping`."""
     callbacks = config.get("callback") or {}
     targets = {name: str(node.get("_target_")) for name, node in callbacks.items() if isinstance(node, Mapping)}
     ending = [name for name, target in targets.items() if target.rpartition(".")[2] in ENDING]
@@ -53,6 +53,6 @@ def lifting(config: Mapping[str, Any]) -> list[str]:
 
 
 def is_lifted(override: str, changed: Collection[str]) -> bool:
-    """Whether one of these keys is, or belongs to, what the override of `lifting` takes out."""
+    """Whether one of these keys is, or is below, the one that an override of `lifting` removes."""
     key = override.lstrip("~").partition("=")[0]
     return any(f"{name}.".startswith(f"{key}.") for name in changed)

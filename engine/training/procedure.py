@@ -1,4 +1,4 @@
-"""What every training procedure shares: one training step, plain or in chunks, and exact resumption."""
+"""The base class of training procedures: training steps, one at a time or in chunks, and evaluation."""
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -30,13 +30,13 @@ logger = logging.getLogger(__name__)
 
 
 class Procedure(AccountedModule):
-    """Trains `network` with `loss`; a subclass says what one batch gives (`compute`) and which metrics are kept.
+    """Trains `network` with `loss`. A subclass defines the result of one batch (`compute`) and the metrics.
 
-    A datamodule whose `chunk` is above 1 hands over several of them at once where nothing could notice (chunks.py).
-    Each mini-batch is still one optimizer step, but Lightning's own cost, about a millisecond, is paid once per chunk.
+    A datamodule whose `chunk` is above 1 provides several mini-batches at once if nothing could notice (chunks.py).
+    Each is still one optimizer step, but Lightning's overhead of about a millisecond is paid once per chunk.
     `global_step` counts optimizer steps in both cases, and all curves are drawn over it.
 
-    `single_steps_because` is set in `setup`: why such a datamodule hands out single mini-batches; None if it does not.
+    `single_steps_because` is set in `setup`: why such a datamodule provides single mini-batches; None if it does not.
     """
 
     follows_chunks = True
@@ -86,7 +86,7 @@ class Procedure(AccountedModule):
         return outputs
 
     def laid_out(self, inputs: Tensor) -> Tensor:
-        """The same values, of images in the memory format that the network is in."""
+        """The inputs; images in the network's memory format."""
         return (
             inputs.contiguous(memory_format=torch.channels_last) if self.channels_last and inputs.ndim == 4 else inputs
         )
@@ -106,7 +106,7 @@ class Procedure(AccountedModule):
         return Outcome(self.compared(predictions, targets), predictions, targets)
 
     def compared(self, predictions: Tensor, targets: Tensor) -> Tensor:
-        """The loss of predictions and targets, both (N, ...), a scalar. UserError where they do not fit the loss."""
+        """The loss of predictions and targets, both (N, ...), a scalar. UserError if they do not fit the loss."""
         if self._loss_fits:
             loss: Tensor = self.loss(predictions, targets)
             return loss
@@ -115,7 +115,7 @@ class Procedure(AccountedModule):
         return loss
 
     def linear_layer(self) -> nn.Module | None:
-        """The layer whose outputs of a batch's inputs are all that the loss is of; None if there is more to a step."""
+        """The linear layer, if the loss of its outputs is all there is to a step; else None."""
         return None
 
     # The training step -----------------------------------------------------------------------------------------------
@@ -170,7 +170,7 @@ class Procedure(AccountedModule):
         return Outcome(outcome.loss.detach(), outcome.predictions.detach(), outcome.targets)
 
     def _key_random_layers(self, step: int) -> None:
-        """Dropout and its kind draw from a stream of their own at each step, whatever was drawn before."""
+        """Seeds dropout and similar layers by the step, whatever was drawn before."""
         key = mix(self.seed, step)
         torch.default_generator.manual_seed(key)
         if self.device.type == "cuda":
@@ -239,7 +239,7 @@ class Procedure(AccountedModule):
     # Optimization ----------------------------------------------------------------------------------------------------
 
     def trainable(self) -> nn.Module:
-        """The part of the network that is trained; here all of it. Parameters outside the network always are."""
+        """The part of the network that is trained; by default all of it. Parameters outside the network always are."""
         return self.network
 
     def trained_parameters(self) -> dict[str, nn.Parameter]:
@@ -270,5 +270,5 @@ class Procedure(AccountedModule):
 
     # A method: what a property of an nn.Module raises may turn into "has no attribute".
     def total_steps(self) -> int:
-        """Optimizer steps of the whole training. UserError where neither max_epochs nor max_steps says how many."""
+        """Optimizer steps of the whole training. UserError if neither max_epochs nor max_steps determines them."""
         return training_steps(self.trainer, in_chunks=self.takes_chunks)

@@ -1,7 +1,7 @@
 """Training steps of a linear layer with cross entropy and SGD that call the operations of autograd directly.
 
 The overhead of autograd, modules and the optimizer is three quarters of such a step. The operations and their order are
-the same, so the results are bit-identical (tests/engine/training/test_linear_steps.py).
+the same, so the results are bit-identical (tests/engine/training/steps/test_linear_steps.py).
 """
 
 from collections.abc import Callable
