@@ -78,8 +78,8 @@ class AccountedModule(LightningModule):
     def log_now(self, values: Mapping[str, Tensor | float], main: Collection[str] = ()) -> None:
         """Passes scalars to callbacks and loggers, and those in `main` to the progress bar.
 
-        While training at once, so that what a checkpoint's curves end with is what came before it. Always over
-        optimizer steps: Lightning would count batches, and a chunk is one batch.
+        In training, they are written immediately, so that the curves stored with a checkpoint end where it was saved.
+        The x axis is always optimizer steps: Lightning would count batches, and a chunk is one batch.
         """
         if self.trainer.state.fn != TrainerFn.FITTING:
             self.log_dict({**values, "step": float(self.global_step)})
