@@ -138,10 +138,13 @@ class ExactState(Callback):
         if not any(hasattr(loader, "state_dict") for loader in loaders):
             self._find_position(trainer, loaders, saved, batches)
         for name, gradient in saved["gradients"].items():
-            module.get_parameter(name).grad = gradient.to(module.device)
+            parameter = module.get_parameter(name)
+            parameter.grad = gradient.to(parameter.device)
         if not isinstance(module, AccountedModule):
             known = {name: metric for name, metric in _metrics(module).items() if name in saved["metrics"]}
             load_metric_states(known, saved["metrics"])
+            for metric in known.values():
+                metric.to(metric.device)  # with its state, which was loaded to the CPU
             load_logged_values(trainer, module, saved["logged"])
             trainer.callback_metrics.update(saved["latest"])
         if batches and not saved["validation_due"]:
