@@ -101,8 +101,9 @@ class ExactState(Callback):
             state = state | {"random": generator_states(training_loaders(trainer))}
         named = pl_module.named_parameters() if accumulating else ()
         gradients = {name: parameter.grad for name, parameter in named if parameter.grad is not None}
+        accumulated = trainer.accumulate_grad_batches  # which GradientAccumulationScheduler changes
         passes = {"pass": self._pass, "is_first_pass": self._is_first_pass, "validation_due": validation_due}
-        checkpoint["exact"] = of_each_process({**state, **passes, "gradients": gradients})
+        checkpoint["exact"] = of_each_process({**state, **passes, "gradients": gradients, "accumulated": accumulated})
 
     def _state(self, trainer: Trainer) -> dict[str, Any]:
         state: dict[str, Any] = {"random": generator_states(training_loaders(trainer))}
@@ -147,6 +148,8 @@ class ExactState(Callback):
                 metric.to(metric.device)  # with its state, which was loaded to the CPU
             load_logged_values(trainer, module, saved["logged"])
             trainer.callback_metrics.update(saved["latest"])
+        if batches and "accumulated" in saved:
+            trainer.accumulate_grad_batches = saved["accumulated"]
         if batches and not saved["validation_due"]:
             step_plateau_schedulers(trainer)
         if saved["random"] is not None:

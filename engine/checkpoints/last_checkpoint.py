@@ -16,7 +16,7 @@ from engine.checkpoints.continuation import curve_sizes
 from engine.loggers.csv_logger import CSVLogger
 from engine.loggers.tensorboard_logger import TensorBoardLogger
 from engine.process.stop import Interrupted, stop
-from engine.training.lightning_internals import after_batches, after_epochs
+from engine.training.lightning_internals import after_batches, after_epochs, swap_averaged_weights
 from engine.training.step_counter import StepCounter
 
 STOPPING = (signal.SIGTERM, signal.SIGINT)
@@ -93,6 +93,8 @@ class LastCheckpoint(Checkpoint):
         if trainer.world_size > 1:
             asked = trainer.strategy.reduce_boolean_decision(asked, all=False)
         if asked:
+            if trainer.validating:
+                swap_averaged_weights(trainer)
             self._save(trainer)
             raise Interrupted(self._signal or signal.SIGTERM)
 

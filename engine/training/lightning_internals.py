@@ -15,7 +15,7 @@ from typing import Any
 
 from lightning_fabric.utilities.data import _set_sampler_epoch
 from pytorch_lightning import Callback, Trainer
-from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.callbacks import ModelCheckpoint, WeightAveraging
 from pytorch_lightning.core.optimizer import _init_optimizers_and_lr_schedulers
 from pytorch_lightning.profilers import PassThroughProfiler
 from torch.optim import Optimizer
@@ -126,6 +126,13 @@ def settle(loop: dict[str, Any], *, validation_due: bool, accumulating: bool) ->
 
 def _set(counts: dict[str, int], value: int) -> None:
     counts.update(dict.fromkeys(counts, value))
+
+
+def swap_averaged_weights(trainer: Trainer) -> None:
+    """Swaps the averaged weights that WeightAveraging puts into the module for a validation with the trained ones."""
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, WeightAveraging) and callback._average_model is not None:
+            callback._swap_models(trainer.lightning_module)
 
 
 def count_steps_alike(loop: dict[str, Any], steps: int) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.callbacks import ModelCheckpoint, WeightAveraging
 from torch import nn
 from torch.optim import SGD
 
@@ -59,6 +59,11 @@ NAMES: dict[str, tuple[Callable[[Trainer], Any], str]] = {
     **{
         name: (lambda t: t._checkpoint_connector, "a damaged checkpoint would end in a traceback") for name in RESTORING
     },
+    "_swap_models": (
+        lambda t: WeightAveraging(),
+        "a signal during a validation would save averaged weights as those that are trained",
+    ),
+    "_average_model": (lambda t: WeightAveraging(), "a signal during a validation would end in a traceback"),
     "_update_count": (
         lambda t: next(iter(t.lightning_module.metrics("train").values())),  # type: ignore[operator]
         "a resumed run's training metrics would warn that they have seen nothing",
