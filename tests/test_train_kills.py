@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine.checkpoints.checkpoint_io import load_checkpoint
+from tests.conftest import ROOT
 from tests.killing import (
     curves,
     differences,
@@ -119,7 +120,7 @@ def test_asked_to_stop(
     assert metrics["status"] == "interrupted"
     assert metrics["error"] == f"Interrupted: {signal.Signals(number).name}"
     output = (tmp_path / "output.txt").read_text()
-    assert f"python train.py resume={directory}" in output
+    assert f"{ROOT / 'train.py'} resume={directory.relative_to(tmp_path)}" in output
     assert "Traceback" not in output
     assert not list((directory / "checkpoints").glob(".*"))
     stopped_at = load_checkpoint(directory / "checkpoints" / "last.ckpt")["global_step"]
