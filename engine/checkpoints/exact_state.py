@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from lightning_utilities.core.apply_func import apply_to_collection
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 from torchmetrics import Metric, MetricCollection
@@ -17,24 +18,24 @@ from engine.training.accounted_module import AccountedModule
 from engine.training.each_process import of_each_process, of_this_process
 from engine.training.lightning_internals import (
     before_passes,
-    count_steps_alike,
     gradients_are_unfinished,
+    load_logged_values,
     load_metric_states,
+    logged_values,
     metric_states,
-    read_again,
-    read_anew,
     resume_exactly,
-    settle,
+    skip_batches,
+    start_new_pass,
     step_plateau_schedulers,
     training_loaders,
     validation_is_due,
 )
-from engine.training.lightning_results import load_logged_values, logged_values
+from engine.training.loop_state import count_steps_alike, settle
 
 logger = logging.getLogger(__name__)
 
-NO_PASS: dict[str, Any] = {"pass": {}, "is_first_pass": False, "validation_due": True}
-"""What checkpoints of earlier commits did not have."""
+NO_PASS: dict[str, Any] = {"pass": {}, "validation_due": True}
+"""For checkpoints of earlier commits, which have neither."""
 
 WRONG_KINDS = (AttributeError, LookupError, OverflowError, RuntimeError, TypeError, ValueError)
 
@@ -53,7 +54,6 @@ class ExactState(Callback):
     def __init__(self) -> None:
         self._saved: dict[str, Any] | None = None
         self._pass: dict[str, Any] = {}  # the generators at the start of this pass over the training data
-        self._is_first_pass = False
         self._validated = False
         self._before_validation: dict[str, Any] = {}
 
@@ -65,20 +65,17 @@ class ExactState(Callback):
 
         def first() -> None:
             with _restoring():
-                if self._saved is not None and self._saved["is_first_pass"]:
+                if self._saved is not None and self._saved["pass"].get("is_first"):
                     restore_generators(self._saved["pass"])
-            self._note_pass(trainer, is_first=True)
+            self._pass = generator_states() | {"is_first": True}
 
         def next_one() -> None:
-            self._note_pass(trainer, is_first=False)
+            self._pass = generator_states(training_loaders(trainer)) | {"is_first": False}
 
         def validation() -> None:
             self._validated, self._before_validation = False, self._state(trainer)
 
         before_passes(trainer, first, next_one, validation)
-
-    def _note_pass(self, trainer: Trainer, *, is_first: bool) -> None:
-        self._pass, self._is_first_pass = generator_states(training_loaders(trainer)), is_first
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         self._validated = False
@@ -95,32 +92,33 @@ class ExactState(Callback):
         epochs = loop["epoch_progress"]["current"]
         if epochs["processed"] == epochs["ready"] > 0:
             checkpoint["epoch"] = epochs["processed"] - 1  # as in a checkpoint saved before the epoch was counted
-        is_within = trainer.validating and bool(self._before_validation)
-        state = self._before_validation if is_within else self._state(trainer)
-        if self._validated:
-            state = state | {"random": generator_states(training_loaders(trainer))}
+        if not trainer.validating or not self._before_validation:
+            state = self._state(trainer)
+        elif self._validated:
+            state = self._before_validation | {"random": generator_states(training_loaders(trainer))}
+        else:
+            state = self._before_validation
         named = pl_module.named_parameters() if accumulating else ()
         gradients = {name: parameter.grad for name, parameter in named if parameter.grad is not None}
-        accumulated = trainer.accumulate_grad_batches  # which GradientAccumulationScheduler changes
-        passes = {"pass": self._pass, "is_first_pass": self._is_first_pass, "validation_due": validation_due}
-        checkpoint["exact"] = of_each_process({**state, **passes, "gradients": gradients, "accumulated": accumulated})
+        state = state | {"pass": self._pass, "validation_due": validation_due, "gradients": gradients}
+        state["accumulated"] = trainer.accumulate_grad_batches  # GradientAccumulationScheduler changes it
+        checkpoint["exact"] = of_each_process(state)
 
     def _state(self, trainer: Trainer) -> dict[str, Any]:
         state: dict[str, Any] = {"random": generator_states(training_loaders(trainer))}
         module = trainer.lightning_module
         if not isinstance(module, AccountedModule):  # which keeps its own account
-            state |= {"metrics": metric_states(_metrics(module)), "logged": logged_values(trainer)}
-            state |= {"latest": dict(trainer.callback_metrics)}
-        return _copied(state)
+            own = {"metrics": metric_states(_metrics(module)), "logged": logged_values(trainer)}
+            state |= apply_to_collection(own | {"latest": dict(trainer.callback_metrics)}, Tensor, _copy)
+        return state
 
     # Resuming --------------------------------------------------------------------------------------------------------
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         count_steps_alike(checkpoint["loops"]["fit_loop"], checkpoint["global_step"])
         saved = of_this_process(checkpoint.get("exact"))
-        with _restoring():
-            if saved is not None and not saved["pass"]:  # no training had begun: a tuner returns to its start
-                return
+        if saved is not None and not saved["pass"]:  # no training had begun: a tuner returns to its start
+            return
         if saved is None and isinstance(pl_module, AccountedModule):  # of an earlier commit
             random, procedure = (of_this_process(checkpoint.get(key)) for key in ("random", "procedure"))
             saved = {"random": random, "gradients": procedure["gradients"], **NO_PASS}
@@ -157,16 +155,16 @@ class ExactState(Callback):
 
     def _find_position(self, trainer: Trainer, loaders: list[Any], saved: dict[str, Any], batches: int) -> None:
         if not batches:
-            read_anew(trainer)
+            start_new_pass(trainer)
             return
         if not saved["pass"]:
             return
         logger.info("The data loader has no state_dict: reading %d batches again to skip them.", batches)
         warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended before the epoch ended")
-        if not saved["is_first_pass"]:
-            restore_generators(saved["pass"], loaders)
-        self._pass, self._is_first_pass = saved["pass"], saved["is_first_pass"]
-        read_again(trainer, anew=not saved["is_first_pass"])
+        self._pass = saved["pass"]
+        if not self._pass["is_first"]:
+            restore_generators(self._pass, loaders)
+        skip_batches(trainer, restart=not self._pass["is_first"])
 
 
 @contextmanager
@@ -185,10 +183,6 @@ def _metrics(module: LightningModule) -> dict[str, Metric]:
     return {name: metric for name, metric in module.named_modules() if isinstance(metric, Metric)}
 
 
-def _copied(node: Any) -> Any:
-    """A copy of the state, since a validation may change tensors in place."""
-    if isinstance(node, Tensor):
-        return node.detach().clone()
-    if isinstance(node, dict):
-        return {key: _copied(value) for key, value in node.items()}
-    return type(node)(map(_copied, node)) if type(node) in (list, tuple) else node
+def _copy(tensor: Tensor) -> Tensor:
+    """A validation may change the original in place."""
+    return tensor.detach().clone()

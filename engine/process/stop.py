@@ -13,8 +13,6 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from engine.paths import command, typed
-
 if TYPE_CHECKING:
     from omegaconf import DictConfig  # which takes longer to import than a signal may take to come
 
@@ -174,6 +172,8 @@ def interruptible(cfg: "DictConfig") -> Iterator[None]:
     So does SIGUSR1 in a job of SLURM, which is queued again. During training, engine/checkpoints/last_checkpoint.py
     handles them instead: it saves, then raises Interrupted. A second signal ends the run at once.
     """
+    from engine.paths import command, typed  # not at a script's start, before it handles signals
+
     Interrupted.under_way = False
     others = [signal.SIGUSR1] if _is_queued_again(cfg) else []
 

@@ -21,7 +21,7 @@ from engine.run.config_file import flat, is_first_process, resolved, stored
 from engine.run.outcome import outcome
 from engine.run.trust.allowlist import read_run_config
 from engine.training.early_end import has_stopped, is_lifted, lifting
-from engine.training.lightning_internals import position
+from engine.training.loop_state import position
 from engine.training.reschedule import Done, reschedule
 from engine.wording import shown
 

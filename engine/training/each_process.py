@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch.distributed
+from lightning_utilities.core.apply_func import apply_to_collection
 
 KEY = "of_each_process"
 
@@ -12,7 +13,7 @@ def of_each_process(state: Any) -> Any:
     if not torch.distributed.is_available() or not torch.distributed.is_initialized():
         return state
     states: list[Any] = [None] * torch.distributed.get_world_size()
-    torch.distributed.all_gather_object(states, _on_cpu(state))
+    torch.distributed.all_gather_object(states, apply_to_collection(state, torch.Tensor, _on_cpu))
     return {KEY: states}
 
 
@@ -25,9 +26,5 @@ def of_this_process(saved: Any) -> Any:
     return saved[KEY][rank if rank < len(saved[KEY]) else 0]
 
 
-def _on_cpu(node: Any) -> Any:
-    if isinstance(node, torch.Tensor):
-        return node.detach().cpu()
-    if isinstance(node, dict):
-        return {key: _on_cpu(value) for key, value in node.items()}
-    return type(node)(map(_on_cpu, node)) if type(node) in (list, tuple) else node
+def _on_cpu(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.detach().cpu()

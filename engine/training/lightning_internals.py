@@ -1,11 +1,6 @@
-"""All uses of private names of Lightning and torchmetrics, except those for logged values in lightning_results.py.
+"""All uses of private names of Lightning and torchmetrics; no other file may use any.
 
 tests/engine/training/test_lightning_internals.py checks them against the installed release.
-
-Most of it is for exact resumption. Lightning 2.6 saves its loops' counters at any point of an epoch, and infers from
-them on restart what had been done: after the end of a batch it drops a validation that was due, and after an epoch
-without validation it continues as if there had been one. Here the counters are put into one of two forms before they
-are saved, so that nothing has to be inferred.
 """
 
 import subprocess
@@ -13,11 +8,13 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from lightning_fabric.utilities.data import _set_sampler_epoch
-from pytorch_lightning import Callback, Trainer
+from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint, WeightAveraging
 from pytorch_lightning.core.optimizer import _init_optimizers_and_lr_schedulers
 from pytorch_lightning.profilers import PassThroughProfiler
+from pytorch_lightning.trainer.connectors.logger_connector.result import _Metadata, _ResultMetric, _Sync
 from torch.optim import Optimizer
 from torchmetrics import Metric, MetricCollection
 
@@ -27,6 +24,19 @@ PATIENCE = 3.0  # seconds
 
 RESTORING = ("_restore_modules_and_callbacks", "restore_training_state")
 """Functions of Lightning's checkpoint connector that use a checkpoint's content."""
+
+LOGGED = (
+    *("fx", "name", "prog_bar", "logger", "on_step", "on_epoch", "enable_graph", "add_dataloader_idx"),
+    *("dataloader_idx", "metric_attribute"),
+)
+"""Arguments of `self.log` as Lightning keeps them."""
+
+REDUCTIONS: dict[str, Any] = {
+    **{name: getattr(torch, name) for name in ("mean", "sum", "min", "max")},
+    **{f"builtins.{function.__name__}": function for function in (sum, min, max)},
+}
+
+REDUCTION_NAMES = {function: name for name, function in REDUCTIONS.items()}
 
 # Steps ----------------------------------------------------------------------------------------------------------------
 
@@ -96,51 +106,11 @@ def remade_optimizers(module: Any) -> tuple[list[Any], list[Any]]:
 # Checkpoints ----------------------------------------------------------------------------------------------------------
 
 
-def settle(loop: dict[str, Any], *, validation_due: bool, accumulating: bool) -> None:
-    """Puts the saved state of a fit loop into the form "before an epoch" or "after some batches of an epoch".
-
-    Args:
-        loop: `checkpoint["loops"]["fit_loop"]`, changed in place.
-        validation_due: in the second form, whether a validation comes next, starting with its first batch.
-        accumulating: whether the gradients of the last batch await an optimizer step.
-    """
-    epochs, batches = loop["epoch_progress"], loop["epoch_loop.batch_progress"]
-    validation = loop["epoch_loop.val_loop.batch_progress"]
-    epoch_is_over = epochs["current"]["processed"] == epochs["current"]["ready"]
-    if epoch_is_over:
-        for counts in (epochs["total"], epochs["current"]):
-            _set(counts, counts["processed"])
-        _set(batches["current"], 0)
-        batches["is_last_batch"] = False
-    else:
-        _set(batches["current"], batches["current"]["processed"])
-    _set(batches["total"], batches["total"]["processed"])
-    _set(validation["current"], 0)
-    _set(validation["total"], 0)
-    if validation_due and not epoch_is_over:
-        # Lightning's state in the middle of an evaluation, but with no batch done.
-        validation["total"] |= {"ready": 1, "started": 1}
-    elif not epoch_is_over and not accumulating:
-        loop["epoch_loop.state_dict"]["_batches_that_stepped"] += 1  # Lightning would do it after the save
-
-
-def _set(counts: dict[str, int], value: int) -> None:
-    counts.update(dict.fromkeys(counts, value))
-
-
 def swap_averaged_weights(trainer: Trainer) -> None:
     """Swaps the averaged weights that WeightAveraging puts into the module for a validation with the trained ones."""
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         if isinstance(callback, WeightAveraging) and callback._average_model is not None:
             callback._swap_models(trainer.lightning_module)
-
-
-def count_steps_alike(loop: dict[str, Any], steps: int) -> None:
-    """Sets the saved number of steps for manual and automatic optimization, since a resumed run may use the other."""
-    manual = loop["epoch_loop.manual_optimization.optim_step_progress"]["total"]
-    automatic = loop["epoch_loop.automatic_optimization.optim_progress"]["optimizer"]["step"]["total"]
-    for counts in (manual, automatic):
-        counts |= {"ready": steps, "completed": steps}
 
 
 def validation_is_due(trainer: Trainer, validated: bool) -> bool:
@@ -177,9 +147,9 @@ def resume_exactly(trainer: Trainer) -> int:
     return int(batches.current.ready)
 
 
-def _count_reloads(trainer: Trainer, *, within: bool) -> None:
+def _count_reloads(trainer: Any, *, within: bool) -> None:
     """Makes `reload_dataloaders_every_n_epochs` count from the first epoch, not from the first after resuming."""
-    loop, every = trainer.fit_loop, getattr(trainer, "reload_dataloaders_every_n_epochs", 0)
+    loop, every = trainer.fit_loop, trainer.reload_dataloaders_every_n_epochs
     if every:
         last = trainer.current_epoch // every * every
         loop.epoch_loop.val_loop._last_val_dl_reload_epoch = last
@@ -256,12 +226,12 @@ def training_loaders(trainer: Trainer) -> list[Any]:
     return [] if combined is None else list(combined.flattened)
 
 
-def read_again(trainer: Trainer, *, anew: bool) -> None:
-    """Reads and drops the batches that the epoch has trained on; `anew`: in a new pass over the data."""
+def skip_batches(trainer: Trainer, *, restart: bool) -> None:
+    """Reads and drops the batches that the epoch has trained on; with `restart`, from the start of a new pass."""
     loop = trainer.fit_loop
     fetcher, batches = loop._data_fetcher, loop.epoch_loop.batch_progress.current.ready
     assert fetcher is not None
-    if anew:
+    if restart:
         for loader in training_loaders(trainer):
             _set_sampler_epoch(loader, trainer.current_epoch)
         iter(fetcher)
@@ -272,12 +242,47 @@ def read_again(trainer: Trainer, *, anew: bool) -> None:
     fetcher.done |= loop.epoch_loop._num_ready_batches_reached()
 
 
-def read_anew(trainer: Trainer) -> None:
+def start_new_pass(trainer: Trainer) -> None:
     """Makes Lightning start a new pass over the data in the first epoch after resuming, as it does in all others."""
     trainer.fit_loop._resuming_from_checkpoint = False
 
 
-# Metrics --------------------------------------------------------------------------------------------------------------
+# Logged values and metrics --------------------------------------------------------------------------------------------
+
+
+def logged_values(trainer: Trainer) -> dict[str, Any]:
+    """Each value that this epoch's training has logged: the arguments of `self.log`, and the sum or mean so far."""
+    return {key: _saved(result) for key, result in trainer.fit_loop.epoch_loop._results.items()}
+
+
+def _saved(result: _ResultMetric) -> dict[str, Any]:
+    meta, sync = result.meta, result.meta.sync
+    return {
+        "settings": {name: getattr(meta, name) for name in LOGGED},
+        "reduction": REDUCTION_NAMES[meta.reduce_fx],
+        "sync": {"_should": sync.should, "_op": sync.op, "rank_zero_only": sync.rank_zero_only},
+        "state": dict(result.metric_state) if result.is_tensor else None,
+        "last": result._forward_cache,
+        "updates": result._update_count,
+        "is_over": result.has_reset,
+    }
+
+
+def load_logged_values(trainer: Trainer, module: LightningModule, saved: dict[str, Any]) -> None:
+    """Continues with the result of `logged_values`."""
+    results = trainer.fit_loop.epoch_loop._results
+    for key, entry in saved.items():
+        is_tensor = entry["state"] is not None
+        meta = _Metadata(**entry["settings"], reduce_fx=REDUCTIONS[entry["reduction"]])
+        meta.sync = _Sync(fn=trainer.strategy.reduce, **entry["sync"])
+        result = _ResultMetric(meta, is_tensor)
+        result._forward_cache, result._update_count = entry["last"], entry["updates"]
+        result.has_reset = entry["is_over"]
+        for name in result.metric_state:
+            setattr(result, name, entry["state"][name])
+        if not is_tensor:
+            result.value = module.get_submodule(entry["settings"]["metric_attribute"])
+        results[key] = result.to(module.device)
 
 
 def metric_states(metrics: Mapping[str, Metric] | MetricCollection | None) -> dict[str, Any]:
@@ -291,10 +296,3 @@ def load_metric_states(metrics: Mapping[str, Metric] | MetricCollection | None, 
         metric._update_count, values = states[name]
         for state in metric.metric_state:
             setattr(metric, state, values[state])
-
-
-def position(loop: dict[str, Any]) -> tuple[int, bool]:
-    """From `checkpoint["loops"]["fit_loop"]`: the number of finished epochs, and whether another has begun."""
-    epochs, batches = loop["epoch_progress"]["current"], loop["epoch_loop.batch_progress"]
-    has_begun = epochs["ready"] > epochs["processed"] and batches["current"]["ready"] > 0
-    return epochs["processed"], has_begun and not batches["is_last_batch"]

@@ -39,7 +39,7 @@ def lr_scheduler_config(schedule: Schedule, optimizer: Optimizer, total_steps: C
             raise UserError(f"scheduler.monitor: {name} needs a metric, such as scheduler.monitor=val/loss.")
         if interval != "epoch":
             raise UserError(f"scheduler.interval={interval}: {name} uses a metric of the epoch: give epoch.")
-        # Lightning would step it after saving the epoch's checkpoint; `step_at_epoch_end` does it before.
+        # `step_at_epoch_end` steps it, also with chunks and before the first validation, where Lightning would not.
         return {"scheduler": scheduler, "interval": interval, "monitor": monitor, "frequency": sys.maxsize}
     if monitor is not None:
         raise UserError(f"scheduler.monitor={monitor}: {name} uses no metric: give scheduler.monitor=null.")

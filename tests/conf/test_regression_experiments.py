@@ -129,7 +129,7 @@ class MyReLU(torch.autograd.Function):
 
 
 def custom_relu(dtype: torch.dtype) -> Losses:
-    nn.Linear(1000, 100, bias=False), nn.Linear(100, 10, bias=False)  # they draw before `init` draws anew
+    nn.Linear(1000, 100, bias=False), nn.Linear(100, 10, bias=False)  # layers initialize themselves before `init` does
     w1, w2 = torch.randn(100, 1000).T.to(dtype), torch.randn(10, 100).T.to(dtype)
     if dtype == torch.float64:
         w1, w2 = w1.contiguous(), w2.contiguous()

@@ -94,7 +94,7 @@ def test_a_checkpoint_names_its_run_and_itself(run: Path) -> None:
         (["run=last", "input=a", "batch_size=x"], "batch_size=x: must be a whole number, at least 1."),
         (["run=last", "input=a", "batch_size=[1"], "batch_size=[1: must be a whole number, at least 1."),
         (["run=last", "input=a", "num_workers=-1"], "num_workers=-1: must be a whole number, at least 0."),
-        (["run=nowhere", "input=a"], "run=nowhere: there is no such run"),
+        (["run=nowhere", "input=a"], "run=nowhere: there is no such run; "),
     ],
 )
 def test_mistakes_are_one_sentence(arguments: list[str], sentence: str) -> None:

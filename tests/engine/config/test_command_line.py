@@ -60,9 +60,10 @@ def test_rewriting_twice_changes_nothing(run_dir: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["nothing", ""])
-def test_directory_without_a_run(name: str, tmp_path: Path) -> None:
-    lacking = "no such run" if name else "no config.yaml"
-    with pytest.raises(UserError, match=rf"^resume={tmp_path / name}: there is {lacking}[;,]"):
+def test_directory_without_a_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    lacking = r"no such run, and no other under logs/\.$" if name else "no config.yaml;"
+    with pytest.raises(UserError, match=rf"^resume={tmp_path / name}: there is {lacking}"):
         compose_resumed_run_from_its_config([f"resume={tmp_path / name}"])
 
 

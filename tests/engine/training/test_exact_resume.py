@@ -11,7 +11,7 @@ from torch import Tensor
 
 from engine.checkpoints.exact_state import ExactState
 from engine.checkpoints.last_checkpoint import LastCheckpoint
-from engine.training.lightning_internals import settle
+from engine.training.loop_state import settle
 from tests.noise import SIZE, classifier, noise, trainer
 
 

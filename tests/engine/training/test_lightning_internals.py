@@ -19,9 +19,9 @@ from engine.training.lightning_internals import (
     gradients_are_unfinished,
     looks_within_batches,
     saves_within_epochs,
-    settle,
     validation_is_due,
 )
+from engine.training.loop_state import settle
 from tests.noise import classifier, noise, trainer
 
 PROGRESS = ("ready", "started", "processed", "completed")
@@ -40,7 +40,10 @@ NAMES: dict[str, tuple[Callable[[Trainer], Any], str]] = {
     "on_run_start": (lambda t: t.fit_loop.epoch_loop, "a loader without a position would begin with other batches"),
     "setup_data": (lambda t: t.fit_loop, "a loader without a position would begin with other batches"),
     "_combined_loader": (lambda t: t.fit_loop, "the generators of the data loaders would not be restored"),
-    "_resuming_from_checkpoint": (lambda t: t.fit_loop, "a resumed run would not shuffle its first epoch anew"),
+    "_resuming_from_checkpoint": (
+        lambda t: t.fit_loop,
+        "a resumed run would not reshuffle its first epoch",
+    ),
     "_last_train_dl_reload_epoch": (lambda t: t.fit_loop, "a resumed run would reload its data in other epochs"),
     "_last_val_dl_reload_epoch": (
         lambda t: t.fit_loop.epoch_loop.val_loop,
