@@ -80,6 +80,8 @@ def _framework_failure(error: BaseException, text: str) -> str | None:
         )
     if isinstance(error, RuntimeError) and (told := other_architecture(error)):
         return told
+    if type(error).__name__ == "MisconfigurationException":  # Lightning's; to import it would take seconds
+        return f"Lightning refuses this: {' '.join(str(error).split())}"
     return None
 
 

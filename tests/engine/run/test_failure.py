@@ -18,6 +18,8 @@ import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning import Trainer
+from pytorch_lightning.demos.boring_classes import BoringModel
 from torch._utils import ExceptionWrapper
 from torch.utils.data import DataLoader, Dataset
 
@@ -129,6 +131,14 @@ def test_a_loss_that_is_no_number_is_told() -> None:
 def test_a_single_example_and_batchnorm() -> None:
     error = raised(lambda: torch.nn.BatchNorm1d(3)(torch.zeros(1, 3)))
     assert "BatchNorm cannot normalize: give a datamodule.batch_size" in str(sentence(error))
+
+
+def test_what_lightning_refuses_amid_a_run_is_one_sentence(tmp_path: Path) -> None:
+    trainer = Trainer(accelerator="cpu", max_epochs=1, limit_train_batches=0.1, logger=False, default_root_dir=tmp_path)
+    error = raised(lambda: trainer.fit(BoringModel(), DataLoader(torch.zeros(2, 32))))
+    told = str(sentence(error))
+    assert told.startswith("Lightning refuses this: You requested to check 0.1 of the `train_dataloader`")
+    assert "\n" not in told
 
 
 def test_an_error_of_the_program_keeps_its_traceback() -> None:
