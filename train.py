@@ -51,6 +51,7 @@ def train(cfg: DictConfig) -> float | None:
         from engine.preflight.preflight import preflight
         from engine.process.stop import interruptible
         from engine.report.write import Collector, report_at_end
+        from engine.run.batch_limits import BatchLimits
         from engine.run.data_facts import KeepConfig, data_facts, data_name, has_test, set_up_ahead
         from engine.run.input_check import check_input
         from engine.run.record import Record, collect_metrics, recall_training, restore_best
@@ -62,9 +63,7 @@ def train(cfg: DictConfig) -> float | None:
         preflight(cfg, swept_settings())
     with interruptible(cfg), Record(cfg) as record:
         datamodule = set_up_ahead(instantiate(cfg.datamodule))
-        record.name_data(**data_name(datamodule))
-        if record.resume:
-            record.resume.check_classes(getattr(datamodule, "classes", ()))
+        record.name_data(**data_name(datamodule), classes=getattr(datamodule, "classes", ()))
 
         seed_everything(cfg.seed, verbose=False)
         weigh_classes(cfg, datamodule)
@@ -87,6 +86,7 @@ def train(cfg: DictConfig) -> float | None:
             callbacks=[
                 *filter(None, [record.resume]),
                 ExactState(),
+                BatchLimits(),
                 *build_callbacks(cfg),
                 keep_config,
                 Collector(**cfg.monitor),

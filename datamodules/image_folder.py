@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Subset
 
 from engine.data.balance import balanced_weights
 from engine.data.keyed_sampler import KeyedSampler
-from engine.data.normalization import normalize
+from engine.data.normalization import normalize, require_normalization
 from engine.data.patient_loader import PatientLoader
 from engine.data_check.duplicates import identical
 from engine.errors import DataError
@@ -72,6 +72,7 @@ class ImageFolder(LightningDataModule):
         seed_split: int,
     ) -> None:
         super().__init__()
+        require_normalization(mean, std, channels=3)
         self.root = Path(data_dir)
         self.name = self.root.name
         self.num_classes = num_classes

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from engine.data.chunk import takes_chunks
+from engine.data.normalization import require_normalization
 from engine.data.tensor_loader import TensorDataLoader, Transform, near_the_network
 from engine.errors import DataError
 from functional.image_transform import ImageTransform
@@ -86,6 +87,13 @@ class InMemory(LightningDataModule):
             )
         for split, (_, targets) in self.splits.items():
             check_labels(targets, self.num_classes, f"{self.name}'s {split} split")
+        require_normalization(self.mean, self.std, self.splits["train"][0].shape[1])
+        side = min(self.splits["train"][0].shape[-2:])
+        if self.translate >= side:
+            raise DataError(
+                f"datamodule.translate={self.translate}: shifts images of {side} pixels out of sight: "
+                f"give at most {side - 1}."
+            )
         size = len(self.splits["train"][0])
         if self.drop_last and size < self.batch_size:
             raise DataError(

@@ -19,6 +19,7 @@ AS_PARAMETERS = (
 """Tensors that torch's optimizers keep for a parameter, in its shape."""
 
 KINDS: dict[str, tuple[type, ...]] = {
+    "a tensor": (Tensor,),
     "a number": (bool, int, float, Tensor),
     "a text": (str,),
     "a list": (list, tuple),

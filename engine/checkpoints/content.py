@@ -32,10 +32,13 @@ Count = Annotated[int, Ge(0), Lt(MAX_COUNT)]
 Epochs = Annotated[int, Ge(0), Lt(MAX_EPOCHS)]
 
 
-class _Current(BaseModel):
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="allow", strict=True)
+
+
+class _Current(_Part):
     """The numbers of epochs or batches that are ready, started, processed and completed; at most one is unfinished."""
 
-    model_config = ConfigDict(extra="allow", strict=True)
     ready: Count
     started: Count
     processed: Count
@@ -49,8 +52,8 @@ class _Current(BaseModel):
         return self
 
 
-class _Progress(BaseModel):
-    model_config = ConfigDict(extra="allow", strict=True)
+class _Progress(_Part):
+    total: dict[str, Count]
     current: _Current
 
 
@@ -58,34 +61,58 @@ class _BatchProgress(_Progress):
     is_last_batch: bool
 
 
-class _Loop(BaseModel):
-    model_config = ConfigDict(extra="allow", strict=True)
+class _Total(_Part):
+    completed: Count
+
+
+class _Steps(_Part):
+    total: _Total
+
+
+class _OptimizerSteps(_Part):
+    step: _Steps
+
+
+class _Automatic(_Part):
+    optimizer: _OptimizerSteps
+
+
+class _Loop(_Part):
     epoch_progress: _Progress
     batch_progress: _BatchProgress = Field(alias="epoch_loop.batch_progress")
+    automatic: _Automatic = Field(alias="epoch_loop.automatic_optimization.optim_progress")
+    manual: _Steps = Field(alias="epoch_loop.manual_optimization.optim_step_progress")
+
+    @property
+    def steps(self) -> int:
+        """The number of optimizer steps; each training counts them in one of the two places, or in both."""
+        return max(self.automatic.optimizer.step.total.completed, self.manual.total.completed)
 
 
-class _Loops(BaseModel):
-    model_config = ConfigDict(extra="allow", strict=True)
+class _Loops(_Part):
     fit_loop: _Loop
 
 
 def _counting(node: Any) -> Any:
-    """ValueError if a loop's counter is negative, which could make the training endless."""
+    """ValueError if a loop's counter is negative, or exceeds its total, which could make the training endless."""
     children = node.values() if isinstance(node, dict) else node if isinstance(node, list | tuple) else ()
     for child in children:
         _counting(child)
     if isinstance(node, int) and not 0 <= node < MAX_COUNT:
         raise ValueError("is not a count")
+    match node:
+        case {"total": dict(total), "current": dict(current)}:
+            if total.keys() != current.keys() or any(total[key] < current[key] for key in total):
+                raise ValueError("counts that contradict each other")
     return node
 
 
 Seconds = Annotated[float, Ge(0), Lt(MAX_COUNT), AllowInfNan(False)]
 
 
-class _Content(BaseModel):
+class _Content(_Part):
     """The parts of a checkpoint; all are optional, since a frozen backbone's file has none of them."""
 
-    model_config = ConfigDict(extra="allow", strict=True)
     state_dict: dict[str, Any] = {}
     hyper_parameters: dict[str, Any] = {}
     callbacks: dict[str, Any] = {}
@@ -108,6 +135,12 @@ class _Resumable(_Content):
     loops: Annotated[_Loops, BeforeValidator(_counting)]
     epoch: Epochs
     global_step: Count
+
+    @model_validator(mode="after")
+    def _agree(self) -> "_Resumable":
+        if self.global_step != self.loops.fit_loop.steps:
+            raise ValueError("counts that contradict each other")
+        return self
 
 
 def require_stored(archive: BinaryIO) -> None:

@@ -18,9 +18,13 @@ MAX_LINES = 20
 
 
 class Findings:
-    """A config in plain containers, resolved as far as possible (`values`), and the mistakes found so far."""
+    """A config in plain containers, resolved as far as possible (`values`), and the mistakes found so far.
 
-    def __init__(self, cfg: DictConfig) -> None:
+    `elsewhere`: the run may take place on another machine, whose devices are not known here.
+    """
+
+    def __init__(self, cfg: DictConfig, *, elsewhere: bool = False) -> None:
+        self.elsewhere = elsewhere
         self.lines: dict[str, str] = {}
         self._taken_out: set[str] = set()
         raw = OmegaConf.to_container(cfg, resolve=False)

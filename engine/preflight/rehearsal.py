@@ -22,7 +22,7 @@ from torch.overrides import TorchFunctionMode
 from engine.build import FOR_MODULE, READ_HERE, build_loss, takes
 from engine.checkpoints.architecture import differences, saved_shapes
 from engine.errors import UserError
-from engine.preflight.accelerators import require_accelerator
+from engine.preflight.accelerators import require_accelerator, require_other_nodes
 from engine.preflight.chosen import meant_for
 from engine.preflight.findings import Findings, is_known, select
 from engine.preflight.monitors import check_monitors
@@ -38,6 +38,9 @@ Settings = Mapping[str, Any]
 
 DRAWS = ("normal_", "uniform_", "bernoulli_", "exponential_", "random_", "erfinv_")
 """In-place random methods. On the meta device they would import sympy, which takes a second."""
+
+ANYWHERE: Settings = {"accelerator": "cpu", "devices": 1, "num_nodes": 1, "strategy": "auto"}
+"""What stands in for devices that this machine may not have."""
 
 DIVISORS = ("accumulate_grad_batches", "check_val_every_n_epoch", "log_every_n_steps")
 """Counts that Lightning and engine/training/procedure.py divide by, unchecked."""
@@ -66,7 +69,7 @@ def rehearse(findings: Findings) -> None:
     """Reports what constructors reject, alone or when the parts are combined."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they will be shown again
-        _make(findings, "trainer", _trainer)
+        _make(findings, "trainer", lambda node: _trainer({**node, **(ANYWHERE if findings.elsewhere else {})}))
         for name in findings.values.get("callback") or ():
             if str(select(findings.values, f"callback.{name}._target_")).startswith("pytorch_lightning.callbacks."):
                 _make(findings, f"callback.{name}")
@@ -150,6 +153,9 @@ def _trainer(node: Settings) -> Any:
     for name in DIVISORS:
         if (count := getattr(trainer, name, None)) is not None and count < 1:
             raise ValueError(f"{name} must be at least 1")
+    if (trainer.gradient_clip_val or 0) < 0:
+        raise ValueError("gradient_clip_val must be at least 0, or null for no clipping")
+    require_other_nodes(trainer)
     return trainer
 
 

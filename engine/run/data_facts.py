@@ -1,18 +1,35 @@
 """Facts about the data that a run's checkpoints contain, so that the network can be used without the data."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from math import prod
+from pathlib import Path
+from typing import Annotated, Any
 
+from annotated_types import Ge, Predicate
 from omegaconf import DictConfig
 from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer
 from pytorch_lightning.utilities.model_helpers import is_overridden
 from pytorch_lightning.utilities.seed import isolate_rng
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
+from typing_extensions import TypedDict
 
 from engine.build import network_name
 from engine.protocols import Classes, Counts, NamedData
+from engine.run.outcome import checked
 from engine.wording import warnings_about
+
+MAX_VALUES = 1 << 31
+"""In one input of a network, as read from a checkpoint."""
+
+
+class DataFacts(TypedDict, total=False):
+    """What `data_facts` puts into a checkpoint, and `known_facts` reads."""
+
+    name: str
+    source: str
+    classes: list[str]
+    input_shape: Annotated[list[Annotated[int, Ge(0)]], Predicate(lambda shape: prod(shape) < MAX_VALUES)] | None
 
 
 def notices(cfg: DictConfig, source: str) -> list[str]:
@@ -96,6 +113,12 @@ def data_facts(cfg: DictConfig, datamodule: Any) -> dict[str, Any]:
             "input_shape": None if shape is None else list(shape),
         },
     }
+
+
+def known_facts(checkpoint: Mapping[str, Any], file: Path) -> dict[str, Any] | None:
+    """The `data` of `data_facts` in a checkpoint; None if it has none. UserError if it has another form."""
+    facts = checkpoint.get("hyper_parameters", {}).get("data")
+    return None if facts is None else dict(checked(DataFacts, facts, file))
 
 
 def first_tensor(batch: Any) -> Tensor | None:

@@ -5,6 +5,7 @@ import re
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 from hydra.errors import InstantiationException
@@ -32,6 +33,7 @@ MEMORY = re.compile(
 ASKED = re.compile(r"(?:tried|unable) to allocate ([\d.]+ ?\w+)", re.IGNORECASE)
 UNLOGGED = re.compile(r"monitor='(.*?)'\)`? could not find the monitored key in the returned metrics: \[(.*?)\]")
 """From Lightning's ModelCheckpoint."""
+LACKING = re.compile(r"'(\w+)' object has no attribute '(\w+)'")  # Python, and torch.nn.Module
 FILES = re.compile(r"Too many open files")  # torch.multiprocessing
 SINGLE = re.compile(r"Expected more than 1 value per channel when training")  # torch.nn.functional.batch_norm
 MAX_TEXT = 50_000
@@ -80,8 +82,32 @@ def _framework_failure(error: BaseException, text: str) -> str | None:
         )
     if isinstance(error, RuntimeError) and (told := other_architecture(error)):
         return told
+    if type(error) is RuntimeError and text.startswith("Early stopping conditioned on metric"):  # Lightning's words
+        return " ".join(str(error).split())
     if type(error).__name__ == "MisconfigurationException":  # Lightning's; to import it would take seconds
         return f"Lightning refuses this: {' '.join(str(error).split())}"
+    if isinstance(error, ModuleNotFoundError):
+        return _package_missing(error)
+    if isinstance(error, AttributeError) and (lacking := LACKING.search(text)):
+        return _wanted_by_a_callback(error, *lacking.groups())
+    return None
+
+
+def _package_missing(error: ModuleNotFoundError) -> str | None:
+    """None if only a part of an installed package is missing, which is a bug."""
+    if error.name is None:  # raised by a library, with its own advice
+        return " ".join(str(error).split())
+    package = error.name.partition(".")[0]
+    return None if find_spec(package) else f"There is no module {package}: install the package that provides it."
+
+
+def _wanted_by_a_callback(error: AttributeError, owner: str, name: str) -> str | None:
+    """A sentence if one of Lightning's callbacks needs an attribute that the LightningModule lacks."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        callback, module = (frame.f_locals.get(key) for key in ("self", "pl_module"))
+        is_lightnings = str(frame.f_globals.get("__name__")).startswith("pytorch_lightning.callbacks.")
+        if is_lightnings and type(module).__name__ == owner:
+            return f"{type(callback).__name__} needs a LightningModule with the attribute {name}; {owner} has none."
     return None
 
 

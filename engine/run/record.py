@@ -4,7 +4,7 @@ import math
 import platform
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from pathlib import Path
 from types import TracebackType
@@ -70,17 +70,21 @@ class Record:
         kept = getattr(self.trainer, "checkpoint_callbacks", ())
         return [self.directory, *(Path(callback.dirpath) for callback in kept if getattr(callback, "dirpath", None))]
 
-    def name_data(self, name: str, source: str) -> None:
-        """Records the run's data; on stand-in data, the run directory is renamed to say so."""
+    def name_data(self, name: str, source: str, classes: Sequence[str] = ()) -> None:
+        """Records the run's data; on stand-in data, the run directory is renamed to say so.
+
+        UserError if a resumed run had other data.
+        """
         self.data = {"name": name, "source": source}
-        if source != "stand-in" or self.directory.name.endswith("_stand-in"):
-            return
-        if self.checkpoint:
+        is_new_stand_in = source == "stand-in" and not self.directory.name.endswith("_stand-in")
+        if is_new_stand_in and self.checkpoint:
             raise UserError(
                 f"resume={self.directory}: the run used real data, which is no longer in "
                 f"{self.cfg.datamodule.data_dir}: give datamodule.data_dir=DIR."
             )
-        if self.is_first_process:
+        if self.resume:
+            self.resume.check_classes(classes)
+        if is_new_stand_in and self.is_first_process:
             self._rename(self.directory.with_name(f"{self.directory.name}_stand-in"))
 
     def _rename(self, directory: Path) -> None:

@@ -18,6 +18,7 @@ from engine.errors import UserError, printable
 from engine.files import replace_text
 from engine.paths import command, typed
 from engine.run.config_file import flat, is_first_process, resolved, stored
+from engine.run.data_facts import known_facts
 from engine.run.outcome import outcome
 from engine.run.trust.allowlist import read_run_config
 from engine.training.early_end import has_stopped, is_lifted, lifting
@@ -90,17 +91,17 @@ class Resume(Callback):
         if self.checkpoint is not None:
             state = load_checkpoint(self.checkpoint)
             require_shape(state, self.checkpoint, to_resume=True)
-            self._read(state)
+            self._read(state, self.checkpoint)
             self._refuse_impossible_changes()
 
-    def _read(self, state: dict[str, Any]) -> None:
+    def _read(self, state: dict[str, Any], file: Path) -> None:
         self.epochs, self.in_epoch = position(state["loops"]["fit_loop"])
         self.steps = state["global_step"]
         self.seconds = state.get("seconds", 0.0)
         self._sizes = state.get("curves", {})
         states = [known for known in state["callbacks"].values() if isinstance(known, dict)]
         self._best = next((path for known in states if (path := known.get("best_model_path"))), "")
-        data = state.get("hyper_parameters", {}).get("data") or {}
+        data = known_facts(state, file) or {}
         self.classes: list[str] | None = data.get("classes")
 
     # Refusals --------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from engine.build import build_module, build_network
 from engine.checkpoints.checkpoint_io import load_checkpoint
 from engine.errors import UserError
 from engine.run.config_file import has_features, register_stored_resolvers
+from engine.run.data_facts import known_facts
 from engine.run.trust.allowlist import read_run_config
 
 PREFIX = "network."
@@ -32,7 +33,7 @@ class Trained:
     @property
     def data(self) -> dict[str, Any]:
         """Facts about the run's data (engine/run/data_facts.py)."""
-        facts: dict[str, Any] | None = self.content["hyper_parameters"].get("data")
+        facts = known_facts(self.content, self.directory / "checkpoints" / f"{self.checkpoint}.ckpt")
         if facts is None:
             raise UserError(
                 f"run={self.directory}: its checkpoints do not name its data's classes, since an older version of "

@@ -44,11 +44,17 @@ def refuse_mistakes(config: DictConfig) -> None:
     except Exception as error:
         raise UserError(explained("train", sys.argv[1:]) or str(error)) from error
     worker = Worker.current()
-    mistakes = worker.check(configs)
+    mistakes = worker.check(configs, elsewhere=_runs_elsewhere(config.hydra.launcher))
     if not config.hydra.launcher._target_.endswith(HERE):
         worker.retire()
     if mistakes:
         raise UserError(mistakes)
+
+
+def _runs_elsewhere(launcher: DictConfig) -> bool:
+    """Whether jobs may run on other machines; submitit can run them on this one, and Ray without a cluster."""
+    is_here = launcher.get("cluster") == "local" or ("address" in launcher and launcher.address is None)
+    return not launcher._target_.endswith(HERE) and not is_here
 
 
 def planned_jobs(config: DictConfig) -> list[list[str]]:
@@ -115,13 +121,13 @@ def _check_search(config: DictConfig) -> None:
         raise UserError(f"sweep.sampler: {text}: ~sweep.sampler.NAME leaves a setting out.") from error
 
 
-def mistakes_in(configs: Sequence[DictConfig]) -> str | None:
+def mistakes_in(configs: Sequence[DictConfig], elsewhere: bool) -> str | None:
     """All mistakes in the jobs' configs in one message; None if there are none. Imports torch, as jobs do."""
     from engine.config.composition import without_hydra
     from engine.preflight.preflight import find_mistakes
 
     silence_idle_messages()
-    found = [find_mistakes(without_hydra(config)) for config in configs]
+    found = [find_mistakes(without_hydra(config), elsewhere=elsewhere) for config in configs]
     for findings in found[1:]:
         found[0].lines = findings.lines | found[0].lines
     return found[0].message() if found[0].lines else None

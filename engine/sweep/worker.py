@@ -20,7 +20,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.util import Finalize
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import configure_log, setup_globals
@@ -122,6 +122,13 @@ def _note_end(directory: Path, status: str, error: str) -> None:
         write_outcome(directory, found | {"status": status, "error": error})
 
 
+class Check(NamedTuple):
+    """A request to check configs; `elsewhere`: jobs may run on other machines, whose devices are not known here."""
+
+    configs: list[DictConfig]
+    elsewhere: bool
+
+
 class Worker:
     """A handle of this process's worker."""
 
@@ -154,10 +161,10 @@ class Worker:
             self._end()
         return error
 
-    def check(self, configs: list[DictConfig]) -> str | None:
+    def check(self, configs: list[DictConfig], *, elsewhere: bool) -> str | None:
         """What is wrong with the jobs' configs; see engine/sweep/check.py."""
         try:
-            mistakes: str | None = self._answer(configs)
+            mistakes: str | None = self._answer(Check(configs, elsewhere))
         except (EOFError, OSError) as error:
             raise UserError(f"The process that checks the sweep's jobs was lost ({self._end()}): try again.") from error
         return mistakes
@@ -213,10 +220,10 @@ def work(connection: Connection) -> None:
             request = connection.recv()
         except EOFError:
             break
-        if isinstance(request, list):
+        if isinstance(request, Check):
             from engine.sweep.check import mistakes_in
 
-            connection.send(mistakes_in(request))
+            connection.send(mistakes_in(*request))
             continue
         cfg, task, hydra = request
         error, is_spent = _perform(cfg, task, hydra)

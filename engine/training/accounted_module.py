@@ -124,8 +124,10 @@ class AccountedModule(LightningModule):
         sums, losses = state["sums"], state["losses"]
         if not isinstance(state["logged"], Mapping):
             raise TypeError("what it has logged has no names")
-        if not all(part is None or isinstance(part, Tensor) for part in (sums, losses)):
-            raise TypeError("its sums or losses are no tensors")
+        if not all(part is None or (isinstance(part, Tensor) and part.ndim == 1) for part in (sums, losses)):
+            raise TypeError("its sums or losses are not one-dimensional tensors")
+        if sums is not None and len(sums) != 2:
+            raise TypeError("its sums are not two")
         if not all(isinstance(number, int | float) for number in (state["examples_seen"], *state["logged"].values())):
             raise TypeError("what it has logged is no number")
 

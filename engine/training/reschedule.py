@@ -7,10 +7,15 @@ from typing import Any, NamedTuple
 from pytorch_lightning import LightningModule, Trainer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from engine.errors import UserError
 from engine.training.lightning_internals import remade_optimizers
 
 OF_PLATEAU = ("best", "num_bad_epochs", "cooldown_counter", "last_epoch", "_last_lr")
 """The state of ReduceLROnPlateau, as opposed to its settings."""
+
+
+MAX_STEPS = 10_000_000
+"""Scheduler steps that are repeated at most; they take a few microseconds each."""
 
 
 class Done(NamedTuple):
@@ -51,6 +56,11 @@ def reschedule(trainer: Trainer, module: LightningModule, done: Done, *, keeps_r
 
 
 def _advance(scheduler: Any, times: int) -> None:
+    if times > MAX_STEPS:
+        raise UserError(
+            f"The checkpoint's schedule has made {times:,} steps, too many to repeat with other settings: keep its "
+            "settings, or give init_from=RUN to start a new run from its weights."
+        )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # about scheduler steps without optimizer steps
         for _ in range(times):

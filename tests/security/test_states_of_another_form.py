@@ -28,8 +28,12 @@ def trained(train_here: Train, tmp_path_factory: pytest.TempPathFactory) -> Path
     return train_here(tmp_path_factory.mktemp("trained"), *EVERYTHING)
 
 
+def loop(content: dict[str, Any]) -> Any:
+    return content["loops"]["fit_loop"]
+
+
 def counts(content: dict[str, Any]) -> Any:
-    return content["loops"]["fit_loop"]["epoch_progress"]["current"]
+    return loop(content)["epoch_progress"]["current"]
 
 
 def stopping(content: dict[str, Any]) -> Any:
@@ -40,9 +44,13 @@ ATTACKS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "an epoch of 10^12": lambda c: c.update(epoch=10**12),
     "10^12 completed epochs": lambda c: counts(c).update(completed=10**12),
     "10^12 epochs that were begun": lambda c: counts(c).update(ready=10**12),
+    "10^12 steps": lambda c: c.update(global_step=10**12),
+    "a missing total": lambda c: loop(c)["epoch_progress"]["total"].pop("ready"),
+    "more than in total": lambda c: loop(c)["epoch_loop.scheduler_progress"]["current"].update(ready=10**6),
     "a text as patience": lambda c: stopping(c).update(wait_count="x"),
     "no number as patience": lambda c: stopping(c).update(wait_count=None),
     "three best scores": lambda c: stopping(c).update(best_score=torch.ones(3)),
+    "a plain number as best score": lambda c: stopping(c).update(best_score=-5),
     "a text as factor": lambda c: c["lr_schedulers"][0].update(factor="x"),
     "a text as learning rate": lambda c: c["optimizer_states"][0]["param_groups"][0].update(lr="x"),
     "momentum of another shape": lambda c: c["optimizer_states"][0]["state"][0].update(momentum_buffer=torch.ones(3)),
@@ -52,6 +60,10 @@ ATTACKS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "no generators": lambda c: c["exact"].pop("random"),
     "a text as state of the training": lambda c: c.update(exact="x"),
     "sums": lambda c: c["procedure"].update(sums={"train": 1}),
+    "three sums": lambda c: c["procedure"].update(sums=torch.ones(3)),
+    "losses in rows": lambda c: c["procedure"].update(losses=torch.ones(2, 2)),
+    "an input of 10^45 values": lambda c: c["hyper_parameters"]["data"].update(input_shape=[10**9] * 5),
+    "classes that are no names": lambda c: c["hyper_parameters"]["data"].update(classes=[1, 2]),
     "gradients": lambda c: c["exact"].update(gradients={"network.head.bias": torch.ones(3)}),
     "a tensor of what was logged": lambda c: c["procedure"].update(logged=torch.ones(2)),
     "logged texts": lambda c: c["procedure"]["logged"].update({"val/loss": "[/red]"}),
@@ -67,7 +79,7 @@ def test_is_one_sentence(attack: str, trained: Path, train_here: Train, tmp_path
     AtomicCheckpointIO().save_checkpoint(content, last)
     saved = last.read_bytes()
     before = random.getstate()
-    with pytest.raises(UserError, match=r"cannot be restored|is refused|not of this network"):
+    with pytest.raises(UserError, match=r"cannot be restored|is refused|not of this network|was modified"):
         train_here(tmp_path, f"resume={directory}", "trainer.max_epochs=2")
     random.setstate(before)
     assert last.read_bytes() == saved

@@ -103,8 +103,8 @@ class OptunaSweeper(Sweeper):
         self.file.parent.mkdir(parents=True, exist_ok=True)
         direction = DIRECTIONS[self.config.monitor.mode]
         self.study = open_study(self.file, self.config.name, direction)
-        if self.study.direction.name.lower() != direction:
-            raise UserError(f"{self.file} holds a study that should {self.study.direction.name.lower()}: give another.")
+        if (directions := [found.name.lower() for found in self.study.directions]) != [direction]:
+            raise UserError(f"{self.file} holds a study that should {' and '.join(directions)}: give another.")
 
     def _batches(self, space: "Space") -> Iterator[dict[int, int]]:
         """Batches of trials by job number, numbered consecutively; trials that were already begun come first."""

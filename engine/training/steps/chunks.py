@@ -77,7 +77,7 @@ def _settings(trainer: Any) -> Iterator[str]:
         "min_steps": (None,),
     }
     for name, values in plain.items():
-        value = getattr(trainer, name)
+        value = getattr(trainer, name, None)  # if validations are timed, there is no val_check_interval
         if value not in values or (isinstance(value, int) and name in ("limit_train_batches", "val_check_interval")):
             yield f"trainer.{name}={value}"
     if trainer.check_val_every_n_epoch is None:

@@ -1,6 +1,8 @@
+import pytest
 import torch
 
-from engine.data.normalization import normalize
+from engine.data.normalization import normalize, require_normalization
+from engine.errors import DataError
 
 
 def test_bytes_to_the_unit_interval() -> None:
@@ -21,3 +23,11 @@ def test_the_bytes_stay_as_they_were() -> None:
     images = torch.full((1, 3, 2, 2), 7, dtype=torch.uint8)
     normalize(images, (0.5,) * 3, (0.5,) * 3)
     assert torch.equal(images, torch.full((1, 3, 2, 2), 7, dtype=torch.uint8))
+
+
+def test_settings_that_normalize_nothing_or_by_zero_are_refused() -> None:
+    require_normalization(None, None, channels=3)
+    require_normalization([0.5], [0.2], channels=1)
+    for mean, std in (([0.5], None), (None, [0.5]), ([], []), ([0.5] * 3, [0.5] * 2), ([0.5] * 3, [0.5, 0.5, 0.0])):
+        with pytest.raises(DataError, match=r"datamodule\.mean=.* and datamodule\.std=.*: give both, each with one"):
+            require_normalization(mean, std, channels=3)

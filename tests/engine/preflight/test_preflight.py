@@ -18,6 +18,11 @@ FINETUNE = "experiment=transfer_finetune"
 DIGITS = "experiment=lenet_nll"
 
 MISTAKES: list[tuple[str, str]] = [
+    (
+        "trainer.num_nodes=2",
+        "trainer.num_nodes=2: .* needs to know the other nodes: start the run with srun",
+    ),
+    ("trainer.gradient_clip_val=-1", "trainer.gradient_clip_val=-1: .* must be at least 0, or null for no clipping"),
     # Types
     ("trainer.max_epochs=ten", "trainer.max_epochs=ten: must be a whole number"),
     ("trainer.max_epochs=2.5", "trainer.max_epochs=2.5: must be a whole number"),
@@ -235,6 +240,18 @@ def test_every_experiment_passes(experiment: str, compose: Compose, tmp_path: Pa
 )
 def test_what_is_right_passes(overrides: str, compose: Compose, tmp_path: Path) -> None:
     assert find_mistakes(compose(*overrides.split(), run_dir=tmp_path)).lines == {}
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    ["trainer=gpu trainer.devices=4", "trainer=fsdp trainer.num_nodes=2", "datamodule.num_workers=100000"],
+)
+def test_what_another_machine_may_have(overrides: str, compose: Compose, tmp_path: Path) -> None:
+    """A sweep is checked on a cluster's login node, and its jobs run on others."""
+    cfg = compose(*overrides.split(), run_dir=tmp_path)
+    assert find_mistakes(cfg, elsewhere=True).lines == {}
+    cfg.trainer.max_epochs = 0
+    assert list(find_mistakes(cfg, elsewhere=True).lines) == ["trainer.max_epochs"]
 
 
 def test_all_mistakes_are_told_at_once(compose: Compose, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning import Trainer
+from pytorch_lightning import Trainer, callbacks
 from pytorch_lightning.demos.boring_classes import BoringModel
 from torch._utils import ExceptionWrapper
 from torch.utils.data import DataLoader, Dataset
@@ -139,6 +139,32 @@ def test_what_lightning_refuses_amid_a_run_is_one_sentence(tmp_path: Path) -> No
     told = str(sentence(error))
     assert told.startswith("Lightning refuses this: You requested to check 0.1 of the `train_dataloader`")
     assert "\n" not in told
+
+
+@pytest.mark.parametrize(
+    ("raise_", "says"),
+    [
+        (lambda: __import__("no_such_package.part"), "There is no module no_such_package: install the package that"),
+        (lambda: __import__("torch.no_such_part"), "None"),  # a bug
+        (lambda: require_psutil(), "`X` needs `psutil`. HINT: pip install psutil"),
+        (
+            lambda: callbacks.BackboneFinetuning().freeze_before_training(BoringModel()),
+            "BackboneFinetuning needs a LightningModule with the attribute backbone; BoringModel has none.",
+        ),
+        (lambda: BoringModel().backbone, "None"),  # of the user's own code
+        (
+            lambda: callbacks.EarlyStopping("val/x", strict=True)._validate_condition_metric({"a": torch.ones(1)}),
+            "Early stopping conditioned on metric `val/x` which is not available. Pass in or modify your "
+            "`EarlyStopping` callback to use any of the following: `a`",
+        ),
+    ],
+)
+def test_what_a_part_lacks(raise_: Callable[[], Any], says: str) -> None:
+    assert str(sentence(raised(raise_))).startswith(says)
+
+
+def require_psutil() -> None:
+    raise ModuleNotFoundError("`X` needs `psutil`.\n HINT: pip install psutil")
 
 
 def test_an_error_of_the_program_keeps_its_traceback() -> None:

@@ -4,10 +4,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from hydra.core.hydra_config import HydraConfig
 
 from engine.config.sweep_job import representatives
+from engine.sweep.check import _runs_elsewhere
 from engine.wording import EXTRAS, missing_extra
-from tests.conftest import RunTrain
+from tests.conftest import Compose, RunTrain
 
 
 @pytest.mark.parametrize(
@@ -29,6 +31,22 @@ def test_nothing_has_been_written(overrides: list[str], says: str, run_train: Ru
     assert says in done.stderr
     assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("launcher", "elsewhere"),
+    [
+        ("local", False),
+        ("joblib", False),
+        ("submitit_local", False),
+        ("ray", False),
+        ("ray hydra.launcher.address=auto", True),
+        ("submitit_slurm", True),
+    ],
+)
+def test_where_jobs_run(launcher: str, elsewhere: bool, compose: Compose, tmp_path: Path) -> None:
+    compose(*f"launcher={launcher}".split(), run_dir=tmp_path)
+    assert _runs_elsewhere(HydraConfig.get().launcher) == elsewhere
 
 
 def test_representatives() -> None:
