@@ -61,6 +61,20 @@ def require_fitting(states: Any, optimizer: Optimizer) -> None:
                 raise modified(f"The checkpoint cannot be restored: {place} has the shape {shapes}")
 
 
+def require_settings(groups: Any, optimizer: Optimizer) -> None:
+    """UserError if a saved group of parameters lacks a number that the optimizer needs, such as its learning rate.
+
+    Newer versions of torch may have added switches, whose defaults they fill in themselves.
+    """
+    if not f"{type(optimizer).__module__}.".startswith(OWN) or not isinstance(groups, list):
+        return
+    numbers = {key for key, value in optimizer.defaults.items() if not isinstance(value, bool | None)}
+    for index, group in enumerate(groups):
+        if missing := numbers - group.keys():
+            place = f"optimizer_states.param_groups.{index}"
+            raise modified(f"The checkpoint cannot be restored: {place} has no {', '.join(sorted(missing))}")
+
+
 def modified(what: str) -> UserError:
     """The error for a checkpoint that was modified; `what` says what cannot be restored."""
     return UserError(

@@ -33,6 +33,8 @@ MEMORY = re.compile(
 ASKED = re.compile(r"(?:tried|unable) to allocate ([\d.]+ ?\w+)", re.IGNORECASE)
 UNLOGGED = re.compile(r"monitor='(.*?)'\)`? could not find the monitored key in the returned metrics: \[(.*?)\]")
 """From Lightning's ModelCheckpoint."""
+TARGET = re.compile(r"Error in call to target '(.+?)'")  # Hydra
+ARGUMENT = re.compile(r"__init__\(\) (?:got an unexpected keyword|missing \d+ required)")  # Python
 LACKING = re.compile(r"'(\w+)' object has no attribute '(\w+)'")  # Python, and torch.nn.Module
 FILES = re.compile(r"Too many open files")  # torch.multiprocessing
 SINGLE = re.compile(r"Expected more than 1 value per channel when training")  # torch.nn.functional.batch_norm
@@ -55,10 +57,14 @@ def for_the_user(cfg: DictConfig | None = None) -> Iterator[None]:
 
 def sentence(error: BaseException, cfg: DictConfig | None = None) -> str | None:
     """Describes an error to the user; None for bugs, which need their traceback."""
+    place = ""
     while isinstance(error, InstantiationException) and error.__cause__:  # Hydra's wrapper
+        place = found[1] if (found := TARGET.search(str(error))) else place
         error = error.__cause__
     if isinstance(error, UserError):
         return str(error)
+    if place and isinstance(error, TypeError) and ARGUMENT.search(str(error)):
+        return f"{place}: {error}."
     text = f"{error} {error.__cause__}"[:MAX_TEXT]
     return _framework_failure(error, text) or _machine_failure(error, text, cfg)
 

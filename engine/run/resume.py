@@ -9,7 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from engine.checkpoints.alike import require_alike, require_all_alike, require_fitting
+from engine.checkpoints.alike import require_alike, require_all_alike, require_fitting, require_settings
 from engine.checkpoints.best_checkpoint import roll_back
 from engine.checkpoints.checkpoint_io import load_checkpoint, previous
 from engine.checkpoints.content import require_shape
@@ -250,6 +250,7 @@ class Resume(Callback):
         require_all_alike(self._optimizers, trainer.optimizers, "optimizer_states")
         for saved, optimizer in zip(self._optimizers, trainer.optimizers, strict=False):
             require_fitting(saved.get("state"), optimizer)
+            require_settings(saved.get("param_groups"), optimizer)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if any(has_stopped(callback) for callback in trainer.callbacks):  # type: ignore[attr-defined]

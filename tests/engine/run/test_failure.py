@@ -151,6 +151,11 @@ def test_what_lightning_refuses_amid_a_run_is_one_sentence(tmp_path: Path) -> No
             lambda: callbacks.BackboneFinetuning().freeze_before_training(BoringModel()),
             "BackboneFinetuning needs a LightningModule with the attribute backbone; BoringModel has none.",
         ),
+        (
+            lambda: instantiate({"_target_": "torch.nn.Linear", "in_features": 3}),
+            "torch.nn.modules.linear.Linear: Linear.__init__() missing 1 required positional argument: 'out_features'.",
+        ),
+        (lambda: torch.nn.Linear(3, 4, x=5), "None"),  # type: ignore[call-arg]
         (lambda: BoringModel().backbone, "None"),  # of the user's own code
         (
             lambda: callbacks.EarlyStopping("val/x", strict=True)._validate_condition_metric({"a": torch.ones(1)}),
