@@ -225,8 +225,9 @@ def _rebuilt(node: Any, key: str, run: Path) -> Any:
         names = {name: _rebuilt_key(name, key, run) for name in node}
         kept = [name for name in node if names[name] != "" or (name == "" and key != "best_k_models")]
         state = {names[name]: _rebuilt(node[name], str(name), run) for name in kept}
-        if state.get("best_k_models") and state.get("kth_best_model_path") not in state["best_k_models"]:
-            state["kth_best_model_path"] = next(iter(state["best_k_models"]))
+        best = state.get("best_k_models")
+        if isinstance(best, dict) and best and state.get("kth_best_model_path") not in list(best):
+            state["kth_best_model_path"] = next(iter(best))
         return state
     if type(node) in (list, tuple):
         return type(node)(_rebuilt(value, key, run) for value in node)

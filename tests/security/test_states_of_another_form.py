@@ -40,6 +40,10 @@ def stopping(content: dict[str, Any]) -> Any:
     return next(state for key, state in content["callbacks"].items() if key.startswith("EarlyStopping"))
 
 
+def best(content: dict[str, Any]) -> Any:
+    return next(state for key, state in content["callbacks"].items() if key.startswith("Checkpoint"))
+
+
 ATTACKS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "an epoch of 10^12": lambda c: c.update(epoch=10**12),
     "10^12 completed epochs": lambda c: counts(c).update(completed=10**12),
@@ -50,6 +54,8 @@ ATTACKS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "a text as patience": lambda c: stopping(c).update(wait_count="x"),
     "no number as patience": lambda c: stopping(c).update(wait_count=None),
     "three best scores": lambda c: stopping(c).update(best_score=torch.ones(3)),
+    "a table as path": lambda c: best(c).update(kth_best_model_path={"x": 1}, best_model_path=[1]),
+    "a list of best": lambda c: best(c).update(best_k_models=["x"]),
     "a plain number as best score": lambda c: stopping(c).update(best_score=-5),
     "a text as factor": lambda c: c["lr_schedulers"][0].update(factor="x"),
     "a text as learning rate": lambda c: c["optimizer_states"][0]["param_groups"][0].update(lr="x"),
