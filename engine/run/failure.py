@@ -122,8 +122,13 @@ def _machine_failure(error: BaseException, text: str, cfg: DictConfig | None) ->
         return _workers_silent(silent[1], cfg)
     if isinstance(error, RuntimeError) and (worker := WORKER.search(text)):
         return _worker_killed(worker[1], text, cfg)
-    if isinstance(error, OSError | EOFError) and _while_passing_a_batch(error):
+    if isinstance(error, OSError | EOFError) and _passed(error, "_try_get_data"):  # a DataLoader's
         return _worker_killed("", text, cfg)
+    if _passed(error, "init_process_group"):
+        cause = " ".join(str(error).split()) or type(error).__name__
+        return (
+            f"The training's processes cannot connect ({cause}): check trainer.strategy, MASTER_ADDR and MASTER_PORT."
+        )
     if isinstance(error, RuntimeError) and SHARED_MEMORY.search(text):
         return (
             f"Shared memory (/dev/shm) ran out: {_lower(cfg, 'num_workers')}, or make it larger (docker: --shm-size)."
@@ -142,12 +147,12 @@ def _while_restoring(error: BaseException) -> bool:
     """Whether the error occurred while Lightning restored a checkpoint."""
     from engine.training.lightning_internals import RESTORING  # which imports torch
 
-    return any(frame.f_code.co_name in RESTORING for frame, _ in traceback.walk_tb(error.__traceback__))
+    return _passed(error, *RESTORING)
 
 
-def _while_passing_a_batch(error: BaseException) -> bool:
-    """Whether a worker died while passing a batch, which the DataLoader raises as a broken connection."""
-    return any(frame.f_code.co_name == "_try_get_data" for frame, _ in traceback.walk_tb(error.__traceback__))
+def _passed(error: BaseException, *functions: str) -> bool:
+    """Whether an error was raised in one of these functions, or in what they called."""
+    return any(frame.f_code.co_name in functions for frame, _ in traceback.walk_tb(error.__traceback__))
 
 
 def _worker_killed(pids: str, text: str, cfg: DictConfig | None) -> str:

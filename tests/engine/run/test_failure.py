@@ -4,9 +4,11 @@ import errno
 import multiprocessing
 import os
 import signal
+import socket
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from multiprocessing import resource_sharer
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -156,6 +158,7 @@ def test_what_lightning_refuses_amid_a_run_is_one_sentence(tmp_path: Path) -> No
             "torch.nn.modules.linear.Linear: Linear.__init__() missing 1 required positional argument: 'out_features'.",
         ),
         (lambda: torch.nn.Linear(3, 4, x=5), "None"),  # type: ignore[call-arg]
+        (lambda: connect_at_a_taken_port(), "The training's processes cannot connect ("),
         (lambda: BoringModel().backbone, "None"),  # of the user's own code
         (
             lambda: callbacks.EarlyStopping("val/x", strict=True)._validate_condition_metric({"a": torch.ones(1)}),
@@ -166,6 +169,14 @@ def test_what_lightning_refuses_amid_a_run_is_one_sentence(tmp_path: Path) -> No
 )
 def test_what_a_part_lacks(raise_: Callable[[], Any], says: str) -> None:
     assert str(sentence(raised(raise_))).startswith(says)
+
+
+def connect_at_a_taken_port() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
+        torch.distributed.init_process_group("gloo", address, timeout=timedelta(seconds=20), world_size=2, rank=0)
 
 
 def require_psutil() -> None:
