@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Gt, Le, Lt
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset
@@ -25,6 +25,9 @@ from engine.photos.layouts.splits import folded, photos_of, splits_of
 from engine.photos.photo_index import PhotoIndex
 from engine.photos.photo_loader import PhotoLoader
 from engine.photos.photo_set import Photos, Transform
+
+MAX_SIDE = 1 << 14
+"""Pixels: of an image of this side, one input takes 3 GiB."""
 
 UNBALANCED = 3
 """The ratio of the largest to the smallest class at which the imbalance is reported."""
@@ -58,7 +61,7 @@ class ImageFolder(LightningDataModule):
         fold: Annotated[int, Ge(0)],
         train_transform: Transform,
         eval_transform: Transform,
-        image_size: Annotated[int, Ge(1)],
+        image_size: Annotated[int, Ge(1), Le(MAX_SIDE)],
         mean: Sequence[float] | None,
         std: Sequence[float] | None,
         batch_size: Annotated[int, Ge(1)],

@@ -18,6 +18,9 @@ AS_PARAMETERS = (
 )
 """Tensors that torch's optimizers keep for a parameter, in its shape."""
 
+SCORES = (".best_model_score", ".current_score")
+"""Values of a ModelCheckpoint that are None at first, and numbers later."""
+
 KINDS: dict[str, tuple[type, ...]] = {
     "a tensor": (Tensor,),
     "a number": (bool, int, float, Tensor),
@@ -84,6 +87,8 @@ def modified(what: str) -> UserError:
 
 
 def _unlike(saved: Any, own: Any, place: str) -> Iterator[tuple[str, Any, str]]:
+    if own is None and saved is not None and place.endswith(SCORES) and not isinstance(saved, KINDS["a number"]):
+        yield place, saved, "a number"
     if own is None or (saved is None and type(own) not in (int, float)):
         return
     kind: str | None = next((kind for kind, types in KINDS.items() if isinstance(own, types)), None)

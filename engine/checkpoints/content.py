@@ -102,6 +102,9 @@ def _counting(node: Any) -> Any:
         raise ValueError("is not a count")
     match node:
         case {"total": dict(total), "current": dict(current)}:
+            numbers = [*total.values(), *current.values()]
+            if not all(isinstance(number, int) for number in numbers):
+                raise ValueError("is not a count")
             if total.keys() != current.keys() or any(total[key] < current[key] for key in total):
                 raise ValueError("counts that contradict each other")
     return node

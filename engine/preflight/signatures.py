@@ -10,6 +10,7 @@ from contextlib import suppress
 from difflib import get_close_matches
 from enum import Enum
 from functools import cache
+from pathlib import PurePath
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -74,7 +75,7 @@ def _passed_on(function: Callable[..., Any], name: str) -> set[str] | None:
     calls = [node for node in nodes if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "__init__"]
     keywords = [keyword for call in calls for keyword in call.keywords]
     passed = [keyword.value for keyword in keywords if keyword.arg is None]
-    read = [node.value for node in nodes if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load)]
+    read = [node.value for node in nodes if isinstance(node, ast.Subscript)]
     uses = [node for node in nodes if isinstance(node, ast.Name) and node.id == name]
     if not {*uses} & {*passed} or any(use not in passed and use not in read for use in uses):
         return None
@@ -114,9 +115,9 @@ def fits(value: Any, hint: Any) -> bool:
         return True
     # In JSON mode, lists fit tuples and text fits paths; in Python mode, a list fits every class it is an instance of.
     with suppress(TypeError, ValueError):  # ValidationError is one
-        return _is_still_bool(value, adapter.validate_json(json.dumps(value), strict=True))
+        return _is_still(value, adapter.validate_json(json.dumps(value), strict=True))
     with suppress(ValidationError):
-        return _is_still_bool(value, adapter.validate_python(value, strict=True))
+        return _is_still(value, adapter.validate_python(value, strict=True))
     return False
 
 
@@ -137,8 +138,10 @@ def _adapter(hint: Any) -> TypeAdapter[Any] | None:
     return None
 
 
-def _is_still_bool(value: Any, validated: Any) -> bool:
-    """False if `true` was accepted as the 1 of a Literal[1]."""
+def _is_still(value: Any, validated: Any) -> bool:
+    """False if `true` was accepted as the 1 of a Literal[1], or text as a time or a number."""
+    if isinstance(value, str):
+        return isinstance(validated, str | PurePath | Enum)
     return not isinstance(value, bool) or isinstance(validated, bool)
 
 

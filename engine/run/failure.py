@@ -70,7 +70,7 @@ def sentence(error: BaseException, cfg: DictConfig | None = None) -> str | None:
 
 
 def _framework_failure(error: BaseException, text: str) -> str | None:
-    if isinstance(error, KeyError | TypeError | ValueError | AttributeError) and _while_restoring(error):
+    if isinstance(error, LookupError | TypeError | ValueError | AttributeError) and _while_restoring(error):
         return (
             f"The checkpoint cannot be restored ({type(error).__name__}: {error}): it was modified, or saved by "
             "another program; to start a new run from its weights, give init_from=RUN."

@@ -18,6 +18,11 @@ FINETUNE = "experiment=transfer_finetune"
 DIGITS = "experiment=lenet_nll"
 
 MISTAKES: list[tuple[str, str]] = [
+    ("callback.best_checkpoint.mode={}", "callback.best_checkpoint.mode: must be "),
+    (
+        "+callback.best_checkpoint.train_time_interval=00:30:00",
+        "callback.best_checkpoint.train_time_interval=00:30:00: must be a _target_ that makes a timedelta",
+    ),
     (
         "trainer.num_nodes=2",
         "trainer.num_nodes=2: .* needs to know the other nodes: start the run with srun",

@@ -121,6 +121,7 @@ FITTING: list[tuple[Any, list[Any], list[Any]]] = [
     (Literal[True, "warn"] | None, [True, None, "warn"], [False, "no"]),
     (Literal[1, 2], [1], [True, 3]),
     (dict[int, int], [{0: 4}], [{"a": 4}, {0: "b"}]),
+    (timedelta | None, [None, {"_target_": "datetime.timedelta"}], ["x", "00:30:00", "PT30M", 3]),
     (dict[str, int] | timedelta | None, [{"seconds": 4}, None], [{"seconds": "x"}, [1]]),
     (Collection[int], [[1]], [1, None]),
     (Sized, [[1], {"a": 1}], [1]),
