@@ -39,6 +39,7 @@ def train(cfg: DictConfig) -> float | None:
         from engine.build import (
             build_callbacks,
             build_features,
+            build_loggers,
             build_module,
             build_network,
             choose_engine,
@@ -62,7 +63,7 @@ def train(cfg: DictConfig) -> float | None:
         keep_freed_memory()
         preflight(cfg, swept_settings())
     with interruptible(cfg), Record(cfg) as record:
-        datamodule = set_up_ahead(instantiate(cfg.datamodule))
+        datamodule = set_up_ahead(instantiate(cfg.get("datamodule")))
         record.name_data(**data_name(datamodule), classes=getattr(datamodule, "classes", ()))
 
         seed_everything(cfg.seed, verbose=False)
@@ -82,7 +83,7 @@ def train(cfg: DictConfig) -> float | None:
         record.trainer = trainer = instantiate(
             cfg.trainer,
             _convert_="all",
-            logger=[*map(instantiate, (cfg.get("logger") or {}).values()), *in_trainer(cfg, "logger")],
+            logger=build_loggers(cfg),
             callbacks=[
                 *filter(None, [record.resume]),
                 ExactState(),

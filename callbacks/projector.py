@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import torch
-from annotated_types import Ge
+from annotated_types import Ge, Le
 from PIL import Image
 from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
@@ -58,7 +58,7 @@ class Projector(PredictionCallback):
     needs = ("classes", "labels", "thumbnails")
     keeps = ("_predictions", "_features")
 
-    def __init__(self, *, max_photos: Annotated[int, Ge(1)], side: Annotated[int, Ge(1)]) -> None:
+    def __init__(self, *, max_photos: Annotated[int, Ge(1)], side: Annotated[int, Ge(1), Le(1024)]) -> None:
         super().__init__()
         self.max_photos, self.side = max_photos, side
         self._calls: list[Tensor] = []  # inputs of the head in one batch

@@ -61,7 +61,9 @@ class Run:
         return self._trained.load_network()
 
     def datamodule(self) -> Any:
-        """The run's datamodule, set up for training and validation."""
+        """The run's datamodule, set up for training and validation. UserError if it has none."""
+        if not self.config.datamodule:
+            raise UserError(f"{self.directory}: the run has no datamodule, since its LightningModule has its own data.")
         datamodule = instantiate(self.config.datamodule)
         datamodule.prepare_data()
         datamodule.setup("fit")

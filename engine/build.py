@@ -162,7 +162,7 @@ def build_callbacks(cfg: DictConfig) -> list[Any]:
     """
     names = [name for name in cfg.get("callback") or () if cfg.monitor.metric or not follows_monitor(cfg, name)]
     settings = [{"_convert_": "all", **cfg.callback[name]} for name in names]
-    made = [*map(instantiate, settings), *in_trainer(cfg, "callbacks")]
+    made = [*_built("callback", dict(zip(names, settings, strict=True)), "state_key"), *in_trainer(cfg, "callbacks")]
     unwanted = [
         kind
         for key, kind in (("enable_progress_bar", ProgressBar), ("enable_checkpointing", Checkpoint))
@@ -172,6 +172,20 @@ def build_callbacks(cfg: DictConfig) -> list[Any]:
     bars = [callback for callback in made if isinstance(callback, ProgressBar)]
     ours = [bar for bar in bars if type(bar).__module__.startswith("engine.")]
     return [callback for callback in made if len(bars) < 2 or callback not in ours]
+
+
+def build_loggers(cfg: DictConfig) -> list[Any]:
+    """Builds the loggers of `logger` and `trainer.logger`."""
+    return [*_built("logger", cfg.get("logger") or {}, "log_metrics"), *in_trainer(cfg, "logger")]
+
+
+def _built(group: str, settings: Mapping[Any, Any], member: str) -> list[Any]:
+    """Builds the members of a group. UserError if a function makes something else, without the attribute `member`."""
+    made = {name: instantiate(settings[name]) for name in settings}
+    for name, part in made.items():
+        if not hasattr(part, member):
+            raise UserError(f"{group}.{name}: its _target_ makes a {type(part).__name__}, which is not a {group}.")
+    return list(made.values())
 
 
 def follows_monitor(cfg: DictConfig, name: Any) -> bool:

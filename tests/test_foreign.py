@@ -5,8 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 from pytorch_lightning import LightningDataModule, LightningModule
+from pytorch_lightning.demos.boring_classes import BoringModel
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
+from engine.api import Run
+from engine.errors import UserError
+from engine.results.evaluation import evaluate
 from tests.conftest import ROOT, RunTrain, Train, metrics_of
 
 EXPERIMENT = """# @package _global_
@@ -102,11 +106,19 @@ class TwoOptimizers(LightningModule):
         return [torch.optim.SGD(part.parameters(), lr=0.01) for part in (self.generator, self.discriminator)]
 
 
+class WithItsOwnData(BoringModel):
+    def validation_step(self, batch, batch_idx):  # type: ignore[no-untyped-def]
+        loss = super().validation_step(batch, batch_idx)["x"]
+        self.log("val/loss", loss)
+
+
 def options(folder: Path, module: str, datamodule: str | None) -> tuple[str, ...]:
-    """A --config-dir with these two parts, given as --config-dir wants it."""
+    """A --config-dir with these two parts, given as --config-dir wants it; None: the module has its own data."""
     for group, target in (("lightning_module", module), ("datamodule", datamodule), ("experiment", None)):
         (folder / "conf" / group).mkdir(parents=True, exist_ok=True)
         text = EXPERIMENT if group == "experiment" else f"_target_: {target}\n"
+        if group == "experiment" and datamodule is None:
+            text = text.replace("/datamodule: foreign", "/datamodule: null")
         (folder / "conf" / group / "foreign.yaml").write_text(text)
     return ("--config-path", str(ROOT / "conf"), "--config-dir", str(folder / "conf"))
 
@@ -129,6 +141,21 @@ def test_lightnings_own_demo_with_nothing_monitored(
     assert "LIGHTNING_EXPERIMENTS_ALLOW=pytorch_lightning" in printed
     assert "trainer.max_epochs=4" in printed
     assert not any(script in printed for script in ("evaluate.py run=", "predict.py run=", "export.py run="))
+
+
+def test_a_module_with_its_own_data(tmp_path: Path, train_here: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIGHTNING_EXPERIMENTS_ALLOW", "tests")
+    config = options(tmp_path, f"{__name__}.WithItsOwnData", None)
+    directory = train_here(tmp_path, "experiment=foreign", "monitor={metric: val/loss, mode: min}", config=config)
+    metrics = metrics_of(directory)
+    assert (metrics["epochs"], metrics["data"]["name"]) == (2, "the LightningModule's own")
+    evaluation = evaluate(directory, split="val", checkpoint="best", overrides=[])
+    assert evaluation is not None
+    assert float(evaluation.metrics["val/loss"]) > 0  # its data is random
+    with pytest.raises(UserError, match="the run has no datamodule, since its LightningModule has its own data"):
+        Run(directory, "best").datamodule()
+    train_here(tmp_path, f"resume={directory}", "trainer.max_epochs=3", config=config)
+    assert metrics_of(directory)["epochs"] == 3
 
 
 def test_streams_of_dictionaries_without_validation(tmp_path: Path, train_here: Train) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor
 from torch.optim import Optimizer
 
+from engine.checkpoints.content import MAX_COUNT
 from engine.errors import UserError
 from engine.wording import shown
 
@@ -18,8 +19,8 @@ AS_PARAMETERS = (
 )
 """Tensors that torch's optimizers keep for a parameter, in its shape."""
 
-SCORES = (".best_model_score", ".current_score")
-"""Values of a ModelCheckpoint that are None at first, and numbers later."""
+SCORES = (".best_model_score", ".current_score", ".best")
+"""Values of callbacks that are None at first, and numbers later."""
 
 KINDS: dict[str, tuple[type, ...]] = {
     "a tensor": (Tensor,),
@@ -87,14 +88,15 @@ def modified(what: str) -> UserError:
 
 
 def _unlike(saved: Any, own: Any, place: str) -> Iterator[tuple[str, Any, str]]:
-    if own is None and saved is not None and place.endswith(SCORES) and not isinstance(saved, KINDS["a number"]):
-        yield place, saved, "a number"
+    if own is None and saved is not None and place.endswith(SCORES) and not _is_single(saved):
+        yield place, saved, "a single number"
     if own is None or (saved is None and type(own) not in (int, float)):
         return
     kind: str | None = next((kind for kind, types in KINDS.items() if isinstance(own, types)), None)
     if kind is None:
         return
-    if not isinstance(saved, KINDS[kind]) or (_is_single(own) and not _is_single(saved)):
+    is_huge = isinstance(saved, int) and abs(saved) >= MAX_COUNT
+    if is_huge or not isinstance(saved, KINDS[kind]) or (_is_single(own) and not _is_single(saved)):
         yield place, saved, "a single number" if _is_single(own) else kind
     elif isinstance(own, Mapping) and isinstance(saved, Mapping):
         for key in own:

@@ -20,6 +20,31 @@ GIVEN_BY_CODE = {
 """Arguments that train.py passes in code."""
 
 
+MEMBERS = {
+    "trainer": ("fit", "test"),
+    "datamodule": ("setup", "train_dataloader"),
+    "network": ("forward",),
+    "lightning_module": ("training_step", "configure_optimizers"),
+    "optimizer": ("step", "zero_grad"),
+    "scheduler.scheduler": ("step", "state_dict"),
+    "callback": ("state_key", "on_exception"),
+    "logger": ("log_metrics", "finalize"),
+}
+"""What tells a part of this kind from others. Not its base class: the package `lightning` has the same ones again."""
+
+
+def check_kinds(findings: Findings) -> None:
+    """Reports classes of another kind than their key, such as a network as a callback."""
+    for key, members in MEMBERS.items():
+        several = findings.values.get(key) if key in ("callback", "logger") else None
+        for path in [f"{key}.{name}" for name in several or ()] or [key]:
+            target = _class_at(findings, path)
+            if target and (missing := [name for name in members if not hasattr(target, name)]):
+                kind = key.rpartition(".")[2].replace("_", " ")
+                article = "an" if kind[0] in "aeiou" else "a"
+                findings.add(f"{path}._target_", f"is not {article} {kind}: it has no {' or '.join(missing)}")
+
+
 def check_members(findings: Findings) -> None:
     """Checks the members of datamodule, features and trainer, as far as their classes show them."""
     module, data, features = (_class_at(findings, path) for path in ("lightning_module", "datamodule", "features"))

@@ -16,7 +16,7 @@ from engine.errors import UserError
 from engine.paths import CONF
 from engine.preflight.accelerators import has_no_gpu
 from engine.preflight.findings import UNKNOWN, Findings, select
-from engine.preflight.members import GIVEN_BY_CODE, check_members, check_progress_bars
+from engine.preflight.members import GIVEN_BY_CODE, check_kinds, check_members, check_progress_bars
 from engine.preflight.other_choices import check_other_choices
 from engine.preflight.rehearsal import rehearse
 from engine.preflight.root import check_root
@@ -95,6 +95,7 @@ def find_mistakes(cfg: DictConfig, *, elsewhere: bool = False) -> Findings:
     _check_sizes(findings)
     if not findings.elsewhere:
         _check_processes(findings)
+    check_kinds(findings)
     check_members(findings)
     check_progress_bars(findings)
     rehearse(findings)

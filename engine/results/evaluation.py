@@ -141,7 +141,10 @@ def _check_split(split: str, module: Any, datamodule: Any, name: str) -> None:
     loader, step = f"{split}_dataloader", {"val": "validation_step", "test": "test_step"}[split]
     if not is_overridden(step, module, LightningModule):
         raise UserError(f"split={split}: {type(module).__name__} has no {step}.")
-    has_loader = is_overridden(loader, datamodule, LightningDataModule)
+    if datamodule is None:
+        has_loader = is_overridden(loader, module, LightningModule)
+    else:
+        has_loader = is_overridden(loader, datamodule, LightningDataModule)
     if not has_loader or (split == "test" and not getattr(datamodule, "has_test", True)):
         raise UserError(f"split={split}: {name} has no such split; choose the other of {', '.join(SPLITS)}.")
 
@@ -163,9 +166,11 @@ def _is_elsewhere(directory: Path, overrides: Sequence[str]) -> bool:
 def load_data(trained: Trained, split: str, elsewhere: bool) -> tuple[Any, str]:
     """Sets up the datamodule and checks its classes; returns it with the name of the evaluated part.
 
-    Stand-in data is only used for a run that was trained on it.
+    None if the LightningModule has its own data. Stand-in data is only used for a run that was trained on it.
     """
     node, run_data = trained.config.datamodule, trained.data
+    if not node:
+        return None, split
     if "stand_in" in node:
         node.stand_in = run_data["source"] == "stand-in"
     if elsewhere and {"eval_transform", "stand_in"} <= node.keys():

@@ -144,7 +144,7 @@ def predict(
     path = Path(output) if output else directory / "predictions.csv"
     with activity("loading the run"):
         trained = load_trained(directory, checkpoint)
-    for notice in trained.content["hyper_parameters"]["notices"]:
+    for notice in trained.notices:
         print(printable(notice), file=sys.stderr)
     transform = photo_transform(trained)
     files, others = find_photos(photos)

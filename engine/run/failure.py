@@ -18,7 +18,7 @@ from engine.paths import command, typed
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 BROKEN = (errno.EIO, errno.ESTALE, errno.EREMOTEIO, errno.ENODEV, errno.ENXIO, errno.ETIMEDOUT)
 TOO_MANY = (errno.EMFILE, errno.ENFILE)
-NO_ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR)
+NO_ACCESS = (errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR)
 
 # Libraries distinguish these only by their messages; each pattern is followed by the library it is for.
 WORKER = re.compile(r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\) (?:is killed|exited)")  # torch.utils.data
@@ -40,6 +40,8 @@ FILES = re.compile(r"Too many open files")  # torch.multiprocessing
 SINGLE = re.compile(r"Expected more than 1 value per channel when training")  # torch.nn.functional.batch_norm
 MAX_TEXT = 50_000
 """Characters of an error message that are examined."""
+SERVICES = ("mlflow", "wandb")
+"""Packages of loggers whose errors say what to do, such as to log in."""
 GPU = re.compile(r"CUDA|CUBLAS|CUDNN|HIP|MPS|XPU")
 
 
@@ -94,6 +96,8 @@ def _framework_failure(error: BaseException, text: str) -> str | None:
         return f"Lightning refuses this: {' '.join(str(error).split())}"
     if isinstance(error, ModuleNotFoundError):
         return _package_missing(error)
+    if (service := type(error).__module__.partition(".")[0]) in SERVICES:
+        return f"{service}: {' '.join(str(error).split())}"
     if isinstance(error, AttributeError) and (lacking := LACKING.search(text)):
         return _wanted_by_a_callback(error, *lacking.groups())
     return None

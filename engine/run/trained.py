@@ -1,10 +1,12 @@
 """Loads a trained run from its directory alone."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
@@ -13,6 +15,7 @@ from engine.checkpoints.checkpoint_io import load_checkpoint
 from engine.errors import UserError
 from engine.run.config_file import has_features, register_stored_resolvers
 from engine.run.data_facts import known_facts
+from engine.run.failure import sentence
 from engine.run.trust.allowlist import read_run_config
 
 PREFIX = "network."
@@ -42,13 +45,20 @@ class Trained:
         return facts
 
     @property
+    def notices(self) -> list[str]:
+        """Notices that the run did not use real data or the requested weights."""
+        notices = self.content["hyper_parameters"].get("notices")
+        return [str(notice) for notice in notices] if isinstance(notices, list) else []
+
+    @property
     def has_features(self) -> bool:
         """See engine/run/config_file.py."""
         return has_features(self.config)
 
     def load_network(self) -> nn.Module:
         """The network on the CPU, in eval mode, with the checkpoint's weights."""
-        network: nn.Module = build_network(self.config, self.directory / "checkpoints")
+        with _of_the_config(self.directory):
+            network: nn.Module = build_network(self.config, self.directory / "checkpoints")
         state = self.content["state_dict"]
         weights = {name.removeprefix(PREFIX): value for name, value in state.items() if name.startswith(PREFIX)}
         _load_weights(network, weights, "backbone.", self.directory)
@@ -56,10 +66,26 @@ class Trained:
 
     def load_module(self) -> Any:
         """The lightning_module, on the CPU and in eval mode, with the checkpoint's weights."""
-        network = build_network(self.config, self.directory / "checkpoints")
-        module = build_module(self.config, network, init=None)  # which would overwrite the frozen backbone's weights
+        with _of_the_config(self.directory):
+            network = build_network(self.config, self.directory / "checkpoints")
+            module = build_module(
+                self.config, network, init=None
+            )  # which would overwrite the frozen backbone's weights
         _load_weights(module, self.content["state_dict"], f"{PREFIX}backbone.", self.directory)
         return module.eval()
+
+
+@contextmanager
+def _of_the_config(directory: Path) -> Iterator[None]:
+    """Turns errors of constructors into UserErrors: when the run was trained, its config had no mistakes."""
+    try:
+        yield
+    except InstantiationException as error:
+        if told := sentence(error):
+            raise UserError(told) from error
+        cause = error.__cause__ or error
+        text = f"{type(cause).__name__}: {' '.join(str(cause).split())}"
+        raise UserError(f"{directory / 'config.yaml'} is of another version, or was modified: {text}") from error
 
 
 def _load_weights(module: nn.Module, weights: dict[str, Tensor], backbone: str, directory: Path) -> None:
@@ -95,9 +121,15 @@ def load_trained(directory: Path, checkpoint: str, overrides: Sequence[str] = ()
 
 
 def load_config(directory: Path) -> DictConfig:
-    """The run's config, with its current directory. UserError if the directory holds no run."""
+    """The run's config, with its current directory. UserError if the directory holds no run.
+
+    `datamodule` is empty if the LightningModule has its own data.
+    """
     config = read_run_config(directory, f"run={directory}", replaced=NOT_MADE)
+    if missing := [part for part in ("lightning_module", "trainer") if not OmegaConf.is_dict(config.get(part))]:
+        raise UserError(f"{directory / 'config.yaml'} is not a run's config: it has no {' and no '.join(missing)}.")
     register_stored_resolvers()
+    config.datamodule = config.get("datamodule") or {}
     config.run_dir = str(directory.absolute())
     return config
 

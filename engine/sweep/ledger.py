@@ -43,11 +43,14 @@ class Ledger(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Lists the jobs. Exits if the directory already has other jobs, or if another process is running them."""
         keep_out_current_folder()
+        try:
+            self._begin(config)
+        except UserError as error:  # Hydra swallows a callback's exceptions, but not SystemExit
+            sys.exit(str(error))
+
+    def _begin(self, config: DictConfig) -> None:
         if config.sweep.resume is None:
-            try:
-                refuse_mistakes(config)
-            except UserError as error:  # Hydra swallows a callback's exceptions, but not SystemExit
-                sys.exit(str(error))
+            refuse_mistakes(config)
         directory = Path(config.hydra.sweep.dir)
         directory.mkdir(parents=True, exist_ok=True)
         _open.enter_context(_lock(directory))

@@ -59,6 +59,26 @@ def unix_socket(path: Path, canary: Path) -> None:
     os.chdir(here)
 
 
+@pytest.mark.parametrize("name", ["train.log", "metrics.csv", "events.out.tfevents.9.x", ".hydra/x.yaml"])
+def test_hard_links(name: str, stolen: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "canary").write_text("mine")
+    (stolen / name).parent.mkdir(exist_ok=True)
+    (stolen / name).unlink(missing_ok=True)
+    os.link(tmp_path / "canary", stolen / name)
+    done = run_script("train.py", f"resume={stolen}", "trainer.max_epochs=9", cwd=tmp_path)
+    assert done.returncode == 1
+    assert f"{name} is a hard link, which no run directory contains: remove it, or set {ALLOW_LINKS}=1" in done.stderr
+    assert (tmp_path / "canary").read_text() == "mine"
+    monkeypatch.setenv(ALLOW_LINKS, "1")
+    require_plain(stolen, "run=x")
+
+
+def test_checkpoints_may_have_two_names(stolen: Path) -> None:
+    """As best.ckpt has, if another file name was chosen; they are replaced, and never written into."""
+    os.link(stolen / "checkpoints" / "best.ckpt", stolen / "checkpoints" / "epoch_003.ckpt")
+    require_plain(stolen, "run=x")
+
+
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("make", [link, dangling_link, link_to_folder, pipe, unix_socket])
 def test_rejected_wherever_it_is(make: Callable[[Path, Path], None], place: str, stolen: Path) -> None:

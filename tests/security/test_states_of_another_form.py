@@ -56,6 +56,9 @@ ATTACKS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "three best scores": lambda c: stopping(c).update(best_score=torch.ones(3)),
     "a table as path": lambda c: best(c).update(kth_best_model_path={"x": 1}, best_model_path=[1]),
     "a text as best score": lambda c: best(c).update(best_model_score="x"),
+    "scores as best score": lambda c: best(c).update(best_model_score=torch.ones(3)),
+    "a text as best of all": lambda c: c["callbacks"]["HyperParameters"].update(best="x"),
+    "a number beyond all counts": lambda c: c["callbacks"]["Lookahead"].update(step=10**30),
     "a text as count": lambda c: counts(c).update(ready="x"),
     "a text as total": lambda c: loop(c)["epoch_loop.scheduler_progress"]["total"].update(ready="x"),
     "a tensor of metrics": lambda c: c["procedure"].update(metrics=torch.ones(2, 2)),
@@ -107,11 +110,13 @@ def test_what_grows_or_is_not_there_yet_fits(train_here: Train, trained: Path, t
         __module__ = "callbacks.mine"
 
         def state_dict(self) -> dict[str, Any]:
-            return {"best": None, "rate": 0.1, "pair": (1, 2), "seen": {}}
+            return {"average": None, "best": None, "rate": 0.1, "pair": (1, 2), "seen": {}}
 
     require_alike({"seen": "all"}, Foreign(), "callbacks.Foreign")
     require_alike(
-        {"best": torch.ones(2), "rate": torch.tensor(1), "pair": [3], "seen": {"a": 1}}, Ours(), "callbacks.Ours"
+        {"average": torch.ones(2), "best": 0.5, "rate": torch.tensor(1), "pair": [3], "seen": {"a": 1}},
+        Ours(),
+        "callbacks.Ours",
     )
     with pytest.raises(UserError, match=r"callbacks.Ours.pair.1 is x, but should be a single number"):
         require_alike({"pair": [3, "x"]}, Ours(), "callbacks.Ours")

@@ -16,7 +16,8 @@ def require_plain(directory: Path, given: str) -> None:
     """UserError if `directory` contains anything but regular files and folders, or its path is not a literal one.
 
     Messages call it `given`, such as `resume=DIR`. A link could redirect writes out of the directory, and reading a
-    pipe might never end. Only wandb's own folder may contain links, which wandb creates and nothing here follows.
+    pipe might never end. Hard links are rejected, too, except for checkpoints, which are replaced and never written
+    into. Only wandb's own folder may contain links, which wandb creates and nothing here follows.
     """
     require_literal(directory.absolute(), given)
     try:
@@ -33,13 +34,20 @@ def _require_plain(directory: Path, given: str) -> None:
             continue
         for name in (*folders, *files):
             path = Path(folder, name)
-            mode = path.lstat().st_mode
-            if stat.S_ISLNK(mode) and os.environ.get(ALLOW_LINKS):
-                continue
-            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-                kind = "link" if stat.S_ISLNK(mode) else KINDS.get(stat.S_IFMT(mode), "special file")
-                hint = f", or set {ALLOW_LINKS}=1 if you made it" if kind == "link" else ""
-                raise UserError(f"{given}: {path} is a {kind}, which no run directory contains: remove it{hint}.")
+            if kind := _special(path):
+                hint = f", or set {ALLOW_LINKS}=1 if you made it" if kind.endswith("link") else ""
+                if not (hint and os.environ.get(ALLOW_LINKS)):
+                    raise UserError(f"{given}: {path} is a {kind}, which no run directory contains: remove it{hint}.")
         seen += len(folders) + len(files)
         if seen > MAX_ENTRIES:
             raise UserError(f"{given}: the directory holds more than {MAX_ENTRIES:,} files, which no run does.")
+
+
+def _special(path: Path) -> str | None:
+    """What a path is, if neither a folder nor a regular file of its own."""
+    status = path.lstat()
+    if stat.S_ISDIR(status.st_mode):
+        return None
+    if stat.S_ISREG(status.st_mode):
+        return None if status.st_nlink < 2 or ".ckpt" in path.suffixes else "hard link"
+    return "link" if stat.S_ISLNK(status.st_mode) else KINDS.get(stat.S_IFMT(status.st_mode), "special file")

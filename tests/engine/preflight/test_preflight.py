@@ -18,6 +18,10 @@ FINETUNE = "experiment=transfer_finetune"
 DIGITS = "experiment=lenet_nll"
 
 MISTAKES: list[tuple[str, str]] = [
+    ("+callback.x._target_=torch.nn.Identity", "callback.x._target_=torch.nn.Identity: is not a callback: it has no "),
+    ("+logger.x._target_=torch.nn.Identity", "logger.x._target_=torch.nn.Identity: is not a logger: it has no log_"),
+    ("trainer._target_=torch.nn.Identity", "trainer._target_=torch.nn.Identity: is not a trainer: it has no fit"),
+    ("optimizer._target_=torch.nn.Identity", "optimizer._target_=torch.nn.Identity: is not an optimizer: it has no "),
     ("callback.best_checkpoint.mode={}", "callback.best_checkpoint.mode: must be "),
     (
         "+callback.best_checkpoint.train_time_interval=00:30:00",

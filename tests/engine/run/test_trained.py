@@ -1,8 +1,11 @@
+import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 from engine.checkpoints.checkpoint_io import AtomicCheckpointIO, load_checkpoint
 from engine.errors import UserError
@@ -66,6 +69,39 @@ def test_mistakes_are_told_in_a_sentence(run_dir: Path, tmp_path: Path) -> None:
     shutil.copy(run_dir / "config.yaml", tmp_path)
     with pytest.raises(UserError, match=r"best\.ckpt is damaged or missing"):
         load_trained(tmp_path, "best")
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (
+            {"lightning_module": None, "trainer": "x"},
+            "is not a run's config: it has no lightning_module and no trainer.",
+        ),
+        ({"network": {"activation": "x"}}, "got an unexpected keyword argument 'activation'."),
+        ({"compile": {"mode": "x"}}, "is of another version, or was modified: RuntimeError: Unrecognized mode=x"),
+    ],
+)
+def test_a_config_of_another_version(change: dict[str, Any], says: str, run_dir: Path, tmp_path: Path) -> None:
+    copied = Path(shutil.copytree(run_dir, tmp_path / "run"))
+    config = OmegaConf.load(copied / "config.yaml")
+    for key, value in change.items():
+        if isinstance(value, dict) and OmegaConf.is_dict(config[key]):
+            config[key].update(value)
+        else:
+            config[key] = value
+    OmegaConf.save(config, copied / "config.yaml")
+    with pytest.raises(UserError, match=re.escape(says)):
+        load_trained(copied, "best").load_module()
+
+
+def test_a_config_that_was_cut_to_nothing(run_dir: Path, tmp_path: Path) -> None:
+    copied = Path(shutil.copytree(run_dir, tmp_path / "run"))
+    (copied / "config.yaml").write_text("seed: 1\n")
+    with pytest.raises(
+        UserError, match=r"config\.yaml is not a run's config: it has no lightning_module and no trainer"
+    ):
+        load_trained(copied, "best")
 
 
 def test_a_checkpoint_without_the_datas_names(run_dir: Path, tmp_path: Path) -> None:
