@@ -52,9 +52,8 @@ def train(cfg: DictConfig) -> float | None:
         from engine.preflight.preflight import preflight
         from engine.process.stop import interruptible
         from engine.report.write import Collector, report_at_end
-        from engine.run.batch_limits import BatchLimits
         from engine.run.data_facts import KeepConfig, data_facts, data_name, has_test, set_up_ahead
-        from engine.run.input_check import check_input
+        from engine.run.input_check import BatchLimits, check_input
         from engine.run.record import Record, collect_metrics, recall_training, restore_best
         from engine.speed.memory import keep_freed_memory
         from engine.terminal.panels import print_end, print_start

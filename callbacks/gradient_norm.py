@@ -8,7 +8,7 @@ from pytorch_lightning.strategies import FSDPStrategy
 from torch import Tensor
 from torch.optim import Optimizer
 
-from engine.training.step_counter import StepCounter
+from engine.training.steps.step_counter import StepCounter
 from engine.training.steps.step_points import StepPoints
 
 

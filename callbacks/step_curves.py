@@ -5,7 +5,7 @@ import torch
 from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 
-from engine.training.step_counter import StepCounter
+from engine.training.steps.step_counter import StepCounter
 from engine.training.steps.step_points import StepPoints
 
 

@@ -16,7 +16,7 @@ RENAMED = {
     "callbacks.last_checkpoint": "engine.checkpoints.last_checkpoint",
     "callbacks.progress_bar": "engine.terminal.progress_bar",
     "callbacks.pruning": "engine.sweep.search.pruning",
-    "callbacks.step_counter": "engine.training.step_counter",
+    "callbacks.step_counter": "engine.training.steps.step_counter",
     "callbacks.wandb_logger": "engine.loggers.wandb_logger",
     "datamodules.chunk": "engine.data.chunk",
     "datamodules.class_folders": "engine.photos.layouts.class_folders",

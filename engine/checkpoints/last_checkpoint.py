@@ -17,7 +17,7 @@ from engine.loggers.csv_logger import CSVLogger
 from engine.loggers.tensorboard_logger import TensorBoardLogger
 from engine.process.stop import Interrupted, stop
 from engine.training.lightning_internals import after_batches, after_epochs, swap_averaged_weights
-from engine.training.step_counter import StepCounter
+from engine.training.steps.step_counter import StepCounter
 
 STOPPING = (signal.SIGTERM, signal.SIGINT)
 

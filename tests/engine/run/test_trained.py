@@ -74,10 +74,6 @@ def test_mistakes_are_told_in_a_sentence(run_dir: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (
-            {"lightning_module": None, "trainer": "x"},
-            "is not a run's config: it has no lightning_module and no trainer.",
-        ),
         ({"network": {"activation": "x"}}, "got an unexpected keyword argument 'activation'."),
         ({"compile": {"mode": "x"}}, "is of another version, or was modified: RuntimeError: Unrecognized mode=x"),
     ],

@@ -1,7 +1,7 @@
 from types import SimpleNamespace
 from typing import Any
 
-from engine.training.step_counter import StepCounter
+from engine.training.steps.step_counter import StepCounter
 
 
 def passed_at(steps: list[int], every: int, start: int = 0) -> list[int]:
