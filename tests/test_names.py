@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 from engine.compare.runs import chosen, read_run
 from engine.compare.sides import sides_of
 from engine.errors import UserError
-from tests.conftest import Train, metrics_of
+from tests.conftest import RunTrain, Train, metrics_of
 
 QUICK = ("experiment=regression_two_layer_net", "trainer=cpu", "trainer.max_epochs=1")
 NOTES = "a, [b] {x:c} <i> ~/photos"
@@ -68,3 +68,18 @@ def test_tags_may_change_as_a_run_goes_on(runs: list[Path], train_here: Train) -
 def test_refused(setting: str, says: str, tmp_path: Path, train_here: Train) -> None:
     with pytest.raises(UserError, match=says):
         train_here(tmp_path, *QUICK, setting)
+
+
+def test_a_name_made_of_settings(tmp_path: Path, train_here: Train) -> None:
+    directory = train_here(tmp_path, "experiment=regression_static_graph", "name='${experiment}-${seed}'", "seed=3")
+    assert directory.name.startswith("regression_static_graph-3_")
+    assert metrics_of(directory)["name"] == "regression_static_graph-3"
+    assert "<title>regression_static_graph-3:" in (directory / "report.html").read_text()
+
+
+def test_settings_that_refer_to_others_follow_them_in_a_sweep(tmp_path: Path, run_train: RunTrain) -> None:
+    swept = ("-m", "optimizer.lr=1e-6,2e-6", "name='rate ${optimizer.lr}'", "tags=['${seed}']", "seed=5")
+    done = run_train("experiment=regression_static_graph", "trainer=cpu", *swept, "hydra.sweep.dir=s", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = [metrics_of(directory) for directory in sorted((tmp_path / "s").glob("0*"))]
+    assert [(metrics["name"], metrics["tags"]) for metrics in found] == [("rate 1e-06", [5]), ("rate 2e-06", [5])]

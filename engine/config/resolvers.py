@@ -3,7 +3,7 @@
 from collections.abc import Sized
 from pathlib import Path
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from engine.config.sweep_job import job_name, own_name, sweep_name, swept_settings
 from engine.errors import DataError
@@ -24,7 +24,15 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("own_name", own_name, replace=True)
     OmegaConf.register_new_resolver("job_name", job_name, replace=True)
     OmegaConf.register_new_resolver("alone", lambda: not in_sweep(), replace=True)
-    OmegaConf.register_new_resolver("swept_settings", lambda: OmegaConf.create(swept_settings()), replace=True)
+    OmegaConf.register_new_resolver("swept_settings", _swept_settings, replace=True)
+
+
+def _swept_settings() -> DictConfig:
+    """A job's settings as they are: a `${…}` in them refers to keys of the job's config, not of these."""
+    settings = swept_settings()
+    return OmegaConf.create(
+        {key: value.replace("${", "\\${") if isinstance(value, str) else value for key, value in settings.items()}
+    )
 
 
 def count_labels(table: str, column: str, classes: Sized | None = None) -> int:

@@ -4,6 +4,7 @@ import math
 import re
 import shlex
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
+from omegaconf.errors import OmegaConfBaseException
 
-from engine.run.config_file import in_sweep
+from engine.run.config_file import given, in_sweep
 
 Setting = bool | int | float | str | None
 
@@ -21,6 +23,9 @@ DONE = ("completed", "pruned")
 
 ABOUT_THE_SWEEP = ("sweep", "launcher", "hydra")
 """Groups that configure how jobs are run, not what they compute."""
+
+DEFAULT_NAME = "${hydra:runtime.choices.experiment}"
+"""Of runs and sweeps, in conf/train.yaml."""
 
 MAX_LEDGER_BYTES = 1 << 28
 """Maximum size of sweep.json."""
@@ -54,7 +59,7 @@ def swept_settings() -> dict[str, Setting]:
     if not in_sweep():
         return {}
     hydra = HydraConfig.get()
-    return settings_of(hydra.overrides.task, leave_out=hydra.job.config.override_dirname.exclude_keys)
+    return settings_of(given(hydra), leave_out=hydra.job.config.override_dirname.exclude_keys)
 
 
 def settings_of(overrides: Iterable[str], leave_out: Collection[str]) -> dict[str, Setting]:
@@ -70,18 +75,22 @@ def _setting(override: Override) -> Setting:
 
 def sweep_name(*, _root_: Any) -> str:
     """`<experiment>_sweep`, or `experiments_sweep` if several experiments are swept."""
-    given = (text for text in _root_.hydra.overrides.task if key_of(text) == "experiment")
-    several = any(OverridesParser.create().parse_override(text).is_sweep_override() for text in given)
+    experiments = (text for text in given(_root_.hydra) if key_of(text) == "experiment")
+    several = any(OverridesParser.create().parse_override(text).is_sweep_override() for text in experiments)
     return "experiments_sweep" if several else f"{_root_.hydra.runtime.choices.experiment}_sweep"
 
 
 def own_name(*, _root_: Any) -> str:
     """The `name` given to a run or sweep; empty if it is the default, the name of the experiment.
 
-    The default is an interpolation, which cannot be resolved when a sweep starts, before Hydra has a job.
+    Also if it refers to what is not known when a sweep starts, before Hydra has a job.
     """
-    given = _root_._get_node("name")._value()
-    return "" if given is None or "${" in str(given) else str(given)
+    name = _root_._get_node("name")._value()
+    if name is None or name == DEFAULT_NAME:
+        return ""
+    with suppress(OmegaConfBaseException):
+        return str(_root_.name)
+    return ""
 
 
 def written(value: Setting) -> str:

@@ -7,6 +7,7 @@ import yaml
 from hydra.core.hydra_config import HydraConfig
 
 from engine.paths import CONF
+from engine.run.config_file import given
 
 
 def choice(group: str) -> str | None:
@@ -19,7 +20,7 @@ def choice(group: str) -> str | None:
 
 def is_given(key: str) -> bool:
     """Whether an override on the command line sets this key or chooses this group."""
-    overrides = HydraConfig.get().overrides.task if HydraConfig.initialized() else ()
+    overrides = given(HydraConfig.get()) if HydraConfig.initialized() else ()
     return any(text.lstrip("+~").partition("=")[0] == key for text in overrides)
 
 

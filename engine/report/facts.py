@@ -79,16 +79,20 @@ class Facts:
 
     @property
     def name(self) -> str:
-        return str(self.config.get("name") or self.directory.name)
+        return str(self._said("name") or self.directory.name)
 
     @property
     def experiment(self) -> str:
-        return str(self.config.get("experiment") or self.name)
+        return str(self._said("experiment") or self.name)
+
+    def _said(self, key: str) -> Any:
+        """A setting that describes the run: from metrics.json, since the config may contain `${…}`."""
+        return self.outcome.get(key) or self.config.get(key)
 
     @property
     def remarks(self) -> list[str]:
         """The user's remarks: notes, tags, and the experiment if the run has a name of its own."""
-        tags, notes = self.config.get("tags"), self.config.get("notes")
+        tags, notes = self._said("tags"), self._said("notes")
         said = [self.experiment] if self.experiment != self.name else []
         said += [f"tags: {', '.join(map(str, tags))}"] if isinstance(tags, list) and tags else []
         return [*([", ".join(said)] if said else []), *([str(notes)] if notes else [])]

@@ -100,6 +100,17 @@ def resolved(cfg: DictConfig) -> dict[str, Any]:
     return {str(key): value for key, value in config.items()}
 
 
+def given(hydra: Any) -> list[str]:
+    """The overrides of a run, sweep or job, as given: in the config, their `${…}` would be resolved, and too early."""
+    texts: Any = OmegaConf.to_container(hydra.overrides.task, resolve=False)
+    return [str(text) for text in texts]
+
+
+def plain(value: Any) -> Any:
+    """A value of a config in plain containers."""
+    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+
+
 def stored(cfg: DictConfig) -> str:
     """The text of config.yaml, with links between keys, but without resolvers and the run directory's path."""
     config = resolved(cfg)

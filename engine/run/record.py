@@ -11,11 +11,11 @@ from types import TracebackType
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf import DictConfig, open_dict, read_write
 
 from engine.build import network_name
 from engine.errors import UserError
-from engine.run.config_file import is_first_process, usable_cores
+from engine.run.config_file import is_first_process, plain, usable_cores
 from engine.run.data_facts import counts_of
 from engine.run.failure import sentence
 from engine.run.outcome import FORMAT, write_outcome
@@ -136,10 +136,10 @@ class Record:
 
         node = self.cfg.get("network") or {}
         network = {"name": network_name(node), "substitute_for": node.get("substitute_for")}
-        names = OmegaConf.masked_copy(self.cfg, [key for key in NAMES if key in self.cfg])
+        names = {key: self.cfg[key] for key in NAMES if key in self.cfg}
         return {
             "format": FORMAT,
-            **OmegaConf.to_container(names, resolve=True),  # type: ignore[dict-item]
+            **{key: plain(value) for key, value in names.items()},
             "seconds": round(self.seconds, 3),
             "data": self.data,
             "network": network,

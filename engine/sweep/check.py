@@ -17,6 +17,7 @@ from engine.config.composition import explained
 from engine.config.sweep_job import representatives
 from engine.errors import UserError
 from engine.process.startup import silence_idle_messages
+from engine.run.config_file import given
 from engine.sweep.search.search_space import last_of_each
 from engine.sweep.worker import Worker
 from engine.wording import missing_extra
@@ -84,7 +85,7 @@ def _texts(override: Override) -> Iterator[str]:
 
 def _overrides(config: DictConfig) -> list[Override]:
     loader = GlobalHydra.instance().config_loader()
-    return last_of_each(config.hydra.sweeper.params, config.hydra.overrides.task, loader)
+    return last_of_each(config.hydra.sweeper.params, given(config.hydra), loader)
 
 
 def _ends_of_a_search(config: DictConfig) -> list[list[str]]:

@@ -22,6 +22,7 @@ from engine.errors import UserError, printable
 from engine.paths import command, typed
 from engine.process.startup import keep_out_current_folder
 from engine.process.stop import end_now, handling
+from engine.run.config_file import given
 from engine.sweep.check import ALL_COMBINATIONS, planned_jobs, refuse_mistakes
 from engine.sweep.groups import group_by_seed
 from engine.sweep.page import write_page
@@ -60,7 +61,7 @@ class Ledger(Callback):
                 sys.exit(f"There is already a sweep in this directory; to continue it: {again}")
             Sweep(directory, sys.argv[1:], str(Path.cwd())).write()
         parser = OverridesParser.create(GlobalHydra.instance().config_loader())
-        overrides = parser.parse_overrides(list(config.hydra.overrides.task))
+        overrides = parser.parse_overrides(given(config.hydra))
         shared = [override.key_or_group for override in overrides if not override.is_sweep_override()]
         with read_write(config.hydra):
             config.hydra.overrides.hydra += _for_each_job(directory, shared)
@@ -112,7 +113,7 @@ def _row_of(config: DictConfig) -> Row:
     """A job's row as read from its directory; a job that has not ended is shown as running."""
     hydra = config.hydra
     directory = Path(hydra.sweep.dir)
-    row = Row(hydra.job.num, swept_settings(), repeat(hydra.overrides.task), "running")
+    row = Row(hydra.job.num, swept_settings(), repeat(given(hydra)), "running")
     row.metric, row.mode = config.monitor.metric, config.monitor.mode
     row.directory = os.path.relpath(hydra.runtime.output_dir, directory)
     row.take(directory)

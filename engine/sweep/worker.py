@@ -32,6 +32,7 @@ from engine.errors import UserError
 from engine.files import open_plain
 from engine.process.startup import keep_out_current_folder, quick_imports
 from engine.process.stop import handling, kill_children
+from engine.run.config_file import given
 from engine.run.outcome import outcome, write_outcome
 
 logger = logging.getLogger(__name__)
@@ -248,7 +249,7 @@ def _perform(cfg: DictConfig, task: str, hydra: Any) -> tuple[str | None, bool]:
     configure_log(config.job_logging, config.verbose)
     _write_to(Path(config.runtime.output_dir, "train.log"))
     # Lightning starts the other processes of a training with these arguments.
-    own = [*config.overrides.task, *config.overrides.hydra, "hydra.mode=RUN"]
+    own = [*given(config), *config.overrides.hydra, "hydra.mode=RUN"]
     sys.argv[1:] = [f"resume={cfg.resume}"] if cfg.resume else own
     try:
         from engine.run.failure import for_the_user
