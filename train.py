@@ -52,7 +52,7 @@ def train(cfg: DictConfig) -> float | None:
         from engine.preflight.preflight import preflight
         from engine.process.stop import interruptible
         from engine.report.write import Collector, report_at_end
-        from engine.run.data_facts import KeepConfig, data_facts, data_name, has_test, set_up_ahead
+        from engine.run.data_facts import KeepConfig, classes_of, data_facts, data_name, has_test, set_up_ahead
         from engine.run.input_check import BatchLimits, check_input
         from engine.run.record import Record, collect_metrics, recall_training, restore_best
         from engine.speed.memory import keep_freed_memory
@@ -63,7 +63,7 @@ def train(cfg: DictConfig) -> float | None:
         preflight(cfg, swept_settings())
     with interruptible(cfg), Record(cfg) as record:
         datamodule = set_up_ahead(instantiate(cfg.get("datamodule")))
-        record.name_data(**data_name(datamodule), classes=getattr(datamodule, "classes", ()))
+        record.name_data(**data_name(datamodule), classes=classes_of(datamodule))
 
         seed_everything(cfg.seed, verbose=False)
         weigh_classes(cfg, datamodule)

@@ -9,6 +9,7 @@ from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
 from engine.errors import UserError
+from engine.run.data_facts import classes_of
 from engine.training.accounted_module import Outcome
 from engine.training.procedure import Procedure
 from engine.wording import class_metric
@@ -101,8 +102,8 @@ class Classifier(Procedure):
     @property
     def classes(self) -> list[str]:
         """The datamodule's class names, in the order of the labels; the labels themselves if it has none."""
-        names = getattr(self.trainer.datamodule, "classes", None)  # type: ignore[attr-defined]
-        return list(names) if names is not None else [str(label) for label in range(self.num_classes)]
+        names = classes_of(self.trainer.datamodule)  # type: ignore[attr-defined]
+        return names or [str(label) for label in range(self.num_classes)]
 
 
 def _meaning(loss: nn.Module | None) -> str:

@@ -6,7 +6,6 @@ from typing import Any
 from torch import Tensor
 from torch.optim import Optimizer
 
-from engine.checkpoints.content import MAX_COUNT
 from engine.errors import UserError
 from engine.wording import shown
 
@@ -95,7 +94,7 @@ def _unlike(saved: Any, own: Any, place: str) -> Iterator[tuple[str, Any, str]]:
     kind: str | None = next((kind for kind, types in KINDS.items() if isinstance(own, types)), None)
     if kind is None:
         return
-    is_huge = isinstance(saved, int) and abs(saved) >= MAX_COUNT
+    is_huge = isinstance(saved, int) and saved.bit_length() > 63  # torch's whole numbers have 64
     if is_huge or not isinstance(saved, KINDS[kind]) or (_is_single(own) and not _is_single(saved)):
         yield place, saved, "a single number" if _is_single(own) else kind
     elif isinstance(own, Mapping) and isinstance(saved, Mapping):

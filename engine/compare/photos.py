@@ -16,6 +16,7 @@ from engine.errors import UserError
 from engine.results.contact_sheet import Tile, scaled
 from engine.results.evaluation import evaluate
 from engine.results.outputs import Collector
+from engine.run.data_facts import classes_of
 
 Photo = Callable[[], Tensor]
 MAX_TILES = 200
@@ -54,7 +55,7 @@ def answers(run: Run, checkpoint: str, split: str) -> Answers:
     datamodule = collector.datamodule
     source = getattr(datamodule, "photos", datamodule)  # of cached features, the underlying photos
     count = len(labels)
-    names = list(getattr(datamodule, "classes", ())) or [str(label) for label in range(max(labels) + 1)]
+    names = classes_of(datamodule) or [str(label) for label in range(max(labels) + 1)]
     if not (hasattr(source, "images") and hasattr(source, "labels")):
         raise UserError(f"{run.name}: its data does not show its images (engine/protocols.py: ShowsImages)")
     if list(source.labels(split, range(count))) != labels:

@@ -21,7 +21,7 @@ from engine.process.startup import silence_idle_messages
 from engine.protocols import ReadsOtherFolders
 from engine.results.outputs import Collector, PhotoRow, photo_rows
 from engine.results.preprocessing import compute_in_32_bits
-from engine.run.data_facts import counts_of
+from engine.run.data_facts import classes_of, counts_of
 from engine.run.trained import Trained, load_config, load_trained
 from engine.speed.memory import keep_freed_memory
 
@@ -185,7 +185,7 @@ def load_data(trained: Trained, split: str, elsewhere: bool) -> tuple[Any, str]:
         compute_in_32_bits(trained.config)
         return datamodule, datamodule.set_up_alone(split, run_data["classes"])
     datamodule.setup("fit")
-    classes = list(getattr(datamodule, "classes", ()))
+    classes = classes_of(datamodule)
     if [composed(name) for name in classes] != [composed(name) for name in run_data["classes"]]:
         name = getattr(datamodule, "name", type(datamodule).__name__)
         raise UserError(

@@ -15,6 +15,7 @@ from torchvision.transforms.v2.functional import to_pil_image
 
 from engine.protocols import Domains, PredictsClasses
 from engine.results.contact_sheet import TILE
+from engine.run.data_facts import classes_of
 
 Kind = Literal["class", "labels", "numbers"]
 
@@ -187,8 +188,8 @@ def _part(module: Any, outputs: Any, batch: Any) -> Part | None:
 
 def class_names(datamodule: Any, count: int) -> list[str]:
     """The class names of the outputs; by default their numbers."""
-    names = list(getattr(datamodule, "classes", ()) or ())
-    return [str(name) for name in names] if len(names) == count else [str(number) for number in range(count)]
+    names = classes_of(datamodule)
+    return names if len(names) == count else [str(number) for number in range(count)]
 
 
 def example_names(datamodule: Any, split: str, positions: Sequence[int]) -> list[str]:

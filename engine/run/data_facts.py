@@ -1,6 +1,6 @@
 """Facts about the data that a run's checkpoints contain, so that the network can be used without the data."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from math import prod
 from pathlib import Path
 from typing import Annotated, Any
@@ -50,6 +50,12 @@ def data_name(datamodule: Any) -> dict[str, str]:
 def counts_of(datamodule: Any) -> dict[str, int]:
     """The number of examples per split; empty if the datamodule does not provide it."""
     return dict(datamodule.counts()) if isinstance(datamodule, Counts) else {}
+
+
+def classes_of(datamodule: Any) -> list[str]:
+    """The class names; empty if the datamodule has none, or something else by that name, such as their number."""
+    found = getattr(datamodule, "classes", None)
+    return [str(name) for name in found] if isinstance(found, Sequence) and not isinstance(found, str) else []
 
 
 def set_up_ahead(datamodule: Any) -> Any:
@@ -109,7 +115,7 @@ def data_facts(cfg: DictConfig, datamodule: Any) -> dict[str, Any]:
         "notices": notices(cfg, data_name(datamodule)["source"]),
         "data": {
             **data_name(datamodule),
-            "classes": list(getattr(datamodule, "classes", ())),
+            "classes": classes_of(datamodule),
             "input_shape": None if shape is None else list(shape),
         },
     }
@@ -117,8 +123,8 @@ def data_facts(cfg: DictConfig, datamodule: Any) -> dict[str, Any]:
 
 def known_facts(checkpoint: Mapping[str, Any], file: Path) -> dict[str, Any] | None:
     """The `data` of `data_facts` in a checkpoint; None if it has none. UserError if it has another form."""
-    facts = checkpoint.get("hyper_parameters", {}).get("data")
-    return None if facts is None else dict(checked(DataFacts, facts, file))
+    facts: dict[str, Any] | None = checkpoint.get("hyper_parameters", {}).get("data")
+    return None if facts is None else checked(DataFacts, facts, file)
 
 
 def first_tensor(batch: Any) -> Tensor | None:

@@ -17,7 +17,7 @@ from engine.errors import printable
 from engine.paths import command, tensorboard, typed
 from engine.protocols import Classes, InputShape, LooksAtItself, PredictsClasses
 from engine.results.cross_validation import can_be_cross_validated
-from engine.run.data_facts import counts_of, data_name, notices
+from engine.run.data_facts import classes_of, counts_of, data_name, notices
 from engine.run.record import Record, best_checkpoint
 from engine.run.trust.allowlist import ALLOW, targets, unlisted
 from engine.training.accounted_module import AccountedModule
@@ -246,7 +246,7 @@ def _why_no_best(record: Record) -> str:
 
 
 def _classes(record: Record) -> Sequence[str]:
-    return getattr(getattr(record.trainer, "datamodule", None), "classes", ())
+    return classes_of(getattr(record.trainer, "datamodule", None))
 
 
 def _last_val(columns: Sequence[Column]) -> Column | None:

@@ -72,7 +72,7 @@ def test_a_worker_that_is_lost_while_it_looks_at_the_jobs(monkeypatch: pytest.Mo
     worker = Worker.current()
     os.kill(worker.process.pid or 0, signal.SIGKILL)
     with pytest.raises(UserError, match=r"was lost \(killed by SIGKILL\): try again"):
-        worker.check([])
+        worker.check([], elsewhere=False)
 
 
 def test_a_thread_gets_no_signals() -> None:
