@@ -83,6 +83,8 @@ class BatchLimits(Callback):
     itself is left to Lightning, since loading it twice may be costly.
     """
 
+    follows_chunks = True  # engine/training/steps/chunks.py
+
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
         if stage != "fit" or not isinstance(datamodule, NamedData | Classes | Counts):
