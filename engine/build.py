@@ -161,8 +161,8 @@ def build_callbacks(cfg: DictConfig) -> list[Any]:
     `trainer.enable_progress_bar=false` removes all of them, and `trainer.enable_checkpointing=false` all checkpoints.
     """
     names = [name for name in cfg.get("callback") or () if cfg.monitor.metric or not follows_monitor(cfg, name)]
-    settings = [{"_convert_": "all", **cfg.callback[name]} for name in names]
-    made = [*_built("callback", dict(zip(names, settings, strict=True)), "state_key"), *in_trainer(cfg, "callbacks")]
+    settings = {name: {"_convert_": "all", **cfg.callback[name]} for name in names}
+    made = [*_built("callback", settings, "state_key"), *in_trainer(cfg, "callbacks")]
     unwanted = [
         kind
         for key, kind in (("enable_progress_bar", ProgressBar), ("enable_checkpointing", Checkpoint))

@@ -36,8 +36,7 @@ MEMBERS = {
 def check_kinds(findings: Findings) -> None:
     """Reports classes of another kind than their key, such as a network as a callback."""
     for key, members in MEMBERS.items():
-        several = findings.values.get(key) if key in ("callback", "logger") else None
-        for path in [f"{key}.{name}" for name in several or ()] or [key]:
+        for path in _paths(findings, key) if key in ("callback", "logger") else [key]:
             target = _class_at(findings, path)
             if target and (missing := [name for name in members if not hasattr(target, name)]):
                 kind = key.rpartition(".")[2].replace("_", " ")
@@ -68,7 +67,7 @@ def check_members(findings: Findings) -> None:
 
 def check_progress_bars(findings: Findings) -> None:
     """The Trainer accepts only one progress bar besides the project's own, which is replaced."""
-    paths = [f"callback.{name}" for name in findings.values.get("callback") or {}]
+    paths = _paths(findings, "callback")
     kinds = {path: _class_at(findings, path) or type for path in paths}
     bars = [path for path in paths if issubclass(kinds[path], ProgressBar) and not _is_ours(kinds[path])]
     if len(bars) > 1:
@@ -77,6 +76,11 @@ def check_progress_bars(findings: Findings) -> None:
 
 def _is_ours(kind: type) -> bool:
     return kind.__module__.startswith("engine.")
+
+
+def _paths(findings: Findings, group: str) -> list[str]:
+    """The keys of a group's members."""
+    return [f"{group}.{name}" for name in findings.values.get(group) or {}]
 
 
 def _class_at(findings: Findings, path: str) -> Any:

@@ -16,6 +16,7 @@ from engine.pages.curves import at_step_of, read_logged, steps_of_epochs
 from engine.pages.markup import picture
 from engine.report.settings import config_dirs_of, overrides_of
 from engine.results.outputs import Collector, class_names
+from engine.run.data_facts import classes_of
 from engine.run.outcome import outcome, read_json
 
 MAX_EPOCHS, MAX_LOG = 10**12, 1 << 24
@@ -112,7 +113,7 @@ class Facts:
     def classes(self) -> list[str]:
         if self.predictions is not None and self.predictions.kind != "numbers":
             return class_names(self.datamodule, self.predictions.outputs.shape[1])
-        return [str(name) for name in getattr(self.datamodule, "classes", self.known_classes)]
+        return classes_of(self.datamodule) or [str(name) for name in self.known_classes]
 
     @property
     def counts(self) -> dict[str, int]:

@@ -87,17 +87,18 @@ class BatchLimits(Callback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
-        if stage != "fit" or not isinstance(datamodule, NamedData | Classes | Counts):
-            return
         every: Any = getattr(trainer, "val_check_interval", None)  # batches, or a share; timed, it is None
+        interval = every if isinstance(every, int) and trainer.check_val_every_n_epoch is not None else 0
+        shared = [split for split in SPLITS if _share(trainer, split) < 1]
+        is_limited = stage == "fit" and (shared or interval)
+        if not is_limited or not isinstance(datamodule, NamedData | Classes | Counts):
+            return
         with isolate_rng():
-            for split in SPLITS:
-                if _share(trainer, split) < 1:
-                    for batches in _lengths(datamodule, pl_module, split):
-                        _require_one(trainer, split, batches)
-            if isinstance(every, int) and trainer.check_val_every_n_epoch is not None:
-                for batches in _lengths(datamodule, pl_module, "train"):
-                    _require_validation(trainer, every, batches)
+            for split in shared:
+                for batches in _lengths(datamodule, pl_module, split):
+                    _require_one(trainer, split, batches)
+            for batches in _lengths(datamodule, pl_module, "train") if interval else ():
+                _require_validation(trainer, interval, batches)
 
 
 def _share(trainer: Trainer, split: str) -> float:

@@ -13,7 +13,6 @@ from engine.training.lightning_internals import remade_optimizers
 OF_PLATEAU = ("best", "num_bad_epochs", "cooldown_counter", "last_epoch", "_last_lr")
 """The state of ReduceLROnPlateau, as opposed to its settings."""
 
-
 MAX_STEPS = 10_000_000
 """Scheduler steps that are repeated at most; they take a few microseconds each."""
 

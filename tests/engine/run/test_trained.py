@@ -80,13 +80,8 @@ def test_mistakes_are_told_in_a_sentence(run_dir: Path, tmp_path: Path) -> None:
 )
 def test_a_config_of_another_version(change: dict[str, Any], says: str, run_dir: Path, tmp_path: Path) -> None:
     copied = Path(shutil.copytree(run_dir, tmp_path / "run"))
-    config = OmegaConf.load(copied / "config.yaml")
-    for key, value in change.items():
-        if isinstance(value, dict) and OmegaConf.is_dict(config[key]):
-            config[key].update(value)
-        else:
-            config[key] = value
-    OmegaConf.save(config, copied / "config.yaml")
+    config = copied / "config.yaml"
+    OmegaConf.save(OmegaConf.merge(OmegaConf.load(config), change), config)
     with pytest.raises(UserError, match=re.escape(says)):
         load_trained(copied, "best").load_module()
 
