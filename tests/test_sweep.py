@@ -166,7 +166,7 @@ def test_a_sweep_that_was_stopped_goes_on_to_the_same_figures(
     assert [job["status"] for job in resumed["jobs"]] == ["completed"] * 3
     assert resumed["jobs"][0]["seconds"] == sweep["jobs"][0]["seconds"], "not run again"
     second = directory / "001_seed-1"
-    assert len(list(second.glob("events.out.tfevents.*"))) == 2, "it went on, and did not start anew"
+    assert len(list(second.glob("events.out.tfevents.*"))) == 2, "it resumed instead of starting over"
     assert figures(resumed) == figures(straight)
 
 

@@ -18,7 +18,7 @@ from datamodules.hymenoptera import Hymenoptera
 from datamodules.stand_ins import write as stand_in
 from engine.downloads.official_data import StandIn
 from engine.errors import DataError
-from tests.engine.downloads.test_download import PAGE, Server
+from tests.engine.downloads.server import PAGE, Server
 
 
 def hymenoptera(data_dir: Path, *, stand_in: StandIn = False) -> Hymenoptera:

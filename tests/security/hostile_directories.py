@@ -1,7 +1,7 @@
 """Hostile run, sweep, cache and export directories, drawn by a seed, and the commands that are tried on them.
 
 Each is a copy of what a run left, with one to three mutations of the kinds below. Commands run in processes forked from
-one that has imported everything; how they fail is told by `tried`.
+one that has imported everything; `tried` describes how they fail.
 """
 
 import copy

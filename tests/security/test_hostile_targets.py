@@ -29,7 +29,7 @@ CALLS = {
     "evil.Net": "{}",
     "tests.conftest.run_script": "{script: x}",
     "engine.paths.replace_text": "{path: {_target_: pathlib.Path, _args_: [CANARY]}, text: x}",
-    # Those that call what they are told to.
+    # Functions that call or import whatever they are given.
     "hydra.utils.instantiate": "{config: {_target_: os.system, command: touch CANARY}}",
     "hydra.utils.call": "{config: {_target_: os.system, command: touch CANARY}}",
     "hydra.utils.get_method": "{path: os.system}",

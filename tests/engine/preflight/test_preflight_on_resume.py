@@ -1,4 +1,4 @@
-"""Mistakes in what is given on resume are told like any other, and leave the run as it was."""
+"""Mistakes in a resume command are reported like any others, and leave the run unchanged."""
 
 from pathlib import Path
 
