@@ -172,7 +172,7 @@ class Worker:
 
     def _answer(self, request: Any) -> Any:
         """Sends a request and returns the answer. Raises EOFError or OSError if the worker has ended."""
-        self.connection.send(request)
+        self.connection.send((Path.cwd(), request))  # a notebook may have changed it since the worker started
         # Not just recv: a dead worker's own child processes may keep the connection open for a while.
         while not self.connection.poll(POLL):
             if not self.process.is_alive():
@@ -218,9 +218,10 @@ def work(connection: Connection) -> None:
         import_module("pytorch_lightning")  # while the first job is composed
     while True:
         try:
-            request = connection.recv()
+            folder, request = connection.recv()
         except EOFError:
             break
+        os.chdir(folder)
         if isinstance(request, Check):
             from engine.sweep.check import mistakes_in
 

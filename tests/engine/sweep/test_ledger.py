@@ -15,6 +15,7 @@ from engine.run.outcome import write_outcome
 from engine.sweep import ledger as module
 from engine.sweep.ledger import Ledger
 from engine.sweep.table import read_sweep
+from engine.sweep.worker import Worker
 from tests.conftest import ROOT
 
 
@@ -160,6 +161,16 @@ def test_a_report_that_fails_is_a_failure(
     with pytest.raises(SystemExit):
         ledger.on_multirun_end(sweep)
     assert "No space left on device" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="the folder of another process is read in /proc")
+def test_the_worker_of_an_earlier_sweep_follows_to_another_folder(sweep_config: Any, tmp_path: Path) -> None:
+    """As in a notebook: relative paths are those of the process that has the jobs."""
+    worker = Worker.current()
+    assert Path(f"/proc/{worker.process.pid}/cwd").resolve() != tmp_path
+    Ledger().on_multirun_start(sweep_config("experiment=lenet_nll", "seed=0,1"))
+    assert worker is Worker.current()
+    assert Path(f"/proc/{worker.process.pid}/cwd").resolve() == tmp_path
 
 
 def test_a_page_that_cannot_be_drawn_is_none(
