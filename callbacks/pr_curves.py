@@ -17,7 +17,8 @@ class PRCurves(PredictionCallback):
     """Precision-recall curves per class: `val/pr_<class>` of the last validation and `test/pr_<class>`.
 
     Evaluation steps must return outputs (N, num_classes) for labels (N,), or probabilities for multi-label targets
-    (N, num_classes). With several processes, the first shows its own photos.
+    (N, num_classes). With several processes, the first shows its own photos. There are no curves while the network's
+    outputs are not numbers.
 
     Args:
         max_classes: maximum number of curves; with more classes, only the first ones are shown.
@@ -35,7 +36,7 @@ class PRCurves(PredictionCallback):
 
     def show(self, trainer: Trainer, split: str) -> None:
         probabilities = self.probabilities
-        if not (loggers := tensorboard_loggers(trainer)):
+        if not (loggers := tensorboard_loggers(trainer)) or probabilities.isnan().any():
             return
         datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
         indices = indices_in_split(trainer, range(len(probabilities)))

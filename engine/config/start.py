@@ -12,6 +12,7 @@ from typing import Any
 
 from hydra.errors import CompactHydraException
 from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 
 from engine.config.command_line import rewrite_arguments
 from engine.config.help import train_help
@@ -57,6 +58,8 @@ def clear_errors(config_name: str) -> Iterator[None]:
             sys.exit(told)
         in_job = _in_job(error.__traceback__)
         message = None if in_job else _explained(config_name)
+        if message is None and not in_job and isinstance(error, OmegaConfBaseException):
+            message = f"{error.full_key}: {str(error).splitlines()[0]}"  # a setting that does not resolve
         if message is None and not isinstance(error, CompactHydraException):
             traceback.print_exception(error.with_traceback(in_job or error.__traceback__))
             sys.exit(1)

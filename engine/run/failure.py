@@ -36,6 +36,7 @@ UNLOGGED = re.compile(r"monitor='(.*?)'\)`? could not find the monitored key in 
 TARGET = re.compile(r"Error in call to target '(.+?)'")  # Hydra
 ARGUMENT = re.compile(r"__init__\(\) (?:got an unexpected keyword|missing \d+ required)")  # Python
 LACKING = re.compile(r"'(\w+)' object has no attribute '(\w+)'")  # Python, and torch.nn.Module
+PARTS = re.compile(r"(pytorch_lightning|lightning_fabric)\.(loggers|callbacks|profilers)\.")
 FILES = re.compile(r"Too many open files")  # torch.multiprocessing
 SINGLE = re.compile(r"Expected more than 1 value per channel when training")  # torch.nn.functional.batch_norm
 MAX_TEXT = 50_000
@@ -100,7 +101,7 @@ def _framework_failure(error: BaseException, text: str) -> str | None:
         return f"{service}: {' '.join(str(error).split())}"
     if isinstance(error, AttributeError) and (lacking := LACKING.search(text)):
         return _wanted_by_a_callback(error, *lacking.groups())
-    return None
+    return _failed_in_a_part(error)
 
 
 def _package_missing(error: ModuleNotFoundError) -> str | None:
@@ -119,6 +120,16 @@ def _wanted_by_a_callback(error: AttributeError, owner: str, name: str) -> str |
         if is_lightnings and type(module).__name__ == owner:
             return f"{type(callback).__name__} needs a LightningModule with the attribute {name}; {owner} has none."
     return None
+
+
+def _failed_in_a_part(error: BaseException) -> str | None:
+    """A sentence if the error was raised by the code of one of Lightning's loggers, callbacks or profilers itself."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    if not frames or not PARTS.match(str(frames[-1].f_globals.get("__name__"))) or isinstance(error, OSError):
+        return None
+    part = type(frames[-1].f_locals.get("self", error)).__name__
+    cause = " ".join(str(error).split())
+    return f"Lightning's {part} failed ({type(error).__name__}: {cause}); debug=trace shows where."
 
 
 def _machine_failure(error: BaseException, text: str, cfg: DictConfig | None) -> str | None:

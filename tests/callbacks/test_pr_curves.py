@@ -51,9 +51,9 @@ def test_a_run_has_a_curve_a_class_of_its_last_validation(events: EventAccumulat
     assert ants[0, 63] + bees[0, 63] == pytest.approx(12 * read_logged(run_dir).curves["val/acc"][12])
 
 
-def test_several_labels_come_with_probabilities(tmp_path: Path) -> None:
-    logger = TensorBoardLogger(tmp_path, "", "")
-    probabilities = torch.tensor([[0.9, 0.2], [0.4, 0.8]])
+def show(folder: Path, probabilities: torch.Tensor) -> EventAccumulator:
+    """The curves of one class of two, of which each photo may have both."""
+    logger = TensorBoardLogger(folder, "", "")
     labels = torch.tensor([[1.0, 0.0], [1.0, 1.0]])
     datamodule = SimpleNamespace(classes=["flies", "swims"], labels=lambda split, indices: labels[indices].tolist())
     trainer: Any = SimpleNamespace(
@@ -63,6 +63,14 @@ def test_several_labels_come_with_probabilities(tmp_path: Path) -> None:
     callback.on_test_batch_end(trainer, None, probabilities, (None, labels), 0)  # type: ignore[arg-type]
     callback.show(trainer, "test")
     logger.finalize("success")
-    events = EventAccumulator(str(tmp_path)).Reload()
+    return EventAccumulator(str(folder)).Reload()
+
+
+def test_several_labels_come_with_probabilities(tmp_path: Path) -> None:
+    events = show(tmp_path, torch.tensor([[0.9, 0.2], [0.4, 0.8]]))
     assert events.Tags()["tensors"] == ["test/pr_flies"]
     assert curve(events, "test/pr_flies")[:4, 63].tolist() == [1, 0, 0, 1]
+
+
+def test_outputs_that_are_no_numbers_have_none(tmp_path: Path) -> None:
+    assert show(tmp_path, torch.tensor([[0.9, 0.2], [float("nan"), 0.8]])).Tags()["tensors"] == []

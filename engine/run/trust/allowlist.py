@@ -122,16 +122,14 @@ def _no_run(directory: Path) -> str:
 
 def _refusals(node: Any, path: str, root: dict[str, Any], unused: Collection[str]) -> Iterator[str]:
     """Everything that no run's config contains, as messages with the full key."""
-    if isinstance(node, dict):
+    if path == "run_dir":
+        if node != NO_RUNS["run_dir"]:
+            yield f"run_dir={shown(node)} is not this directory's own."
+    elif isinstance(node, dict):
         for key, value in node.items():
             inner = f"{path}.{shown(key)}" if path else shown(key)
-            is_roots = isinstance(key, str) and key not in ("defaults", "hydra")
-            if not isinstance(key, str | int) or "$" in str(key) or is_place(str(key)) or not (path or is_roots):
-                yield f"{inner} is not a key of a run's config."
-            elif key == "options" and path.endswith("compile"):
-                yield f"{inner} could name programs for the compiler to start: give it on the command line."
-            elif key == "settings" and path.startswith("logger."):
-                yield f"{inner} could name programs and servers: give it on the command line."
+            if reason := _refused_key(key, path):
+                yield f"{inner} {reason}"
             else:
                 yield from _refusals(value, inner, root, unused)
     elif isinstance(node, list):
@@ -144,11 +142,19 @@ def _refusals(node: Any, path: str, root: dict[str, Any], unused: Collection[str
         yield from _refused_text(node, path, root, is_used=is_used)
 
 
+def _refused_key(key: Any, path: str) -> str | None:
+    """Why no run's config has this key below `path`, as the end of a sentence; None if one may have it."""
+    is_roots = isinstance(key, str) and key not in ("defaults", "hydra")
+    if not isinstance(key, str | int) or "$" in str(key) or is_place(str(key)) or not (path or is_roots):
+        return "is not a key of a run's config."
+    if key == "options" and path.endswith("compile"):
+        return "could name programs for the compiler to start: give it on the command line."
+    if key == "settings" and path.startswith("logger."):
+        return "could name programs and servers: give it on the command line."
+    return None
+
+
 def _refused_text(text: str, path: str, root: dict[str, Any], *, is_used: bool = True) -> Iterator[str]:
-    if path == "run_dir":
-        if text != NO_RUNS["run_dir"]:
-            yield f"run_dir={shown(text)} is not this directory's own."
-        return
     if "\0" in text:
         yield f"{path}={shown(text)} contains a zero byte, as no value of a run's config does."
         return

@@ -25,6 +25,7 @@ def seconds() -> float:
     ("overrides", "says"),
     [
         (["optimizr.lr=1"], "optimizr.lr=1: there is no optimizr; did you mean optimizer?"),
+        (["-m", "seed=0,1", "+a.b.c='${a.b}'"], "a.b: Interpolation to parent node detected"),
         (["trainer.max_epochs=ten", "optimizer.lr=-1"], "  trainer.max_epochs=ten: must be a whole number"),
         (["-m", "seed=0,1", "network=resnet81"], "network=resnet81: there is no resnet81 in network; did you mean"),
     ],
@@ -33,7 +34,7 @@ def test_mistakes_are_told_soon_and_shortly(
     overrides: list[str], says: str, run_train: RunTrain, tmp_path: Path, seconds: float
 ) -> None:
     before = children_time()
-    done = run_train(*overrides, cwd=tmp_path)
+    done = run_train(*overrides, cwd=tmp_path, cold=True)
     assert children_time() - before < seconds
     assert done.returncode == 1
     lines = (done.stdout + done.stderr).splitlines()

@@ -13,6 +13,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 from pytorch_lightning import Trainer, callbacks
 from pytorch_lightning.demos.boring_classes import BoringModel
+from pytorch_lightning.loggers import CSVLogger
 from torch.utils.data import DataLoader
 
 from engine.errors import DataError, DivergenceError, UserError, WeightsError
@@ -72,6 +73,13 @@ def test_what_lightning_refuses_amid_a_run_is_one_sentence(tmp_path: Path) -> No
 )
 def test_what_a_part_lacks(raise_: Callable[[], Any], says: str) -> None:
     assert str(sentence(raised(raise_))).startswith(says)
+
+
+def test_a_logger_of_lightnings_that_fails_is_named(tmp_path: Path) -> None:
+    logger = CSVLogger(tmp_path, flush_logs_every_n_steps=0)
+    error = raised(lambda: logger.log_metrics({"loss": 1.0}, 3))
+    told = "Lightning's CSVLogger failed (ZeroDivisionError: integer modulo by zero); debug=trace shows where."
+    assert sentence(error) == told
 
 
 def connect_at_a_taken_port() -> None:

@@ -97,6 +97,13 @@ def test_ordinary_values(text: str, tmp_path: Path) -> None:
     assert read_run_config(tmp_path, "resume=x") == OmegaConf.create(text)
 
 
+@pytest.mark.parametrize("value", ["/tmp", "null", "1", "[a]", "{a: b}"])
+def test_a_run_lies_where_it_is_found(value: str, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(f"run_dir: {value}\n")
+    with pytest.raises(UserError, match=r"run_dir=.* is not this directory's own"):
+        read_run_config(tmp_path, "resume=x")
+
+
 def test_no_config(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^resume=here: there is no config\.yaml"):
         read_run_config(tmp_path, "resume=here")
