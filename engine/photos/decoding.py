@@ -24,6 +24,9 @@ _FLIPS: dict[int, tuple[int, ...]] = {2: (2,), 3: (1, 2), 4: (1,), 5: (), 6: (2,
 BITS, COMPRESSION, PHOTOMETRIC, PLANES, TIFF_TILES = 258, 259, 262, 284, 322
 """Tags of TIFF (TIFF 6.0)."""
 
+JPEG_MODES = {"RGB": ImageReadMode.RGB, "L": ImageReadMode.RGB, "CMYK": ImageReadMode.UNCHANGED}
+"""How a JPEG is decoded, by Pillow's name for its colors."""
+
 SAME_COLORS = 4
 """Of 255: profiles that change no color by more count as sRGB, as those of many cameras do."""
 
@@ -35,7 +38,7 @@ silence_libtiff()
 def decode(image: Image.Image, data: bytes, damage: list[str] | None = None) -> Tensor:
     """The pixels as stored, (3, H, W) uint8 sRGB. `image` is `data` opened; only its header has been read so far.
 
-    If the data of an ordinary JPEG is damaged, the decoder's messages are appended to `damage`.
+    If the data of a JPEG is damaged, the decoder's messages are appended to `damage`.
     """
     pixels = _fast_jpeg(image, data, [] if damage is None else damage)
     if pixels is None:
@@ -73,22 +76,24 @@ def why_not_decoded(image: Image.Image, error: Exception) -> str:
 
 
 def _fast_jpeg(image: Image.Image, data: bytes, damage: list[str]) -> Tensor | None:
-    """Decodes an ordinary JPEG straight into a tensor, without Pillow's four-byte pixels and two copies.
+    """Decodes a JPEG straight into a tensor, without Pillow's four-byte pixels and two copies.
 
-    It calls the operator beneath torchvision.io.decode_jpeg, which is deprecated since 0.29 and may be removed.
+    None for other images, and for CMYK, which Pillow converts: of that, only the damage is noted. It calls the operator
+    beneath torchvision.io.decode_jpeg, which is deprecated since 0.29 and may be removed.
     """
-    if image.format != "JPEG" or image.mode != "RGB" or not data or not hasattr(torch.ops.image, "decode_jpeg"):
+    mode = JPEG_MODES.get(image.mode) if image.format in ("JPEG", "MPO") else None
+    if mode is None or not data or not hasattr(torch.ops.image, "decode_jpeg"):
         return None
     encoded = torch.frombuffer(bytearray(data), dtype=torch.uint8)
     try:
         with libjpegs_messages() as messages:
-            rgb: Tensor = torch.ops.image.decode_jpeg(encoded, ImageReadMode.RGB.value, False)
+            pixels: Tensor = torch.ops.image.decode_jpeg(encoded, mode.value, False)
     except RuntimeError as error:
         if "incomplete or truncated" in str(error):
             raise ValueError("it is cut short") from error
         return None  # Pillow may know it, or says what is wrong with it
     damage += [message for message in messages if _tells_of_damage(message, data)]
-    return rgb
+    return pixels if mode == ImageReadMode.RGB else None
 
 
 def _tells_of_damage(message: str, data: bytes) -> bool:

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from engine.data.patient_loader import PatientLoader
 from engine.errors import DataError
+from engine.photos.damage import told_of
 from engine.photos.formats import SUFFIXES, counts_as_photo, left_out
 from engine.photos.images import read_image
 from engine.photos.layouts.walk import walk
@@ -55,15 +56,22 @@ def _in_folder(root: Path) -> list[Path]:
 
 
 class PhotoBatch(NamedTuple):
-    """Photos (N, C, H, W) uint8 (None if N is 0) with their positions in the input, and the errors of the others."""
+    """Photos (N, C, H, W) uint8 (None if N is 0) with their positions in the input.
+
+    `unreadable` has a sentence about each of the others, `damaged` about each of those with damaged image data.
+    """
 
     positions: list[int]
     photos: Tensor | None
     unreadable: list[str]
+    damaged: list[str]
 
 
-class UnlabelledPhotos(Dataset[tuple[int, Tensor | str]]):
-    """Item i is i with the transformed photo, or i with a sentence that says why it cannot be read."""
+Item = tuple[int, Tensor | None, str]
+
+
+class UnlabelledPhotos(Dataset[Item]):
+    """Item i is i, the transformed photo, and a sentence: why it cannot be read (then it is None), or is damaged."""
 
     def __init__(self, files: Sequence[Path], transform: Callable[[Tensor], Tensor], *, max_pixels: int) -> None:
         self.files = files
@@ -73,12 +81,14 @@ class UnlabelledPhotos(Dataset[tuple[int, Tensor | str]]):
     def __len__(self) -> int:
         return len(self.files)
 
-    def __getitem__(self, index: int) -> tuple[int, Tensor | str]:
+    def __getitem__(self, index: int) -> Item:
         file = self.files[index]
+        damage: list[str] = []
         try:
-            return index, transformed(read_image(file, self.max_pixels), self.transform, file)
+            photo = transformed(read_image(file, self.max_pixels, damage), self.transform, file)
         except DataError as error:
-            return index, str(error)
+            return index, None, str(error)
+        return index, photo, told_of([file]) if damage else ""
 
     def loader(self, *, batch_size: int, num_workers: int, worker_timeout: float) -> DataLoader[PhotoBatch]:
         """Batches in the order of the files; worker processes read them if there are several."""
@@ -93,9 +103,11 @@ class UnlabelledPhotos(Dataset[tuple[int, Tensor | str]]):
         )
 
 
-def _collate(items: Sequence[tuple[int, Tensor | str]]) -> PhotoBatch:
-    readable = [(index, photo) for index, photo in items if isinstance(photo, Tensor)]
-    photos = torch.stack([photo for _, photo in readable]) if readable else None
+def _collate(items: Sequence[Item]) -> PhotoBatch:
+    photos = [photo for _, photo, _ in items if photo is not None]
     return PhotoBatch(
-        [index for index, _ in readable], photos, [reason for _, reason in items if isinstance(reason, str)]
+        [index for index, photo, _ in items if photo is not None],
+        torch.stack(photos) if photos else None,
+        [sentence for _, photo, sentence in items if photo is None],
+        [sentence for _, photo, sentence in items if photo is not None and sentence],
     )

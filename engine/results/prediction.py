@@ -226,11 +226,11 @@ def write_predictions(
 
 
 def predictions(predictor: Predictor, loader: Loader) -> Iterator[Prediction]:
-    """Predictions for all readable photos in order; the others are reported on stderr."""
+    """Predictions for all readable photos in order; the others, and damaged ones, are reported on stderr."""
     with activity("predicting", len(loader.dataset), "photos") as shown:  # type: ignore[arg-type]
-        for positions, photos, unreadable in loader:
-            for reason in unreadable:
-                shown.say(reason)
+        for positions, photos, unreadable, damaged in loader:
+            for sentence in (*unreadable, *damaged):
+                shown.say(sentence)
             if photos is not None:
                 yield from map(Prediction, positions, photos, predictor(photos))
             shown.advance(len(positions) + len(unreadable))

@@ -24,10 +24,10 @@ from tests.conftest import TINY, RunTrain, run_script
 LIMIT = 10**6
 
 
-def jpeg(seed: int = 0, **settings: Any) -> bytes:
+def jpeg(seed: int = 0, mode: str = "RGB", **settings: Any) -> bytes:
     pixels = np.random.default_rng(seed).integers(0, 256, (20, 30, 3), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
     file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "JPEG", quality=95, **settings)
+    Image.fromarray(pixels).convert(mode).save(file, **{"format": "JPEG", "quality": 95, **settings})
     return file.getvalue()
 
 
@@ -45,7 +45,13 @@ def damage_of(content: bytes, folder: Path) -> list[str]:
     return damage
 
 
-@pytest.mark.parametrize("settings", [{}, {"progressive": True}, {"subsampling": 0}, {"restart_marker_rows": 1}])
+KINDS: list[dict[str, Any]] = [
+    *({}, {"progressive": True}, {"subsampling": 0}, {"restart_marker_rows": 1}),
+    *({"mode": "L"}, {"mode": "CMYK"}, {"format": "MPO"}),
+]
+
+
+@pytest.mark.parametrize("settings", KINDS)
 def test_wrong_bytes_are_noticed(settings: dict[str, Any], tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert damage_of(jpeg(**settings), tmp_path) == []
     (said,) = damage_of(overwritten(jpeg(**settings)), tmp_path)
@@ -141,3 +147,17 @@ def test_training_says_it_once(experiment: str, insects: Path, tmp_path: Path, r
         words = " ".join((done.stdout + done.stderr).replace("│", " ").split())
         assert words.count("has damaged image data") == 1
         assert ("look out" in words) is again, "the next run knows it before it trains"
+
+
+def test_prediction_and_evaluation_say_it(insects: Path, run_dir: Path, tmp_path: Path) -> None:
+    photo = insects / "val/bees/0003.jpg"
+    photo.write_bytes(overwritten(jpeg()))
+    told = f"{photo} has damaged image data, so some of its pixels are wrong"
+    for command in (
+        ("predict.py", f"input={insects}/val", "output=out.csv"),
+        ("evaluate.py", f"datamodule.data_dir={insects}"),
+        ("evaluate.py", f"datamodule.data_dir={insects / 'val'}"),
+    ):
+        done = run_script(command[0], f"run={run_dir}", *command[1:], cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert " ".join(done.stderr.split()).count(told) == 1

@@ -82,8 +82,8 @@ def test_batches_in_order_with_what_cannot_be_read(tmp_path: Path) -> None:
 
 def test_a_bomb_is_not_decoded(tmp_path: Path) -> None:
     photos = UnlabelledPhotos([write(tmp_path / "large.png", (20, 20))], lambda photo: photo, max_pixels=399)
-    _, reason = photos[0]
-    assert isinstance(reason, str)
+    _, photo, reason = photos[0]
+    assert photo is None
     assert "20 × 20 pixels" in reason
 
 
