@@ -20,7 +20,7 @@ from engine.data_check.duplicates import identical
 from engine.errors import DataError
 from engine.photos.damage import known_damaged, told_of
 from engine.photos.images import check_images, read_thumbnail
-from engine.photos.layouts.class_folders import Classes
+from engine.photos.layouts.class_folders import Classes, spelled_alike
 from engine.photos.layouts.splits import folded, photos_of, splits_of
 from engine.photos.photo_index import PhotoIndex
 from engine.photos.photo_loader import PhotoLoader
@@ -253,7 +253,7 @@ class ImageFolder(LightningDataModule):
         if max(counts) >= UNBALANCED * min(counts):
             most, least = (self.classes[counts.index(pick(counts))] for pick in (max, min))
             found.append(f"unbalanced: {max(counts):,} of {most}, {min(counts):,} of {least} in training")
-        return found + ([told_of(damaged)] if damaged else [])
+        return [*found, *([told_of(damaged)] if damaged else []), *spelled_alike(self.classes)]
 
     def damaged(self) -> list[Path]:
         """Photos whose decoder found them damaged, whenever they were read; from now on the index knows them."""

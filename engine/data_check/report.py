@@ -16,6 +16,7 @@ from engine.data_check.labels import would_more_help
 from engine.errors import DataError, UserError, printable
 from engine.files import replace_text
 from engine.photos.images import read_image
+from engine.photos.layouts.class_folders import spelled_alike
 from engine.results.contact_sheet import ContactSheet
 from engine.wording import cell, markup
 
@@ -43,7 +44,8 @@ def report(found: DataCheck, folder: Path) -> None:
     console.print(_counts(found))
     console.print(_files(found), highlight=False, markup=False)
     ordered = [finding for kind in KINDS for finding in found.of_kind(kind)]
-    for line in _summary(found):
+    names = sorted({name for classes in found.counts.values() for name in classes})
+    for line in (*(Text(printable(advice), "bold") for advice in spelled_alike(names)), *_summary(found)):
         console.print(line, soft_wrap=True)
     if found.accuracy is not None:
         told = f"A linear classifier of frozen features gets {found.accuracy:.1%} right in cross-validation. "

@@ -250,3 +250,6 @@ def test_what_is_seen_without_decoding(photos: Path, tmp_path: Path) -> None:
     }
     assert splits.startswith("1 × identical photos in two splits, such as")
     assert balance == "unbalanced: 8 of ants, 2 of bees in training"
+    for split in ("train", "val"):
+        (root / split / "bees").rename(root / split / "Ants")
+    assert folder(root).findings()[-1].startswith("classes 'Ants' and 'ants' differ only in spelling")

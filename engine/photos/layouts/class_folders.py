@@ -1,6 +1,7 @@
 """Photos labelled by the names of their folders."""
 
 import logging
+import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
@@ -120,6 +121,19 @@ def same_classes(train: Mapping[str, Sequence[Path]], other: Mapping[str, Sequen
     elif len(common) > 1:
         advice += f", or say datamodule.classes=[{','.join(common)}] to use what is in both"
     raise DataError(f"Training and {split} have different classes, {' and '.join(alone)}: {advice}.")
+
+
+def spelled_alike(names: Sequence[str]) -> list[str]:
+    """Advice on every two names that differ only in capitals, spaces or punctuation."""
+    known: dict[str, str] = {}
+    found = []
+    for name in names:
+        first = known.setdefault(re.sub(r"[\W_]", "", unicodedata.normalize("NFKC", name).casefold()) or name, name)
+        if first != name:
+            found.append(
+                f"classes {first!r} and {name!r} differ only in spelling: if they are one, merge their folders"
+            )
+    return found
 
 
 def selected(classes: Classes, wanted: Sequence[str] | Mapping[str, Sequence[str]] | None, root: Path) -> Classes:

@@ -46,10 +46,12 @@ def test_what_is_planted_is_found(photos: Path, tmp_path: Path) -> None:
 
 def test_a_table_whose_paths_start_elsewhere(photos: Path, tmp_path: Path) -> None:
     rows = [f"{path.relative_to(photos)},{path.parent.name}" for path in sorted(photos.glob("val/*/000*.jpg"))]
+    rows[:2] = [row.replace(",ants", ",Ants") for row in rows[:2]]
     (tmp_path / "labels.csv").write_text("\n".join(["path,label", *rows]))
     done = run_script("check_data.py", "table=labels.csv", f"data_dir={photos}", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert f"{len(rows)} JPEG (RGB)" in done.stdout
+    assert "\nclasses 'Ants' and 'ants' differ only in spelling" in done.stdout
 
 
 def test_too_few_photos_for_labels(photos: Path, tmp_path: Path) -> None:

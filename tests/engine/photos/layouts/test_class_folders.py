@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import DataError
-from engine.photos.layouts.class_folders import class_files, same_classes, selected
+from engine.photos.layouts.class_folders import class_files, same_classes, selected, spelled_alike
 
 
 def put(root: Path, *names: str) -> Path:
@@ -135,3 +135,18 @@ def test_what_to_do_about_different_classes(train: list[str], val: list[str], sa
     one, two = ({name: [Path(f"{name}/1.jpg")] for name in names} for names in (train, val))
     with pytest.raises(DataError, match=says):
         same_classes(one, two, "validation")
+
+
+@pytest.mark.parametrize(
+    ("names", "pairs"),
+    [
+        (["ants", "bees", "ant", "蜜蜂", "蜂"], []),
+        (["1", "10", "-", "--"], []),
+        (["Ants", "ants", "bees"], [("Ants", "ants")]),
+        (["fire ant", "fire-ant", "fire_ant"], [("fire ant", "fire-ant"), ("fire ant", "fire_ant")]),
+        (["STRASSE", "straße", "ﬁg", "fig"], [("STRASSE", "straße"), ("ﬁg", "fig")]),
+    ],
+)
+def test_names_that_differ_in_spelling_alone(names: list[str], pairs: list[tuple[str, str]]) -> None:
+    told = [f"classes {one!r} and {other!r} differ only in spelling: if they are" for one, other in pairs]
+    assert [advice.rpartition(" one,")[0] for advice in spelled_alike(names)] == told
