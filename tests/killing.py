@@ -1,18 +1,13 @@
-"""Runs of train.py in processes of their own that can be killed, and what they leave, compared to the last bit.
-
-The processes are forked from one that has imported everything, so that a run takes a second instead of ten.
-"""
+"""Runs of train.py that can be killed, and what they leave, compared to the last bit."""
 
 import json
 import math
-import multiprocessing
-import os
 import random
 import signal
-import sys
+import subprocess
 import time
 from collections.abc import Callable, Sequence
-from multiprocessing.context import ForkServerContext, ForkServerProcess
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,56 +15,28 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from engine.checkpoints.checkpoint_io import load_checkpoint
+from tests import forked
+from tests.forked import Started
 
-ROOT = Path(__file__).parent.parent
 TIMEOUT = 120  # seconds
 # What says how long something took, or where it lies.
 OF_THE_CLOCK = {"seconds", "images_per_second", "train/images_per_second", "git"}
 OF_THE_PLACE = {"dirpath", "best_model_path", "kth_best_model_path", "last_model_path", "best_k_models"}
 
 
-def forkserver() -> ForkServerContext:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.preloaded"])
-    return context
-
-
-def train(folder: Path, overrides: Sequence[str], environment: dict[str, str]) -> None:
-    """`python train.py ...` in `folder`, as the body of a process; its output goes to `folder`/output.txt."""
-    os.environ.update(environment)  # the server's own is of the first test's
-    from engine.config.command_line import rewrite_arguments
-    from engine.config.resolvers import register_resolvers
-    from train import main
-
-    multiprocessing.set_start_method("fork", force=True)  # for its workers, as in any process that a user starts
-    os.chdir(folder)
-    output = os.open(folder / "output.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    for stream in (1, 2):
-        os.dup2(output, stream)
-    sys.argv = ["train.py", *overrides]
-    rewrite_arguments()
-    if "--config-path" not in sys.argv:
-        sys.argv += ["--config-path", str(ROOT / "conf")]
-    register_resolvers()
-    torch.set_num_threads(1)
-    main()
-
-
-def start(folder: Path, *overrides: str) -> ForkServerProcess:
+def start(folder: Path, *overrides: str) -> Started:
+    """`python train.py ...` in `folder`, whose output goes to `folder`/output.txt."""
     folder.mkdir(exist_ok=True)
-    process: ForkServerProcess = forkserver().Process(target=train, args=(folder, overrides, dict(os.environ)))
-    process.start()
-    return process
+    return forked.start("train.py", *overrides, cwd=folder, output=folder / "output.txt")
 
 
-def finish(process: ForkServerProcess) -> int:
+def finish(process: Started) -> int:
     """Waits for its end, and gives its exit code, that of a signal negative."""
-    process.join(TIMEOUT)
-    if process.is_alive():
+    try:
+        return process.wait(TIMEOUT)
+    except subprocess.TimeoutExpired:
         process.kill()
-        raise TimeoutError(f"the run did not end in {TIMEOUT} s")
-    assert process.exitcode is not None
-    return process.exitcode
+        raise
 
 
 def run_directory(folder: Path) -> Path | None:
@@ -79,27 +46,27 @@ def run_directory(folder: Path) -> Path | None:
 
 def kill_once_begun(
     folder: Path,
-    process: ForkServerProcess,
+    process: Started,
     delay: float,
     number: int,
     begun: Callable[[Path], bool] = lambda directory: True,
 ) -> None:
     """Sends the signal `delay` seconds after the run has a directory that can be resumed, and that has `begun`."""
     deadline = time.monotonic() + TIMEOUT
-    while process.is_alive() and time.monotonic() < deadline:
+    while process.poll() is None and time.monotonic() < deadline:
         directory = run_directory(folder)
         if directory is not None and begun(directory):
             break
         time.sleep(0.005)
-    process.join(delay)
-    if process.is_alive() and process.pid is not None:
-        os.kill(process.pid, number)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(delay)
+    process.send_signal(number)
 
 
 def run_through(folder: Path, overrides: Sequence[str]) -> tuple[Path, float]:
     """An undisturbed run: its directory, and its seconds from the first to the last trace."""
     process = start(folder, *overrides)
-    while process.is_alive() and run_directory(folder) is None:
+    while process.poll() is None and run_directory(folder) is None:
         time.sleep(0.005)
     began = time.monotonic()
     assert finish(process) == 0, (folder / "output.txt").read_text()

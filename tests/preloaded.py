@@ -1,23 +1,25 @@
-"""What the processes of tests/killing.py have imported before they are forked."""
+"""What processes have imported before they are forked: all that entry points import, optional packages aside."""
+
+from importlib import import_module
+from pkgutil import walk_packages
 
 from engine.process.startup import prepare_imports
 
 prepare_imports()
 
+import matplotlib.pyplot  # noqa: E402, F401
 import pytorch_lightning  # noqa: E402, F401
 import torchvision.transforms.v2  # noqa: E402, F401
 from pytorch_lightning.loggers import TensorBoardLogger  # noqa: E402, F401
 from tensorboard.compat.proto import summary_pb2  # noqa: E402, F401
 from torch.utils import tensorboard  # noqa: E402, F401
 
-import callbacks.confusion_matrix  # noqa: E402
-import callbacks.hyper_parameters  # noqa: E402
-import callbacks.image_grids  # noqa: E402, F401
-import datamodules.cifar10  # noqa: E402
-import datamodules.hymenoptera  # noqa: E402, F401
-import engine.features.frozen  # noqa: E402
-import engine.run.record  # noqa: E402
-import engine.terminal.panels  # noqa: E402, F401
-import lightning_modules.feature_extractor  # noqa: E402, F401
-import networks.timm  # noqa: E402, F401
-import train  # noqa: E402, F401
+import callbacks  # noqa: E402
+import datamodules  # noqa: E402
+import engine  # noqa: E402
+import lightning_modules  # noqa: E402
+import networks  # noqa: E402
+
+for package in (callbacks, datamodules, engine, lightning_modules, networks):
+    for found in walk_packages(package.__path__, f"{package.__name__}."):
+        import_module(found.name)

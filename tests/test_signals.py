@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import forked
 from tests.conftest import ROOT
 from tests.killing import differences
 
@@ -130,9 +131,8 @@ def resume(kind: str, folder: Path) -> None:
         runs = [run for run in runs_in(folder) if not is_completed(run)]
         given = [f"resume={runs[0]}"] if runs else None
     if given:
-        process = started(folder, ("train.py", *given))
-        output, errors = process.communicate(timeout=TIMEOUT)
-        assert process.returncode == 0, output + errors
+        done = forked.run("train.py", *given, cwd=folder, timeout=TIMEOUT)
+        assert done.returncode == 0, done.stdout + done.stderr
 
 
 def is_completed(run: Path) -> bool:

@@ -2,21 +2,21 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, metrics_of, only_run
+from tests import forked
+from tests.conftest import metrics_of, only_run
+from tests.forked import Started
 from tests.killing import curves, differences, run_through
 
 SETTINGS = ("experiment=lenet_nll", "trainer=cpu", "callback=[plain]", "trainer.max_epochs=4", "scheduler=constant")
 SLOW = ("datamodule.chunk=1", "callback.last_checkpoint.min_seconds=0")
 
 
-def job(folder: Path, *overrides: str, **environment: str) -> "subprocess.Popen[str]":
+def job(folder: Path, *overrides: str, **environment: str) -> Started:
     scontrol = folder / "bin" / "scontrol"
     if not scontrol.exists():
         scontrol.parent.mkdir(parents=True)
@@ -24,12 +24,10 @@ def job(folder: Path, *overrides: str, **environment: str) -> "subprocess.Popen[
         scontrol.chmod(0o755)
     slurm = {"SLURM_JOB_ID": "77", "SLURM_NTASKS": "1", "SLURM_JOB_NAME": "train", "SLURM_PROCID": "0"}
     slurm |= {"SLURM_LOCALID": "0", "SLURM_NODEID": "0", "PATH": f"{scontrol.parent}:{os.environ['PATH']}"}
-    command = [sys.executable, str(ROOT / "train.py"), *SETTINGS, *SLOW, *overrides]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command, cwd=folder, env=os.environ | slurm | environment, text=True, **pipes)  # type: ignore[call-overload,no-any-return]
+    return forked.start("train.py", *SETTINGS, *SLOW, *overrides, cwd=folder, environment=slurm | environment)
 
 
-def preempt(process: "subprocess.Popen[str]", folder: Path) -> str:
+def preempt(process: Started, folder: Path) -> str:
     end = time.monotonic() + 60
     while not list(folder.glob("logs/*/*/checkpoints/last.ckpt")):
         assert time.monotonic() < end

@@ -65,7 +65,7 @@ def test_a_stopped_worker_is_noticed(workers: int, tiny: tuple[str, ...], tmp_pa
     settings = (*tiny, *RUN, f"datamodule.num_workers={workers}", "datamodule.worker_timeout=2")
     process = start(tmp_path, *settings)
     kill_once_begun(tmp_path, process, 0.3, signal.SIGCONT, has_saved)
-    stopped = stopped_workers(process.pid or 0)
+    stopped = stopped_workers(process.pid)
     began = time.monotonic()
     assert finish(process) == 1
     assert time.monotonic() - began < 20
@@ -84,9 +84,9 @@ def test_the_features_wait_no_longer(tiny: tuple[str, ...], tmp_path: Path) -> N
     network = ("network=timm", "network.name=test_resnet", "network.pretrained=false")
     workers = ("datamodule.num_workers=1", "datamodule.worker_timeout=1", "features.augmentation_views=50")
     process = start(tmp_path, *tiny, *network, *workers, slow)
-    while process.is_alive() and not children(process.pid or 0):
+    while process.poll() is None and not children(process.pid):
         time.sleep(0.01)
-    stopped = stopped_workers(process.pid or 0)
+    stopped = stopped_workers(process.pid)
     assert finish(process) == 1
     output = (tmp_path / "output.txt").read_text()
     assert "Traceback" not in output
@@ -99,13 +99,13 @@ def test_a_pause_of_the_whole_run_is_no_silence(tiny: tuple[str, ...], tmp_path:
     settings = (*tiny, *RUN, "datamodule.num_workers=1", "datamodule.worker_timeout=2")
     process = start(tmp_path, *settings)
     kill_once_begun(tmp_path, process, 0, signal.SIGSTOP, has_saved)
-    stopped = stopped_workers(process.pid or 0)
+    stopped = stopped_workers(process.pid)
     time.sleep(4)
-    for pid in (process.pid or 0, *stopped):
+    for pid in (process.pid, *stopped):
         os.kill(pid, signal.SIGCONT)
     time.sleep(2)
-    assert process.is_alive(), (tmp_path / "output.txt").read_text()
-    os.kill(process.pid or 0, signal.SIGTERM)
+    assert process.poll() is None, (tmp_path / "output.txt").read_text()
+    os.kill(process.pid, signal.SIGTERM)
     assert finish(process) == 143
 
 
@@ -115,10 +115,10 @@ def test_a_second_signal_ends_a_run_whose_worker_is_stopped(
 ) -> None:
     process = start(tmp_path, *tiny, *RUN, "datamodule.num_workers=2", "datamodule.worker_timeout=0")
     kill_once_begun(tmp_path, process, 0.3, signal.SIGCONT, has_saved)
-    stopped = stopped_workers(process.pid or 0)
+    stopped = stopped_workers(process.pid)
     for _ in range(2):
         time.sleep(0.5)
-        os.kill(process.pid or 0, number)
+        os.kill(process.pid, number)
     began = time.monotonic()
     assert finish(process) == code
     assert time.monotonic() - began < 3

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import forked
 from tests.conftest import ROOT, RunTrain, metrics_of, only_run
 
 Finished = subprocess.CompletedProcess[str]
@@ -46,11 +47,10 @@ def test_photo_at_fault_in_a_worker(photos: Path, tiny: tuple[str, ...], run_tra
 
 def test_killed_worker(tiny: tuple[str, ...], tmp_path: Path) -> None:
     settings = (*tiny, *NETWORK, "experiment=transfer_finetune", "datamodule.num_workers=1", "trainer.max_epochs=1000")
-    command = [sys.executable, str(ROOT / "train.py"), *settings]
-    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with forked.start("train.py", *settings, cwd=tmp_path) as process:
         kill_a_worker(process.pid, tmp_path)
         stdout, stderr = process.communicate(timeout=60)
-    sentence = told(subprocess.CompletedProcess(command, process.returncode, stdout, stderr))
+    sentence = told(subprocess.CompletedProcess(process.args, process.wait(), stdout, stderr))
     assert sentence.startswith("A worker process that reads the data ")
     assert "datamodule.num_workers (now 1) or datamodule.batch_size (now 4)" in sentence
     directory = only_run(tmp_path)

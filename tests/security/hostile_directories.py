@@ -1,7 +1,7 @@
 """Hostile run, sweep, cache and export directories, drawn by a seed, and the commands that are tried on them.
 
 Each is a copy of what a run left, with one to three mutations of the kinds below. Commands run in processes forked from
-one that has imported everything; `tried` describes how they fail.
+one that has imported torch; `tried` describes how they fail.
 """
 
 import copy
@@ -10,11 +10,10 @@ import json
 import os
 import pickle
 import random
-import runpy
 import shutil
 import socket
 import stat
-import sys
+import subprocess
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,7 +23,7 @@ import torch
 import yaml
 
 from engine.checkpoints.checkpoint_io import TRAILER
-from tests.killing import ROOT, forkserver
+from tests import forked
 from tests.security.test_hostile_checkpoints import checkpoint, write
 
 SECONDS = 60
@@ -263,31 +262,17 @@ def hostile(base: Path, folder: Path, seed: int) -> tuple[Path, str]:
 # Commands -------------------------------------------------------------------------------------------------------------
 
 
-def execute(folder: Path, output: Path, script: str, arguments: Sequence[str]) -> None:
-    """`python <script> ...`, as the body of a process."""
-    file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    for stream in (1, 2):
-        os.dup2(file, stream)
-    os.chdir(folder)
-    torch.set_num_threads(1)
-    sys.argv = [script, *arguments]
-    runpy.run_path(str(ROOT / script), run_name="__main__")
-
-
 def tried(folder: Path, output: Path, script: str, *arguments: str) -> str | None:
     """What is wrong with how the command ended, None if nothing is."""
-    process = forkserver().Process(target=execute, args=(folder, output, script, arguments))
-    began = time.monotonic()
-    process.start()
-    process.join(SECONDS)
-    if process.is_alive():
+    process, began = forked.start(script, *arguments, cwd=folder, output=output), time.monotonic()
+    try:
+        code = process.wait(SECONDS)
+    except subprocess.TimeoutExpired:
         process.kill()
-        process.join()
         return f"no end after {SECONDS} s"
-    text = output.read_text(errors="replace") if output.exists() else ""
-    if "Traceback" in text or process.exitcode not in (0, 1):
-        return f"exit code {process.exitcode} after {time.monotonic() - began:.1f} s: {text[-3000:]}"
+    text = output.read_text(errors="replace")
+    if "Traceback" in text or code not in (0, 1):
+        return f"exit code {code} after {time.monotonic() - began:.1f} s: {text[-3000:]}"
     if "\x1b]0" in text:
         return f"an escape sequence reached the terminal: {text[-2000:]!r}"
     canary = folder / "canary"

@@ -1,3 +1,4 @@
+import multiprocessing
 import os
 import random
 import signal
@@ -12,7 +13,6 @@ import torch
 from engine.checkpoints.checkpoint_io import AtomicCheckpointIO, load_checkpoint, previous
 from engine.checkpoints.continuation import remove_cut_off_writes
 from engine.errors import UserError
-from tests.killing import forkserver
 
 ROOT = Path(__file__).parents[3]
 
@@ -116,9 +116,11 @@ def test_two_hundred_killed_saves_leave_whole_files_and_nothing_else(
     """With the folder for temporary files in another file system, where Lightning stages its checkpoints."""
     monkeypatch.setenv("TMPDIR", "/dev/shm")
     path, draw, epoch = tmp_path / "checkpoints" / "last.ckpt", random.Random(0), 0
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.preloaded"])
     before = set(Path("/dev/shm").iterdir())
     for _ in range(200):
-        process = forkserver().Process(target=save_forever, args=(path,))
+        process = context.Process(target=save_forever, args=(path,))
         process.start()
         process.join(draw.uniform(0.2, 0.5))
         process.kill()
