@@ -30,7 +30,7 @@ def open_plain(path: Path, mode: Literal["rb", "r+b", "ab"] = "rb") -> BinaryIO:
 
     Raises:
         FileNotFoundError: it does not exist.
-        UserError: it is not a regular file, or, where it is to be written, it has another name.
+        UserError: it is not a regular file, or it would be written but has another name (a hard link).
     """
     try:
         follow = 0 if os.environ.get(ALLOW_LINKS) else os.O_NOFOLLOW

@@ -71,7 +71,7 @@ class Page:
         return result
 
     def run(self, script: str) -> Any:
-        """The value of a JavaScript expression, with `deepFind(selector)` and `deepText()` at hand."""
+        """The value of a JavaScript expression, which may use `deepFind(selector)` and `deepText()`."""
         result = self.call("Runtime.evaluate", expression=f"{DEEP}; {script}", returnByValue=True, awaitPromise=True)
         if "exceptionDetails" in result:
             raise RuntimeError(result["exceptionDetails"]["exception"]["description"])

@@ -122,7 +122,7 @@ def run(
 
 
 def _can_be_forked(environment: Mapping[str, str]) -> bool:
-    if not sys.platform.startswith("linux"):  # elsewhere, libraries do not bear a fork
+    if not sys.platform.startswith("linux"):  # libraries of other systems may crash after a fork
         return False
     before = _server().environment
     names = {name for name in {*environment, *before} if name.startswith(READ_ONCE)}

@@ -116,7 +116,7 @@ def differences(first: Path, second: Path) -> list[str]:
 
 
 def curves(directory: Path) -> dict[str, list[tuple[int, float]]]:
-    """Every point of every scalar, as it stands in the event files, purged of nothing."""
+    """Every point of every scalar, as in the event files, with nothing purged."""
     found = {}
     for run in ("", "train", "val", "test"):
         events = EventAccumulator(str(directory / run), size_guidance={"scalars": 0}, purge_orphaned_data=False)

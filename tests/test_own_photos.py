@@ -1,4 +1,4 @@
-"""Photos of one's own, from a folder of class folders to a network that other programs run: the README's way."""
+"""Your own photos, as in the README: from a folder of class folders to a network that other programs can run."""
 
 import csv
 import json

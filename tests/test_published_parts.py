@@ -58,7 +58,7 @@ PARTS = {
 
 @pytest.mark.parametrize("part", PARTS)
 def test_trained_killed_resumed_and_evaluated(part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From YAML alone, and with the bits of a training that was not killed: what it draws goes on where it was."""
+    """From YAML alone, with the same bits as without the kill: its random draws continue, too."""
     monkeypatch.setenv(ALLOW, "tests,lightly,torch_uncertainty")
     node, metric = PARTS[part]
     for group, text in (("lightning_module", yaml.safe_dump(node)), ("experiment", EXPERIMENT.replace("PART", part))):

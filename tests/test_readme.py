@@ -116,7 +116,7 @@ def test_resume(command: str, train_here: Train, places: dict[str, Path], run_di
 
 @pytest.mark.parametrize("command", of_kind("resume_sweep"))
 def test_resume_of_a_sweep(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is understood as one; tests/test_sweep.py goes on with sweeps."""
+    """It is taken for a sweep; tests/test_sweep.py runs some."""
     monkeypatch.setattr(sys, "argv", arguments(command, SWEEP_DIR=tmp_path)[1:])
     with pytest.raises(SystemExit, match="give the directory of a sweep"):
         rewrite_arguments()
@@ -124,7 +124,7 @@ def test_resume_of_a_sweep(command: str, tmp_path: Path, monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("command", of_kind("script"))
 def test_what_works_on_a_run(command: str, places: dict[str, Path]) -> None:
-    """But for photos of one's own, which tests/test_own_photos.py goes through."""
+    """Except for your own photos, which are in tests/test_own_photos.py."""
     words = arguments(command, **places)
     done = run_script(*words[1:], cwd=places["RUN_DIR"].parent)
     told = [line for line in done.stderr.splitlines() if not line.startswith("Ignored files that are not photos")]

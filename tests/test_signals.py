@@ -64,7 +64,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
 
 
 def command_of(kind: str, undisturbed: Undisturbed) -> tuple[str, ...]:
-    """Those that read a run have one of digits, which they leave as it is."""
+    """Those that read a run get one of digits, which they leave unchanged."""
     if kind not in OF_READING:
         return KINDS[kind]
     (run,) = runs_in(undisturbed.of("digits")[0])

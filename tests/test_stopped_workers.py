@@ -128,7 +128,7 @@ def test_a_second_signal_ends_a_run_whose_worker_is_stopped(
     directory = run_directory(tmp_path)
     assert directory is not None
     last = output.splitlines()[-1]
-    assert last.startswith(f"Stopped by {signal.Signals(number).name}. To go on: ")
+    assert last.startswith(f"Stopped by {signal.Signals(number).name}. To continue: ")
     assert last.endswith(f"{ROOT / 'train.py'} resume={directory.relative_to(tmp_path)}")
     assert load_checkpoint(directory / "checkpoints" / "last.ckpt")["global_step"] > 0
 
@@ -152,4 +152,4 @@ with interruptible(OmegaConf.create({{"run_dir": "logs/x"}})):
             process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=10)
     assert process.returncode == 130
-    assert errors == f"Stopped by SIGINT. To go on: {command('train.py')} resume=logs/x\n"
+    assert errors == f"Stopped by SIGINT. To continue: {command('train.py')} resume=logs/x\n"

@@ -128,7 +128,7 @@ def test_failed_jobs_are_repeated_and_the_others_are_not(
 
 @pytest.fixture(scope="module")
 def straight(run_train: RunTrain, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """A sweep of three jobs that nothing came across."""
+    """A sweep of three jobs without accidents."""
     folder = tmp_path_factory.mktemp("straight")
     run_train("-m", *QUICK, "seed=0,1,2", cwd=folder)
     return sweep_of(folder)[1]

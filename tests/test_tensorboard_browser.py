@@ -27,7 +27,7 @@ def board(run_dir: Path) -> Iterator[str]:
 
 
 def has(*texts: str) -> str:
-    """JavaScript: all of these are to be read on the page."""
+    """JavaScript: all of these texts are on the page."""
     return " && ".join(f"deepText().includes({text!r})" for text in texts)
 
 
@@ -45,7 +45,7 @@ def test_landing(page: Page, board: str) -> None:
 
 
 def is_shown(tab: str) -> str:
-    """JavaScript: a tab of this name is to be seen."""
+    """JavaScript: a tab of this name is visible."""
     found = f"deepFind('[role=tab]').filter(tab => tab.textContent.trim().toLowerCase() === {tab!r})"
     return f"{found}.some(tab => tab.offsetWidth > 0 && getComputedStyle(tab).display !== 'none')"
 

@@ -109,7 +109,7 @@ def test_asked_to_stop(
     tmp_path: Path,
     undisturbed: dict[str, tuple[Path, float]],
 ) -> None:
-    """It stops within a batch, saves, says so, and goes on from there as if nothing had been."""
+    """It stops within a batch, saves, says so, and resumes from there as if nothing had happened."""
     settings = (*overrides_of(kind, tiny), "scheduler=constant")  # others may follow from the number of epochs
     process = start(tmp_path, *settings, "trainer.max_epochs=1000")
     kill_once_begun(tmp_path, process, 1.0, number, lambda found: any(found.glob("checkpoints/last.ckpt")))

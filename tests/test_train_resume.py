@@ -1,4 +1,4 @@
-"""Runs that go on from their last checkpoint, in this process."""
+"""Runs that continue from their last checkpoint, in this process."""
 
 import shutil
 from pathlib import Path

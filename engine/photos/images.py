@@ -19,7 +19,7 @@ from engine.photos.photo_index import PhotoIndex, unreadable
 from engine.process.activity import watched
 
 CHECKED = 10_000
-"""How many images are looked at before training: some 0.2 ms each if the disk has them at hand."""
+"""How many images are checked before training: some 0.2 ms each if they are in the page cache."""
 
 BYTES_A_PIXEL = 16
 """No sound file takes more: four channels of 32 bits, uncompressed."""

@@ -40,7 +40,7 @@ DRAWS = ("normal_", "uniform_", "bernoulli_", "exponential_", "random_", "erfinv
 """In-place random methods. On the meta device they would import sympy, which takes a second."""
 
 ANYWHERE: Settings = {"accelerator": "cpu", "devices": 1, "num_nodes": 1, "strategy": "auto"}
-"""What stands in for devices that this machine may not have."""
+"""Replaces devices that this machine may not have."""
 
 DIVISORS = ("accumulate_grad_batches", "check_val_every_n_epoch", "log_every_n_steps")
 """Counts that Lightning and engine/training/procedure.py divide by, unchecked."""

@@ -178,7 +178,7 @@ def interruptible(cfg: "DictConfig") -> Iterator[None]:
     others = [signal.SIGUSR1] if _is_queued_again(cfg) else []
 
     def advice() -> str:
-        return f" To go on: {command('train.py')} resume={typed(Path(cfg.run_dir))}"
+        return f" To continue: {command('train.py')} resume={typed(Path(cfg.run_dir))}"
 
     with handling(stop, *others), second_ends_at_once((signal.SIGTERM, signal.SIGINT, *others), advice):
         try:

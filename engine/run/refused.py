@@ -10,7 +10,7 @@ from engine.run.lock import LOCK
 from engine.run.outcome import write_outcome
 
 OURS = ("config.yaml", "metrics.json", "train.log", LOCK)
-"""Files that a run has written by then."""
+"""Files that a run has written before it trains."""
 
 HYDRAS = ("config.yaml", "hydra.yaml", "overrides.yaml")
 """Files that Hydra has written in `.hydra`."""

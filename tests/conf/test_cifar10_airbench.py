@@ -1,4 +1,4 @@
-"""airbench's recipe as its experiment composes it, with a much smaller network, goes on exactly after a stop."""
+"""airbench's recipe as its experiment composes it, with a much smaller network, resumes exactly."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ SMALL = (
 
 
 def stop(whitening: Whitening, trainer: Trainer, pl_module: LightningModule) -> None:
-    """In the place of a hook: stops the training as a failure would, when the whitening's bias is to be frozen."""
+    """Replaces a hook: fails when the whitening's bias should be frozen."""
     if trainer.current_epoch == whitening.bias_epochs:
         raise InterruptedError
 

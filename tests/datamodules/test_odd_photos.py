@@ -23,7 +23,7 @@ def sixteen_bits() -> Image.Image:
 
 
 def upside_down() -> tuple[Image.Image, Image.Exif]:
-    """The upper half black as it is stored, and white as it is meant to be seen."""
+    """The upper half is stored black, and displayed white."""
     image = photo((255, 255, 255))
     image.paste((0, 0, 0), (0, 0, SIDE, SIDE // 2))
     exif = Image.Exif()

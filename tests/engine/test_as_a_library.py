@@ -57,7 +57,7 @@ class Data(LightningDataModule):
 
 
 class Line(LightningModule):
-    """As Lightning's documentation has it; `pause` slows each step down, so that it can be killed amid an epoch."""
+    """As in Lightning's documentation; `pause` slows each step down, so that it can be killed within an epoch."""
 
     def __init__(self, pause: float) -> None:
         super().__init__()

@@ -145,7 +145,7 @@ def content(folder: Path, draw: random.Random) -> str:
         "empty": b"",
         "cut": whole[:cut],
         "twice": whole * 2,
-        "noise amid it": whole[:cut] + draw.randbytes(9) + whole[cut + 9 :],
+        "noise in the middle": whole[:cut] + draw.randbytes(9) + whole[cut + 9 :],
         "zeros": bytes(len(whole)),
         "brackets": b"[" * 100_000,
         "braces": b'{"a":' * 20_000,

@@ -1,4 +1,4 @@
-"""Some three hundred hostile run directories, by kind: what each attempts stands in its name.
+"""Some three hundred hostile run directories, by kind: each name says what it attempts.
 
 A failure shows by a canary (a file, or a folder with one, outside the run directory) that is changed or gone, by any
 exception but a UserError of one line, or by more than a few seconds.

@@ -42,7 +42,7 @@ OTHERS = {
     "a value that is a relative key's": ("a: ${.b}\nb: 1", "a=${.b} is not resolved"),
     "a value that is a part's": ("a: ${b}\nb: {c: {d: 1}}", "which is not a plain value of this config"),
     "a value that refers to itself": ("a: ${b}\nb: ${a}", "is not resolved"),
-    "an interpolation that is none": ("a: ${", "is not a config"),
+    "an unfinished interpolation": ("a: ${", "is not a config"),
     "a key that is a number": ("1: x", "1 is not a key"),
     "a checkpoint elsewhere": (
         "callback: {a: {_target_: engine.checkpoints.best_checkpoint.Checkpoint, dirpath: DIR}}",

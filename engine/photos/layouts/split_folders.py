@@ -41,7 +41,7 @@ def split_folders(root: Path, *, for_training: bool = True) -> dict[str, Path]:
         return {}
     named = ", ".join(path.name for path in splits)
     if others and "train" in splits.values() and len(splits) > 1:
-        logger.info("Left out of %s, as it is no split: %s.", root, ", ".join(others))
+        logger.info("Left out of %s, as not a split: %s.", root, ", ".join(others))
     elif others:
         raise DataError(
             f"{root} holds {named}, which a split may be called, beside {', '.join(others[:5])}: rename it if it is a "
@@ -55,7 +55,7 @@ def split_folders(root: Path, *, for_training: bool = True) -> dict[str, Path]:
     if for_training and "train" not in found:
         raise DataError(
             f"{root} has {named}, but no folder train: add or rename one, or give the folder of class folders whose "
-            "photos are to be split."
+            "photos should be split."
         )
     return found
 

@@ -1,4 +1,4 @@
-"""Foreign modules and data: a training that goes on from any of its checkpoints ends as one that did not stop."""
+"""Foreign modules and data: a training resumed from any of its checkpoints ends like one that did not stop."""
 
 import shutil
 from collections.abc import Iterator

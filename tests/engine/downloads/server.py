@@ -28,7 +28,7 @@ class Server(ThreadingHTTPServer):
         self.url = f"http://127.0.0.1:{self.server_port}/set.zip"
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that hangs up amid an answer is part of the tests."""
+        """Does nothing: some tests hang up in the middle of an answer."""
 
 
 class Handler(BaseHTTPRequestHandler):

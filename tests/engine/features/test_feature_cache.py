@@ -162,7 +162,7 @@ def test_processes_that_ask_at_once_compute_once(damaged: bool, tmp_path: Path) 
 
 
 def test_room_is_taken_before_the_first_feature(tmp_path: Path) -> None:
-    """Or a full disk would end the process by a bus error, amid the computation."""
+    """Otherwise a full disk would end the process with a bus error."""
     taken: dict[str, int] = {}
 
     def look(arrays: dict[str, Tensor]) -> None:

@@ -21,7 +21,7 @@ VALUES = {name: torch.rand(shape, generator=torch.Generator().manual_seed(0)) fo
 
 
 def ask(folder: Path, who: int = 0, seconds: float = 0, stop_after: int | None = None) -> dict[str, Tensor]:
-    """The arrays; each computed shard leaves a line in a file of its process, which may kill itself amid the next."""
+    """The arrays; each computed shard adds a line to its process's file; it may kill itself during the next."""
     done = 0
 
     def compute(name: str, parts: Iterator[range]) -> Iterator[Tensor]:

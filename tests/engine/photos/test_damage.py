@@ -32,7 +32,7 @@ def jpeg(seed: int = 0, mode: str = "RGB", **settings: Any) -> bytes:
 
 
 def overwritten(content: bytes, count: int = 200) -> bytes:
-    """With other bytes amid its picture, of which none is part of a marker."""
+    """With noise in its image data that is no part of a marker."""
     start = len(content) // 2
     noise = bytes(random.Random(0).randrange(1, 255) for _ in range(count))
     return content[:start] + noise + content[start + count :]

@@ -1,4 +1,4 @@
-"""Kinds of files that Pillow, taken as it is, shows otherwise than an image viewer does."""
+"""Kinds of files that Pillow alone decodes differently from an image viewer."""
 
 import io
 import struct

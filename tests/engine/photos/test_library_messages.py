@@ -48,8 +48,8 @@ JPEG = saved("JPEG")
 READ = {
     "bytes before the end": JPEG[:-2] + b"\0\1\2\3abc" + JPEG[-2:],
     "another version of JFIF": JPEG.replace(b"JFIF\0\1\1", b"JFIF\0\5\5"),
-    "an end amid it": JPEG[: len(JPEG) // 2] + b"\xff\xd9",
-    "markers amid it": damaged(JPEG, b"\xff\xd0" * 10),
+    "an end in the middle": JPEG[: len(JPEG) // 2] + b"\xff\xd9",
+    "markers in the middle": damaged(JPEG, b"\xff\xd0" * 10),
 }
 REFUSED = {
     "noise in LZW": (damaged(saved("TIFF", compression="tiff_lzw"), b"\xff" * 60), "compressed by lzw, is damaged"),

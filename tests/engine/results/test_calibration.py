@@ -71,7 +71,7 @@ def test_it_is_kept_for_its_checkpoint(tmp_path: Path) -> None:
     keep(found, tmp_path)
     assert temperature_of(tmp_path, "best", 3) == found.temperature
     assert temperature_of(tmp_path, "last", 3) == 1
-    assert temperature_of(tmp_path, "best", 4) == 1, "of a training that went on"
+    assert temperature_of(tmp_path, "best", 4) == 1, "of a training that was continued"
 
 
 @pytest.mark.parametrize("change", [{"temperature": 0}, {"temperature": "x"}, {"temperature": 1e9}, {"more": 1}])

@@ -14,7 +14,7 @@ SIZE = 32
 
 
 class Shared(nn.Module):
-    """A convolution whose output goes to a BatchNorm and, as it is, to the sum as well."""
+    """A convolution whose output goes to a BatchNorm and, unchanged, to the sum."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -87,13 +87,13 @@ def test_folded_in_each_pass_it_has_the_same_gradients(network: nn.Module, image
         for parameter in network.parameters():
             parameter *= 1.01  # as after a step: what is folded are the parameters as they are now
     results = {}
-    for name in ("as it is", "folded"):
+    for name in ("unfolded", "folded"):
         inputs = images.double().requires_grad_()
         with folding if name == "folded" else nullcontext():
             outputs = network(inputs)
         leaves = [inputs, *network.parameters()]
         results[name] = outputs.detach(), *torch.autograd.grad(outputs.square().sum(), leaves)
-    for got, expected in zip(results["folded"], results["as it is"], strict=True):
+    for got, expected in zip(results["folded"], results["unfolded"], strict=True):
         torch.testing.assert_close(got, expected, rtol=1e-7, atol=1e-9 * float(expected.abs().max()))
 
 

@@ -25,7 +25,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 def page_faults(prepare: str) -> int:
     """Of the last ten of blocks of 16 MiB that are written to, each after the one before has been freed."""
     command = [sys.executable, "-c", BLOCKS.format(prepare=prepare)]
-    # As glibc is by default: what it has learnt of the sizes by then does not reach such blocks.
+    # The default of glibc, which adapts to the sizes it has seen, but not to blocks as large as these.
     environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": "131072"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
     return int(done.stdout)

@@ -47,7 +47,7 @@ def test_best_first_failures_with_reasons_and_what_to_do_next(
     assert text.index("0.9") < text.index("0.5 ")
     assert "4 jobs: 2 completed, 1 failed, 1 missing" in text
     assert "failed  #2 lr=0.3: ValueError: [no] such thing (sweep/002/train.log)" in text
-    assert "#3" not in text, "nothing is to be said of it"
+    assert "#3" not in text, "there is nothing to say about it"
     assert re.search(r"repeat the best +python \S*train.py x=1$", text, re.MULTILINE)
     assert re.search(r"resume +python \S*train.py -m sweep.resume=sweep$", text, re.MULTILINE)
 

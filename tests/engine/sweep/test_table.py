@@ -118,7 +118,7 @@ def test_notes_count_until_the_files_have_them(tmp_path: Path, monkeypatch: pyte
     assert note(tmp_path, row)[:3] == ["missing", "running", "missing"]
     assert (tmp_path / "sweep.json").read_bytes() == before, "not for each job"
     with (tmp_path / NOTES).open("a") as file:
-        file.write('{"number": 2, "sta')  # killed amid a line
+        file.write('{"number": 2, "sta')  # killed while writing a line
     assert read_sweep(tmp_path).jobs == jobs | {1: row}
     end = time.monotonic() + 30
     while (tmp_path / NOTES).exists():  # no other note comes

@@ -1,4 +1,4 @@
-"""A training that goes on from any of its steps ends with the bits of one that did not stop."""
+"""A training resumed from any of its steps ends with the same bits as one that did not stop."""
 
 import shutil
 from pathlib import Path

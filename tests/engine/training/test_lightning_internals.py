@@ -162,4 +162,4 @@ def test_clipping_in_mixed_precision_clips(fused: bool) -> None:
     trainer(precision="bf16-mixed", gradient_clip_val=1e-9, max_epochs=1).fit(module, datamodule=noise(4))
     for name, value in module.network.named_parameters():
         assert (value - before[name]).abs().max() < 1e-8, name
-    allow_clipping(SGD([nn.Parameter()]))  # an optimizer without the offer is left as it is
+    allow_clipping(SGD([nn.Parameter()]))  # any other optimizer is left unchanged

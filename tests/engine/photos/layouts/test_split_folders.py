@@ -82,7 +82,7 @@ def test_splits_as_archives_unpack_them(tmp_path: Path, caplog: pytest.LogCaptur
     with caplog.at_level("INFO"):
         found = split_folders(root)
     assert found == {split: root / f"seg_{split}" / f"seg_{split}" for split in ("train", "test")}
-    assert "as it is no split: seg_pred" in caplog.text
+    assert "as not a split: seg_pred" in caplog.text
     assert count_classes(str(root)) == 2
 
 
