@@ -1,16 +1,44 @@
-"""Takes the README's screenshots of a report and of TensorBoard: `python -m docs.pictures RUN_DIR`; needs Chromium.
+"""Takes the README's pictures of a terminal, a report and TensorBoard: `python -m docs.pictures RUN_DIR DATA_DIR`.
 
-The run must be a transfer_feature_extractor run on the real photos.
+It needs Chromium. The run must be a transfer_feature_extractor run on the real photos, which are in DATA_DIR.
 """
 
 import argparse
+import io
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
 import time
 from pathlib import Path
+
+from rich.console import Console
+from rich.terminal_theme import MONOKAI
+from rich.text import Text
 
 from tests.browsing import Page, browse, tensorboard
 
 HERE = Path(__file__).parent
 SETTLE = 5  # seconds until animations end, such as the projector's points
+COLUMNS = 96
+COMMAND = "python train.py experiment=transfer_feature_extractor network=efficientnet_lite2 trainer.max_epochs=6"
+PAGE = """<body style="margin: 0; background: {background}"><pre style="margin: 16px; color: {foreground};
+font: 15px/1.25 'DejaVu Sans Mono', monospace">{code}</pre></body>"""
+
+
+def screen(data_dir: Path) -> str:
+    """What a terminal shows after COMMAND, as an HTML page; it runs here twice, so that features are cached."""
+    command = [sys.executable, *shlex.split(COMMAND)[1:], f"datamodule.data_dir={data_dir.absolute()}"]
+    environment = {**os.environ, "FORCE_COLOR": "1", "COLUMNS": str(COLUMNS)}
+    for _ in range(2):
+        done = subprocess.run(
+            command, cwd=HERE.parent, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=True
+        )
+    console = Console(record=True, width=COLUMNS, file=io.StringIO())
+    console.print(Text.assemble(("$ ", "bold green"), COMMAND))
+    console.print(Text.from_ansi(done.stdout.decode()))
+    return console.export_html(theme=MONOKAI, inline_styles=True, code_format=PAGE)
 
 
 def shoot(page: Page, address: str, name: str, wait_for: str) -> None:
@@ -24,8 +52,15 @@ def shoot(page: Page, address: str, name: str, wait_for: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path)
+    parser.add_argument("data_dir", type=Path)
     loaded = "deepFind('img').filter(image => image.naturalWidth > 100).length >= 4"
-    run = parser.parse_args().run.absolute()
+    arguments = parser.parse_args()
+    run = arguments.run.absolute()
+    with tempfile.TemporaryDirectory() as folder, browse(900, 1100) as page:
+        html = Path(folder, "terminal.html")
+        html.write_text(screen(arguments.data_dir), encoding="utf-8")
+        page.open(html.as_uri())
+        page.picture(HERE / "terminal.png")
     with browse(1000, 1180) as page:
         page.open((run / "report.html").as_uri())
         page.picture(HERE / "report.png")

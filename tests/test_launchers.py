@@ -26,7 +26,9 @@ def main(cfg):
     facts = {"pid": os.getpid(), "threads": os.environ.get("OMP_NUM_THREADS"), "cwd": os.getcwd()}
     file = Path(HydraConfig.get().runtime.output_dir, "facts.json")
     started_before = file.exists()
-    file.write_text(json.dumps(OmegaConf.to_container(cfg) | facts | {"again": started_before}))
+    facts = OmegaConf.to_container(cfg) | facts | {"again": started_before}
+    file.with_suffix(".partial").write_text(json.dumps(facts))
+    file.with_suffix(".partial").replace(file)  # the test may read it at any moment
     if cfg.x == 20 and cfg.get("preempt") and not started_before:
         os.kill(os.getpid(), signal.SIGUSR2)  # as SLURM does some time before it takes the machine away
     time.sleep(cfg.get("seconds", 0))
