@@ -26,25 +26,23 @@ SHAPES = re.compile(
 )
 """Words with which torch refuses a shape."""
 
+LARGE, LARGE_INPUT = 30_000_000, 500_000
+"""A network counts as large with so many weights, or inputs of so many values; a ResNet-18 for photos does not."""
+
 SPLITS = ("train", "val", "test")
 
 
 def check_input(cfg: DictConfig, module: Any, data: Mapping[str, Any]) -> None:
     """UserError, before the training, if the network refuses two inputs of the data's `input_shape`.
 
-    A copy of the network is run on torch's meta device, without weights, arithmetic or compilation. Since operations
-    may be missing there, a network that fails is run again on zeros: only if that fails too is it refused.
+    A copy of the network is run on zeros. A large one is first run on torch's meta device, without weights, arithmetic
+    or compilation; since operations may be missing there, it is only refused if it fails on zeros, too.
     """
     network, shape = getattr(module, "network", None), data["input_shape"]
     if not isinstance(module, Procedure) or not isinstance(network, nn.Module) or shape is None or has_features(cfg):
         return
     with torch.no_grad(), isolate_rng():
-        try:
-            _without_weights(network)(torch.empty(2, *shape, device="meta"))
-        except Exception:  # of whatever does not work on the meta device
-            reason = _refused(network, shape)
-        else:
-            return
+        reason = None if _passes_on_meta(network, shape) else _refused(network, shape)
     if reason is None:
         return
     settings = cfg.get("network") or {}
@@ -53,6 +51,17 @@ def check_input(cfg: DictConfig, module: Any, data: Mapping[str, Any]) -> None:
         f"network={network_name(settings)} does not take inputs of shape {tuple(shape)}, which {data['name']} has "
         f"({reason}): give {channels}another network or datamodule."
     )
+
+
+def _passes_on_meta(network: nn.Module, shape: tuple[int, ...]) -> bool:
+    """Whether a large network runs on the meta device. For a small one, zeros are faster: meta tensors need sympy."""
+    if sum(parameter.numel() for parameter in network.parameters()) < LARGE and math.prod(shape) < LARGE_INPUT:
+        return False
+    try:
+        _without_weights(network)(torch.empty(2, *shape, device="meta"))
+    except Exception:  # of whatever does not work there
+        return False
+    return True
 
 
 def _without_weights(network: nn.Module) -> nn.Module:

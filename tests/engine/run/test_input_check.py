@@ -1,5 +1,7 @@
 """A network that does not take the data's inputs is refused, and no other."""
 
+import subprocess
+import sys
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,9 +11,11 @@ from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from engine.errors import UserError
+from engine.run import input_check
 from engine.run.input_check import check_input
 from lightning_modules.classifier import Classifier
 from networks.lenet import LeNet
+from tests.conftest import ROOT
 
 CONFIG = OmegaConf.create({"network": {"_target_": "networks.lenet.LeNet", "in_channels": 3}})
 
@@ -25,6 +29,13 @@ def checked(network: nn.Module, shape: tuple[int, ...] | None, *, of: Any = CONF
 
 def lenet() -> LeNet:
     return LeNet(in_channels=3, num_classes=10, activation="ReLU", log_softmax=False)
+
+
+@pytest.fixture(params=["zeros", "meta"], autouse=True)
+def _way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Networks count as small, and then as large."""
+    if request.param == "meta":
+        monkeypatch.setattr(input_check, "LARGE", 0)
 
 
 def test_shapes_that_do_not_fit() -> None:
@@ -73,3 +84,19 @@ def test_a_compiled_network_is_not_compiled_for_it() -> None:
     with pytest.raises(UserError, match="shapes cannot be multiplied"):
         checked(network, (3, 224, 224))
     assert not compiled
+
+
+SMALL = """
+import sys
+from engine.process.startup import prepare_imports
+prepare_imports()
+from tests.engine.run.test_input_check import checked, lenet
+checked(lenet(), (3, 32, 32))
+assert "sympy" not in sys.modules
+"""
+
+
+def test_a_small_network_needs_no_sympy() -> None:
+    """Its import takes half a second."""
+    done = subprocess.run([sys.executable, "-c", SMALL], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
