@@ -7,6 +7,7 @@ import argparse
 import io
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,20 +22,26 @@ from tests.browsing import Page, browse, tensorboard
 
 HERE = Path(__file__).parent
 SETTLE = 5  # seconds until animations end, such as the projector's points
-COLUMNS = 96
+COLUMNS, WIDTH = 116, 950  # of a terminal, in letters and pixels
 COMMAND = "python train.py experiment=transfer_feature_extractor network=efficientnet_lite2 trainer.max_epochs=6"
 PAGE = """<body style="margin: 0; background: {background}"><pre style="margin: 16px; color: {foreground};
-font: 15px/1.25 'DejaVu Sans Mono', monospace">{code}</pre></body>"""
+font: 13px/1.25 'DejaVu Sans Mono', monospace">{code}</pre></body>"""
 
 
 def screen(data_dir: Path) -> str:
-    """What a terminal shows after COMMAND, as an HTML page; it runs here twice, so that features are cached."""
-    command = [sys.executable, *shlex.split(COMMAND)[1:], f"datamodule.data_dir={data_dir.absolute()}"]
+    """What a terminal shows after COMMAND, as an HTML page; it runs twice, in a clone, so that features are cached."""
+    command = [sys.executable, *shlex.split(COMMAND)[1:]]
     environment = {**os.environ, "FORCE_COLOR": "1", "COLUMNS": str(COLUMNS)}
-    for _ in range(2):
-        done = subprocess.run(
-            command, cwd=HERE.parent, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=True
-        )
+    clone = Path(tempfile.gettempdir(), "lightning-experiments")
+    subprocess.run(["git", "clone", "--quiet", str(HERE.parent), str(clone)], check=True)
+    try:
+        (clone / "data").symlink_to(data_dir.absolute())
+        for _ in range(2):
+            done = subprocess.run(
+                command, cwd=clone, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=True
+            )
+    finally:
+        shutil.rmtree(clone)
     console = Console(record=True, width=COLUMNS, file=io.StringIO())
     console.print(Text.assemble(("$ ", "bold green"), COMMAND))
     console.print(Text.from_ansi(done.stdout.decode()))
@@ -56,10 +63,11 @@ def main() -> None:
     loaded = "deepFind('img').filter(image => image.naturalWidth > 100).length >= 4"
     arguments = parser.parse_args()
     run = arguments.run.absolute()
-    with tempfile.TemporaryDirectory() as folder, browse(900, 1100) as page:
+    with tempfile.TemporaryDirectory() as folder, browse(WIDTH, 100) as page:
         html = Path(folder, "terminal.html")
         html.write_text(screen(arguments.data_dir), encoding="utf-8")
         page.open(html.as_uri())
+        page.resize(WIDTH, int(page.run("document.documentElement.scrollHeight")))
         page.picture(HERE / "terminal.png")
     with browse(1000, 1180) as page:
         page.open((run / "report.html").as_uri())

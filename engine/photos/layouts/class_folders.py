@@ -55,7 +55,7 @@ def class_files(root: Path) -> Classes:
         unused += _present(folder.path, folder.others)
     _check_classes(root, classes, folders)
     if unused:
-        logger.info("Left out of %s, since no images of a class: %s.", root, left_out(unused))
+        logger.info("Left out of %s, as not images of a class: %s.", root, left_out(unused))
     return {name: sorted(files) for name, files in classes.items()}
 
 

@@ -43,7 +43,7 @@ def test_how_much_is_left_out_is_logged(tmp_path: Path, caplog: pytest.LogCaptur
         class_files(tmp_path)
         assert not caplog.records
         class_files(put(tmp_path, "ants/1.cr2", "ants/b/2.cr2", "logo.png"))
-    assert "no images of a class: 2 .cr2 (develop them to JPEG or PNG), 1 .png." in caplog.text
+    assert "not images of a class: 2 .cr2 (develop them to JPEG or PNG), 1 .png." in caplog.text
 
 
 def test_linked_folder_is_met_once(tmp_path: Path) -> None:
