@@ -108,6 +108,7 @@ LIGHTNINGS: dict[str, Make] = {
     "LearningRateFinder": lambda _: callbacks.LearningRateFinder(num_training_steps=20, max_lr=0.1),
     "LearningRateMonitor": lambda _: callbacks.LearningRateMonitor("step"),
     "DeviceStatsMonitor": lambda _: callbacks.DeviceStatsMonitor(cpu_stats=False),
+    "ThroughputMonitor": lambda _: callbacks.ThroughputMonitor(lambda batch: len(batch[0])),
     "Timer": lambda _: callbacks.Timer(duration={"hours": 1}),
     "RichModelSummary": lambda _: callbacks.RichModelSummary(),
     "BackboneFinetuning": lambda _: callbacks.BackboneFinetuning(1, train_bn=False),
@@ -149,10 +150,11 @@ def run(module: LightningModule, folder: Path, make: Make) -> tuple[Trainer, Noi
 
 
 @pytest.mark.usefixtures("one_thread")
+@pytest.mark.filterwarnings("ignore:When using the `ThroughputMonitor`, you need to define a `flops_per_batch`")
 @pytest.mark.parametrize("name", LIGHTNINGS)
 def test_a_callback_gives_what_it_gives_in_plain_lightning(name: str, tmp_path: Path) -> None:
     plain = PlainModule()
-    expected, data, _ = run(plain, tmp_path / "plain", LIGHTNINGS[name])
+    expected, data, plainly = run(plain, tmp_path / "plain", LIGHTNINGS[name])
     module = classifier(network=Network(), cls=BackboneClassifier)
     given, other, callback = run(module, tmp_path / "chunks", LIGHTNINGS[name])
     assert (module.single_steps_because is None) == (name in FOLLOW), module.single_steps_because
@@ -165,6 +167,7 @@ def test_a_callback_gives_what_it_gives_in_plain_lightning(name: str, tmp_path: 
     rates = [[group["lr"] for group in fitted.optimizers[0].param_groups] for fitted in (given, expected)]
     assert rates[0] == rates[1]
     assert given.should_stop == expected.should_stop
+    assert vars(callback).get("_samples") == vars(plainly).get("_samples"), "what ThroughputMonitor counts"
     files = [sorted(path.name for path in (tmp_path / run / "saved").glob("*")) for run in ("plain", "chunks")]
     assert files[0] == files[1]
 
