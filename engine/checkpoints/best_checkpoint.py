@@ -74,7 +74,6 @@ class Checkpoint(ModelCheckpoint):
                 "best_k_models": {path: kept[path] for path in kept if path in ranked},
             }
         )
-        self.current_score = state_dict["current_score"]  # Lightning does not restore it
 
     def _here(self, path: str) -> str:
         return str(Path(str(self.dirpath), Path(path).name)) if path else path

@@ -8,6 +8,7 @@ from typing import Any
 
 from lightning_utilities.core.apply_func import apply_to_collection
 from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 
@@ -116,6 +117,10 @@ class ExactState(Callback):
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         count_steps_alike(checkpoint["loops"]["fit_loop"], checkpoint["global_step"])
+        for callback in trainer.checkpoint_callbacks:
+            state = checkpoint.get("callbacks", {}).get(callback.state_key, {})
+            if isinstance(callback, ModelCheckpoint) and "current_score" in state:
+                callback.current_score = state["current_score"]  # which Lightning saves, but does not restore
         saved = of_this_process(checkpoint.get("exact"))
         if saved is not None and not saved["pass"]:  # no training had begun: a tuner returns to its start
             return

@@ -10,7 +10,12 @@ import pytest
 import torch
 import torchmetrics
 from pytorch_lightning import LightningDataModule, LightningModule, Trainer
-from pytorch_lightning.callbacks import BatchSizeFinder, EMAWeightAveraging, GradientAccumulationScheduler
+from pytorch_lightning.callbacks import (
+    BatchSizeFinder,
+    EMAWeightAveraging,
+    GradientAccumulationScheduler,
+    ModelCheckpoint,
+)
 from pytorch_lightning.loggers.logger import DummyLogger
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
@@ -187,6 +192,22 @@ def test_from_every_checkpoint(kind: str, schedule: str, settings: dict[str, Any
         rows = int(checkpoint.stem.partition("-")[2])
         assert resumed.pop("rows") == straight["rows"][rows:], checkpoint.stem
         assert resumed == {key: straight[key] for key in resumed}, checkpoint.stem
+
+
+@pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists")
+def test_the_latest_score_of_lightnings_own_checkpoints_is_restored(tmp_path: Path) -> None:
+    """Lightning saves it, but does not restore it: another callback's checkpoint would then have none."""
+    scores = []
+    for checkpoint in (None, tmp_path / "end.ckpt"):
+        torch.manual_seed(0)
+        saving = ModelCheckpoint(tmp_path / "best", monitor="val_loss")
+        settings: dict[str, Any] = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+        fitted = Trainer(accelerator="cpu", max_epochs=1, callbacks=[saving, ExactState()], **settings)
+        fitted.fit(Stranger("steps"), *loaders("shuffled"), ckpt_path=checkpoint, weights_only=True)
+        fitted.save_checkpoint(tmp_path / "end.ckpt")
+        scores.append(saving.current_score)
+    assert scores[0] is not None
+    assert scores[0] == scores[1]
 
 
 class Sized(LightningDataModule):
