@@ -21,7 +21,7 @@ from typing import IO, NamedTuple, TypeAlias
 ROOT = Path(__file__).parent.parent
 
 READ_ONCE = ("PYTHON", "OMP_", "MKL_", "KMP_", "LD_", "LANG", "LC_", "TORCH", "HF_")
-"""Variables that Python and libraries read once begin so; a process with another value of one starts from nothing."""
+"""Beginnings of variables that are read once, at import: a process with another value of one is not forked."""
 
 
 class Process:

@@ -19,8 +19,8 @@ from engine.run.config_file import flat, register_stored_resolvers
 from engine.run.find import CONFIG, LOGS, find_run, runs_below
 from engine.run.lock import is_in_use
 from engine.run.outcome import outcome
-from engine.run.trust.allowlist import read_run_config
 from engine.run.trust.plain_yaml import load_plain_yaml
+from engine.run.trust.stored_config import read_run_config
 from engine.wording import nearest
 
 OVERRIDES = Path(".hydra", "overrides.yaml")

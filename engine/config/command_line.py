@@ -19,9 +19,9 @@ from engine.paths import CONF, refuse_unwritable, typed
 from engine.process.stop import queued_again
 from engine.run.find import find_run
 from engine.run.outcome import read_json
-from engine.run.trust.allowlist import read_run_config
 from engine.run.trust.gate import require_plain
 from engine.run.trust.locations import check_arguments
+from engine.run.trust.stored_config import read_run_config
 from engine.wording import shown
 
 CONFIG_OPTIONS = ("--config-path", "-cp", "--config-name", "-cn")
@@ -41,9 +41,10 @@ RESUMED_RUN = "resumed_run"
 def compose_resumed_run_from_its_config(argv: list[str]) -> list[str]:
     """Rewrites `resume=DIR key=value` to `--config-name resumed_run hydra.run.dir=DIR resume=DIR key=value`.
 
-    The run's config is checked (allowlist.py) and stored under that name, so Hydra reads nothing else from DIR, which
-    may come from a stranger. A resumed run thus needs only its directory, even if that was moved, and any override can
-    be given, including choices of groups (choices.py). Without `resume=`, the command line is returned unchanged.
+    The run's config is checked (stored_config.py) and stored under that name, so Hydra reads nothing else from DIR,
+    which may come from a stranger. A resumed run thus needs only its directory, even if that was moved, and any
+    override can be given, including choices of groups (choices.py). Without `resume=`, the command line is returned
+    unchanged.
     Raises UserError if DIR holds no run or its config is refused.
     """
     given = [argument for argument in argv if argument.startswith("resume=") and argument != "resume=null"]

@@ -65,6 +65,10 @@ class DataCheck:
     accuracy: float | None = None
     curve: Sequence[Curve] = ()
 
+    @property
+    def classes(self) -> list[str]:
+        return sorted({name for classes in self.counts.values() for name in classes})
+
     def of_kind(self, *kinds: str) -> list[Finding]:
         return [finding for finding in self.findings if finding.kind in kinds]
 

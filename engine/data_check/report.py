@@ -44,8 +44,7 @@ def report(found: DataCheck, folder: Path) -> None:
     console.print(_counts(found))
     console.print(_files(found), highlight=False, markup=False)
     ordered = [finding for kind in KINDS for finding in found.of_kind(kind)]
-    names = sorted({name for classes in found.counts.values() for name in classes})
-    for line in (*(Text(printable(advice), "bold") for advice in spelled_alike(names)), *_summary(found)):
+    for line in (*(Text(printable(advice), "bold") for advice in spelled_alike(found.classes)), *_summary(found)):
         console.print(line, soft_wrap=True)
     if found.accuracy is not None:
         told = f"A linear classifier of frozen features gets {found.accuracy:.1%} right in cross-validation. "
@@ -64,12 +63,11 @@ def _counts(found: DataCheck) -> Table:
     table.add_column("class")
     for split in found.counts:
         table.add_column(split, justify="right")
-    names = sorted({name for classes in found.counts.values() for name in classes})
-    for name in names:
+    for name in found.classes:
         table.add_row(markup(name), *(f"{classes.get(name, 0):,}" for classes in found.counts.values()))
     table.add_section()
     table.add_row("all", *(f"{sum(classes.values()):,}" for classes in found.counts.values()))
-    totals = [sum(classes.get(name, 0) for classes in found.counts.values()) for name in names]
+    totals = [sum(classes.get(name, 0) for classes in found.counts.values()) for name in found.classes]
     if max(totals) >= 3 * min(totals):
         table.caption = f"unbalanced, {max(totals) / min(totals):.0f} to 1: consider datamodule.balance=weights"
     return table

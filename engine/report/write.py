@@ -18,8 +18,8 @@ from engine.run.failure import sentence
 from engine.run.outcome import outcome
 from engine.run.record import Record
 from engine.run.trained import load_config, load_trained
-from engine.run.trust.allowlist import MAX_BYTES
 from engine.run.trust.plain_yaml import load_plain_yaml
+from engine.run.trust.stored_config import MAX_BYTES
 from engine.training.accounted_module import AccountedModule
 
 NAME = "report.html"

@@ -20,7 +20,7 @@ from engine.paths import command, typed
 from engine.run.config_file import flat, is_first_process, resolved, stored
 from engine.run.data_facts import known_facts
 from engine.run.outcome import outcome
-from engine.run.trust.allowlist import read_run_config
+from engine.run.trust.stored_config import read_run_config
 from engine.training.early_end import has_stopped, is_lifted, lifting
 from engine.training.loop_state import position
 from engine.training.reschedule import Done, reschedule

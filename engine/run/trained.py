@@ -16,7 +16,7 @@ from engine.errors import UserError
 from engine.run.config_file import has_features, register_stored_resolvers
 from engine.run.data_facts import known_facts
 from engine.run.failure import sentence
-from engine.run.trust.allowlist import read_run_config
+from engine.run.trust.stored_config import read_run_config
 
 PREFIX = "network."
 CHECKPOINTS = ("best", "last")

@@ -16,8 +16,8 @@ from engine.files import read_plain
 from engine.paths import command, tensorboard, typed
 from engine.run.config_file import has_features
 from engine.run.outcome import outcome
-from engine.run.trust.allowlist import MAX_BYTES
 from engine.run.trust.plain_yaml import load_plain_yaml
+from engine.run.trust.stored_config import MAX_BYTES
 from engine.statistics import wilson_interval
 from engine.sweep.groups import CONFIDENCE, STATUSES, Group, group_by_seed, too_few
 from engine.sweep.table import Row, Sweep

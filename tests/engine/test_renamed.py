@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine.renamed import RENAMED, with_todays_names
-from engine.run.trust.allowlist import read_run_config
+from engine.run.trust.stored_config import read_run_config
 from tests.conftest import ROOT, RunTrain, metrics_of, run_script
 
 OLD = Path(__file__).parent / "run_of_9957fc1"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import UserError
-from engine.run.trust.allowlist import read_run_config
+from engine.run.trust.stored_config import read_run_config
 
 
 def assert_refused(text: str, canary: Path, match: str) -> None:

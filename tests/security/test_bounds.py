@@ -25,8 +25,8 @@ from engine.errors import UserError
 from engine.pages.curves import read_logged
 from engine.preflight.preflight import find_mistakes
 from engine.report.settings import config_dirs_of, overrides_of
-from engine.run.trust.allowlist import read_run_config
 from engine.run.trust.plain_yaml import load_plain_yaml
+from engine.run.trust.stored_config import read_run_config
 from engine.sweep import check
 from engine.sweep.launchers import JoblibLauncher
 from tests.conftest import ROOT, Compose

@@ -21,7 +21,7 @@ from engine.checkpoints.continuation import Curves, curve_sizes, remove_cut_off_
 from engine.errors import UserError
 from engine.run.find import find_run
 from engine.run.outcome import outcome
-from engine.run.trust.allowlist import read_run_config
+from engine.run.trust.stored_config import read_run_config
 from tests.security.test_hostile_checkpoints import checkpoint, write
 
 Attack = Callable[[Path, Path], Any]

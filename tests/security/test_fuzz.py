@@ -19,8 +19,8 @@ from engine.checkpoints.checkpoint_io import load_checkpoint
 from engine.checkpoints.content import require_shape
 from engine.errors import UserError
 from engine.run.outcome import outcome
-from engine.run.trust.allowlist import read_run_config
 from engine.run.trust.locations import check_arguments
+from engine.run.trust.stored_config import read_run_config
 from engine.sweep.report import print_sweep
 from engine.sweep.table import Row, Sweep, read_sweep
 from tests.security.test_hostile_checkpoints import checkpoint, write

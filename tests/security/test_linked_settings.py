@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import UserError
-from engine.run.trust.allowlist import read_run_config
+from engine.run.trust.stored_config import read_run_config
 from tests.conftest import Train
 
 SETTINGS = "compile: {fullgraph: true, backend: aot_eager}\n"

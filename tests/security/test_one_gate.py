@@ -40,6 +40,7 @@ MAY_OPEN = {
     "engine/pages/plots.py": {"write_text"},  # into a drawing
     "engine/report/drawings.py": {"write_text"},  # likewise
     "engine/run/trust/allowlist.py": {"OmegaConf.load"},
+    "engine/run/trust/stored_config.py": {"OmegaConf.load"},
     # A file that the same process has just made, under a random name.
     "engine/results/export_formats.py": {
         *("torch.load", "torch.save", "torch.export.load", "torch.export.save"),

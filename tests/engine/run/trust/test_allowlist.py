@@ -9,8 +9,9 @@ from omegaconf import OmegaConf
 
 from engine.errors import UserError
 from engine.run.trust import allowlist
-from engine.run.trust.allowlist import read_run_config, unfit, unlisted
+from engine.run.trust.allowlist import unfit, unlisted
 from engine.run.trust.locations import check_arguments
+from engine.run.trust.stored_config import read_run_config
 from tests.conftest import ROOT
 
 NOT_A_RUNS = ("hydra_plugins.", "engine.sweep.ledger.")
