@@ -16,12 +16,16 @@ from contextlib import nullcontext, suppress
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import IO, NamedTuple, TypeAlias
+from typing import IO, TypeAlias
 
 ROOT = Path(__file__).parent.parent
 
 READ_ONCE = ("PYTHON", "OMP_", "MKL_", "KMP_", "LD_", "LANG", "LC_", "TORCH", "HF_")
 """Beginnings of variables that are read once, at import: a process with another value of one is not forked."""
+
+
+ENVIRONMENT = dict(os.environ)
+"""Before any test changes it."""
 
 
 class Process:
@@ -104,7 +108,7 @@ def start(
     ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with its, Path(os.devnull).open() as nothing:
         descriptors = [nothing.fileno(), *(stream.fileno() for stream in outputs), its.fileno()]
-        socket.send_fds(_server().requests, [json.dumps(request).encode()], descriptors)
+        socket.send_fds(_server(), [json.dumps(request).encode()], descriptors)
     return Process(command, ours, outputs)
 
 
@@ -124,27 +128,19 @@ def run(
 def _can_be_forked(environment: Mapping[str, str]) -> bool:
     if not sys.platform.startswith("linux"):  # libraries of other systems may crash after a fork
         return False
-    before = _server().environment
-    names = {name for name in {*environment, *before} if name.startswith(READ_ONCE)}
-    return all(environment.get(name) == before.get(name) for name in names)
-
-
-class Server(NamedTuple):
-    """Forks processes as long as this process lives."""
-
-    requests: socket.socket
-    environment: dict[str, str]
+    names = {name for name in {*environment, *ENVIRONMENT} if name.startswith(READ_ONCE)}
+    return all(environment.get(name) == ENVIRONMENT.get(name) for name in names)
 
 
 @cache
-def _server() -> Server:
+def _server() -> socket.socket:
+    """Forks processes as long as this process lives."""
     ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    environment = dict(os.environ)
     with its:
         command = [sys.executable, str(ROOT / "tests" / "fork_server.py"), str(its.fileno())]
-        process = subprocess.Popen(command, pass_fds=(its.fileno(),), stdin=subprocess.DEVNULL)
+        process = subprocess.Popen(command, env=ENVIRONMENT, pass_fds=(its.fileno(),), stdin=subprocess.DEVNULL)
     atexit.register(_end, ours, process)
-    return Server(ours, environment)
+    return ours
 
 
 def _end(requests: socket.socket, process: "subprocess.Popen[bytes]") -> None:

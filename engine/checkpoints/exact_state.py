@@ -8,7 +8,7 @@ from typing import Any
 
 from lightning_utilities.core.apply_func import apply_to_collection
 from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.callbacks import ModelCheckpoint, StochasticWeightAveraging, WeightAveraging
 from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 
@@ -136,6 +136,15 @@ class ExactState(Callback):
         with _restoring():
             self._resume(trainer, pl_module, saved)
 
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._saved is None:
+            return
+        # No epoch was left: neither on_train_start nor on_train_end was called.
+        trainer.callback_metrics.update(self._saved.get("latest", {}))
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, WeightAveraging) or _averages_to_the_end(callback, pl_module):
+                callback.on_train_end(trainer, pl_module)
+
     def _resume(self, trainer: Trainer, module: LightningModule, saved: dict[str, Any]) -> None:
         batches = resume_exactly(trainer)
         loaders = training_loaders(trainer)
@@ -153,6 +162,8 @@ class ExactState(Callback):
             trainer.callback_metrics.update(saved["latest"])
         if batches and "accumulated" in saved:
             trainer.accumulate_grad_batches = saved["accumulated"]
+        if batches:
+            _begin_averaging(trainer, module)
         if batches and not saved["validation_due"]:
             step_plateau_schedulers(trainer)
         if saved["random"] is not None:
@@ -170,6 +181,20 @@ class ExactState(Callback):
         if not self._pass["is_first"]:
             restore_generators(self._pass, loaders)
         skip_batches(trainer, restart=not self._pass["is_first"])
+
+
+def _begin_averaging(trainer: Trainer, module: LightningModule) -> None:
+    """Begins StochasticWeightAveraging's epoch: Lightning does not call on_train_epoch_start again inside an epoch."""
+    weights = {name: value.clone() for name, value in module.state_dict().items()}
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, StochasticWeightAveraging):
+            callback.on_train_epoch_start(trainer, module)
+            module.load_state_dict(weights)  # BatchNorm's statistics, which it resets in its last epoch
+
+
+def _averages_to_the_end(callback: Callback, module: LightningModule) -> bool:
+    """Whether it puts its averaged weights into the module at the end (and not before, to pass all data through it)."""
+    return isinstance(callback, StochasticWeightAveraging) and not callback.pl_module_contains_batch_norm(module)
 
 
 @contextmanager

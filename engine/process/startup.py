@@ -60,8 +60,10 @@ def quick_imports() -> Iterator[None]:
     meanwhile what is awaited.
     """
     prepare_imports()
-    with activity("loading torch"), collecting_nothing(), _matplotlib_put_off():
-        yield
+    with activity("loading torch"), collecting_nothing():
+        with _matplotlib_put_off():
+            importlib.import_module("torchmetrics")
+        yield  # outside: a user's module may be imported here, and wants the real matplotlib
 
 
 @contextmanager
@@ -78,7 +80,7 @@ def collecting_nothing() -> Iterator[None]:
 
 @contextmanager
 def _matplotlib_put_off() -> Iterator[None]:
-    """Shows torchmetrics, which imports it for plots that no run draws, a stand-in; later imports find the real one."""
+    """Shows torchmetrics, which imports it for plots that no run draws, a stand-in."""
     names = () if "matplotlib" in sys.modules else ("matplotlib", "matplotlib.axes", "matplotlib.pyplot")
     sys.modules.update({name: _PutOff(name) for name in names})
     for name in names[1:]:

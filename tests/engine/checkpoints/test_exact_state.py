@@ -15,6 +15,7 @@ from pytorch_lightning.callbacks import (
     EMAWeightAveraging,
     GradientAccumulationScheduler,
     ModelCheckpoint,
+    StochasticWeightAveraging,
 )
 from pytorch_lightning.loggers.logger import DummyLogger
 from torch import Tensor, nn
@@ -70,10 +71,10 @@ def loaders(kind: str) -> tuple[DataLoader[Any], DataLoader[Any]]:
 class Stranger(LightningModule):
     """Knows nothing of this project: metrics of all kinds, dropout, noise, and weights that a hook changes."""
 
-    def __init__(self, schedule: str) -> None:
+    def __init__(self, schedule: str, norm: type[nn.Module] = nn.Identity) -> None:
         super().__init__()
         self.schedule = schedule
-        self.layers = nn.Sequential(nn.Linear(4, 8), nn.Dropout(), nn.Linear(8, 3))
+        self.layers = nn.Sequential(nn.Linear(4, 8), norm(8), nn.Dropout(), nn.Linear(8, 3))
         self.accuracy = torchmetrics.Accuracy(**OF_CLASSES)
         several = {"p": torchmetrics.Precision(**OF_CLASSES), "r": torchmetrics.Recall(**OF_CLASSES)}
         self.several = torchmetrics.MetricCollection({**several, "auroc": torchmetrics.AUROC(**OF_CLASSES)})
@@ -114,6 +115,7 @@ class Stranger(LightningModule):
             "plateau of the training": {**plateau, "monitor": "loss_epoch"},
             "plateau by steps": {"scheduler": by_steps, "monitor": "loss", "interval": "step"},
             "steps": {"scheduler": ExponentialLR(optimizer, 0.9), "interval": "step"},
+            "epochs": {"scheduler": ExponentialLR(optimizer, 0.9)},
         }
         return {"optimizer": optimizer, "lr_scheduler": schedules[self.schedule]}
 
@@ -147,7 +149,8 @@ class Keep(LastCheckpoint):
 
 def run(folder: Path, kind: str, schedule: str, checkpoint: Path | None, settings: dict[str, Any]) -> dict[str, Any]:
     torch.manual_seed(0)
-    module, logger, settings = Stranger(schedule), Rows(), dict(settings)
+    logger, settings = Rows(), dict(settings)
+    module = Stranger(schedule, settings.pop("norm", nn.Identity))
     others = [make() for make in settings.pop("callbacks", ())]
     keep = Keep(dirpath=str(folder), every_n_epochs=1, min_seconds=0, every_n_train_steps=1)
     fitted = Trainer(
@@ -161,11 +164,15 @@ def run(folder: Path, kind: str, schedule: str, checkpoint: Path | None, setting
     )
     fitted.fit(module, *loaders(kind), ckpt_path=checkpoint, weights_only=True)
     return {
-        "weights": torch.cat([parameter.detach().flatten() for parameter in module.parameters()]).tolist(),
-        "schedule": fitted.lr_scheduler_configs[0].scheduler.state_dict(),
+        "weights": {name: value.tolist() for name, value in module.state_dict().items()},
+        "schedules": [config.scheduler.state_dict() for config in fitted.lr_scheduler_configs],
         "rows": logger.rows,
         "epoch": (fitted.current_epoch, fitted.global_step),
+        "metrics": {name: float(value) for name, value in fitted.callback_metrics.items()},
     }
+
+
+averaging = partial(StochasticWeightAveraging, swa_lrs=0.1, swa_epoch_start=1)
 
 
 @pytest.mark.parametrize(
@@ -177,6 +184,8 @@ def run(folder: Path, kind: str, schedule: str, checkpoint: Path | None, setting
         ("workers", "steps", {"max_epochs": 2}),
         ("of two processes", "steps", {}),
         ("shuffled", "steps", {"callbacks": [partial(EMAWeightAveraging, decay=0.5)]}),
+        ("shuffled", "epochs", {"callbacks": [averaging]}),
+        ("shuffled", "epochs", {"callbacks": [averaging], "norm": nn.BatchNorm1d}),
         ("shuffled", "plateau", {"callbacks": [partial(GradientAccumulationScheduler, {0: 1, 1: 4})]}),
         ("stream", "plateau of the training", {}),
         ("shuffled", "plateau of the training", {"check_val_every_n_epoch": 2, "limit_train_batches": 4}),
@@ -187,10 +196,12 @@ def test_from_every_checkpoint(kind: str, schedule: str, settings: dict[str, Any
     straight = run(tmp_path / "straight", kind, schedule, None, settings)
     checkpoints = sorted((tmp_path / "straight").glob("[0-9]*.ckpt"))
     assert len(checkpoints) > 2 * BATCHES
-    for checkpoint in checkpoints[1 : -1 : 5 if kind == "workers" else 2]:
+    for checkpoint in [*checkpoints[1 : -1 : 5 if kind == "workers" else 2], checkpoints[-1]]:
         resumed = run(tmp_path / checkpoint.stem, kind, schedule, checkpoint, settings)
         rows = int(checkpoint.stem.partition("-")[2])
         assert resumed.pop("rows") == straight["rows"][rows:], checkpoint.stem
+        if not resumed["schedules"]:  # StochasticWeightAveraging's, once no epoch of it is left
+            del resumed["schedules"]
         assert resumed == {key: straight[key] for key in resumed}, checkpoint.stem
 
 

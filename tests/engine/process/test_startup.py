@@ -90,7 +90,9 @@ import sys
 from engine.process.startup import quick_imports
 with quick_imports():
     import pytorch_lightning, torchmetrics
-assert not any(name.startswith("matplotlib") for name in sys.modules)
+    assert not any(name.startswith("matplotlib") for name in sys.modules)
+    from matplotlib import colors, figure  # as a user's module does
+    assert colors.Normalize and figure.Figure
 import matplotlib
 matplotlib.use("Agg")
 import torch
