@@ -69,6 +69,7 @@ def _no_network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in settings.items():
             patch.setenv(name, value)
+        forked.ENVIRONMENT.update(os.environ)
         yield
 
 

@@ -25,7 +25,7 @@ READ_ONCE = ("PYTHON", "OMP_", "MKL_", "KMP_", "LD_", "LANG", "LC_", "TORCH", "H
 
 
 ENVIRONMENT = dict(os.environ)
-"""Before any test changes it."""
+"""What each test starts with; tests/conftest.py adds to it."""
 
 
 class Process:
