@@ -14,6 +14,7 @@ from torchmetrics import Metric, MetricCollection
 
 from engine.checkpoints.alike import modified
 from engine.checkpoints.generators import generator_states, restore_generators
+from engine.checkpoints.modes import change_modes, changed_modes, modes
 from engine.errors import printable
 from engine.training.accounted_module import AccountedModule
 from engine.training.each_process import of_each_process, of_this_process
@@ -42,8 +43,8 @@ WRONG_KINDS = (AttributeError, LookupError, OverflowError, RuntimeError, TypeErr
 
 
 class ExactState(Callback):
-    """Saves and restores random generators, accumulated gradients, metrics, the values of `self.log`, and the position
-    in the training data. A validation that was interrupted is repeated.
+    """Saves and restores random generators, accumulated gradients, metrics, the values of `self.log`, which parameters
+    are frozen, and the position in the training data. A validation that was interrupted is repeated.
 
     A data loader without `state_dict` is rewound: the generators return to their states at the start of the pass, and
     the batches that the epoch has trained on are read and dropped. Two things are not restored: a module's plain
@@ -57,12 +58,15 @@ class ExactState(Callback):
         self._pass: dict[str, Any] = {}  # the generators at the start of this pass over the training data
         self._validated = False
         self._before_validation: dict[str, Any] = {}
+        self._modes: dict[str, bool] | None = None  # at the start of the training
+        self._changed: dict[str, bool] = {}  # those that had changed when the checkpoint was saved
 
     # What happens during a training ----------------------------------------------------------------------------------
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage != "fit":
             return
+        self._modes, self._changed = None, {}
 
         def first() -> None:
             with _restoring():
@@ -78,8 +82,19 @@ class ExactState(Callback):
 
         before_passes(trainer, first, next_one, validation)
 
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._begin(pl_module)
+
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        self._begin(pl_module)
         self._validated = False
+
+    def _begin(self, module: LightningModule) -> None:
+        """Restores the modes that had changed, after everyone's on_train_start, where many set the first ones."""
+        if self._modes is None:
+            self._modes = modes(module)
+            with _restoring():
+                change_modes(module, self._changed)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._validated = not trainer.sanity_checking
@@ -108,6 +123,7 @@ class ExactState(Callback):
     def _state(self, trainer: Trainer) -> dict[str, Any]:
         state: dict[str, Any] = {"random": generator_states(training_loaders(trainer))}
         module = trainer.lightning_module
+        state["modes"] = {} if self._modes is None else changed_modes(self._modes, module)
         if not isinstance(module, AccountedModule):  # which keeps its own account
             own = {"metrics": metric_states(_metrics(module)), "logged": logged_values(trainer)}
             state |= apply_to_collection(own | {"latest": dict(trainer.callback_metrics)}, Tensor, _copy)
@@ -146,6 +162,7 @@ class ExactState(Callback):
                 callback.on_train_end(trainer, pl_module)
 
     def _resume(self, trainer: Trainer, module: LightningModule, saved: dict[str, Any]) -> None:
+        self._changed = saved.get("modes", {})
         batches = resume_exactly(trainer)
         loaders = training_loaders(trainer)
         if not any(hasattr(loader, "state_dict") for loader in loaders):

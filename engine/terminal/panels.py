@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.callbacks import ModelPruning
 from rich.console import Console, Group
 from rich.padding import Padding
 from rich.panel import Panel
@@ -90,6 +91,8 @@ def not_guaranteed(record: Record, datamodule: Any, module: Any, trainer: Any) -
     cfg = record.cfg
     if not isinstance(module, AccountedModule):
         yield f"what {type(module).__name__} keeps in plain attributes, if resumed within an epoch"
+    if any(isinstance(callback, ModelPruning) for callback in trainer.callbacks):
+        yield "an exact resume, as checkpoints lack ModelPruning's masks"
     if not isinstance(datamodule, Classes):
         yield "per-class metrics"
     if not (isinstance(module, PredictsClasses) and isinstance(datamodule, InputShape)):

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import torch
 import torchmetrics
-from pytorch_lightning import LightningDataModule, LightningModule, Trainer
+from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer
 from pytorch_lightning.callbacks import (
+    BackboneFinetuning,
     BatchSizeFinder,
     EMAWeightAveraging,
     GradientAccumulationScheduler,
@@ -80,6 +81,10 @@ class Stranger(LightningModule):
         self.several = torchmetrics.MetricCollection({**several, "auroc": torchmetrics.AUROC(**OF_CLASSES)})
         self.validated, self.best = torchmetrics.Accuracy(**OF_CLASSES), torchmetrics.MaxMetric()
 
+    @property
+    def backbone(self) -> nn.Module:
+        return self.layers[0]
+
     def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
         outputs = self.layers(batch[0])
         loss = cross_entropy(outputs, batch[1])
@@ -106,7 +111,8 @@ class Stranger(LightningModule):
         self.log("val_best", self.best.compute())
 
     def configure_optimizers(self) -> Any:
-        optimizer = torch.optim.SGD(self.parameters(), lr=0.5, momentum=0.5)
+        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        optimizer = torch.optim.SGD(trained, lr=0.5, momentum=0.5)
         plateau = {"scheduler": ReduceLROnPlateau(optimizer, patience=0, threshold=0.5), "monitor": "val_loss"}
         by_steps = ReduceLROnPlateau(optimizer, patience=1, factor=0.9, threshold=0.5)
         schedules: dict[str, Any] = {
@@ -172,6 +178,17 @@ def run(folder: Path, kind: str, schedule: str, checkpoint: Path | None, setting
     }
 
 
+class Thaw(Callback):
+    """Freezes a layer at the start, and not from the second epoch on."""
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        pl_module.layers[0].requires_grad_(False).eval()
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.current_epoch == 1:
+            pl_module.layers[0].requires_grad_().train()
+
+
 averaging = partial(StochasticWeightAveraging, swa_lrs=0.1, swa_epoch_start=1)
 
 
@@ -185,6 +202,8 @@ averaging = partial(StochasticWeightAveraging, swa_lrs=0.1, swa_epoch_start=1)
         ("of two processes", "steps", {}),
         ("shuffled", "steps", {"callbacks": [partial(EMAWeightAveraging, decay=0.5)]}),
         ("shuffled", "epochs", {"callbacks": [averaging]}),
+        ("shuffled", "steps", {"callbacks": [Thaw]}),
+        ("shuffled", "epochs", {"callbacks": [partial(BackboneFinetuning, 1)]}),
         ("shuffled", "epochs", {"callbacks": [averaging], "norm": nn.BatchNorm1d}),
         ("shuffled", "plateau", {"callbacks": [partial(GradientAccumulationScheduler, {0: 1, 1: 4})]}),
         ("stream", "plateau of the training", {}),

@@ -66,7 +66,9 @@ def test_start_says_what_runs_on_what(capsys: pytest.CaptureFixture[str]) -> Non
     network = torch.nn.Sequential(torch.nn.Linear(99, 10), torch.nn.Linear(10, 2))
     network[0].requires_grad_(False)
     device = torch.device("cpu")
-    trainer = SimpleNamespace(num_devices=2, strategy=SimpleNamespace(root_device=device), precision="bf16-mixed")
+    trainer = SimpleNamespace(
+        callbacks=[], num_devices=2, strategy=SimpleNamespace(root_device=device), precision="bf16-mixed"
+    )
     datamodule = SimpleNamespace(name="hymenoptera", source="stand-in", counts=lambda: {"train": 1244, "val": 153})
     directory = Path("/elsewhere/a run")
     print_start(record(directory, substitute_for="resnet18"), datamodule, SimpleNamespace(network=network), trainer)
@@ -85,7 +87,9 @@ def test_start_says_what_runs_on_what(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_start_says_if_one_batch_is_all(capsys: pytest.CaptureFixture[str]) -> None:
-    trainer = SimpleNamespace(num_devices=1, strategy=SimpleNamespace(root_device=torch.device("cpu")), precision="32")
+    trainer = SimpleNamespace(
+        callbacks=[], num_devices=1, strategy=SimpleNamespace(root_device=torch.device("cpu")), precision="32"
+    )
     for size, says in ((2000, True), (4, False)):
         data = SimpleNamespace(name="mine", source="local", counts=lambda: {"train": 1244}, batch_size=size)
         print_start(record(Path("/run")), data, SimpleNamespace(network=torch.nn.Linear(1, 1)), trainer)
