@@ -100,7 +100,7 @@ def train(cfg: DictConfig) -> float | None:
         )
         print_start(record, datamodule, module, trainer)
         trainer.fit(module, datamodule, ckpt_path=record.checkpoint, weights_only=True)
-        recall_training(trainer, module)
+        recall_training(record, module)
         record.metrics = collect_metrics(trainer, module) | restore_best(trainer, module, cfg.monitor)
         if has_test(datamodule, module) and not record.pruned:
             trainer.test(module, datamodule, verbose=False)

@@ -22,12 +22,13 @@ def curve_sizes(directory: Path) -> dict[str, int]:
 class Curves:
     """Truncates the curve files to `sizes` (bytes), and removes those not in it; `undo` restores them.
 
-    The removed parts, the points since the last checkpoint, are kept in memory.
+    The removed parts, the points since the last checkpoint, are kept in memory. `before`: the sizes before loggers
+    opened files of their own, which `undo` removes; by default the present ones.
     """
 
-    def __init__(self, directory: Path, sizes: dict[str, int]) -> None:
+    def __init__(self, directory: Path, sizes: dict[str, int], before: dict[str, int] | None = None) -> None:
         self.directory = directory
-        self._sizes = curve_sizes(directory)
+        self._sizes = curve_sizes(directory) if before is None else before
         self._tails: dict[str, tuple[int, bytes]] = {}
         for name, size in self._sizes.items():
             kept = sizes.get(name, 0)

@@ -92,6 +92,7 @@ def find_mistakes(cfg: DictConfig, *, elsewhere: bool = False) -> Findings:
         _check_node(findings, path, node)
     _check_scheduler(findings)
     _check_read_by_code(findings)
+    _check_last_checkpoint(findings)
     _check_sizes(findings)
     if not findings.elsewhere:
         _check_processes(findings)
@@ -201,6 +202,17 @@ def _check_read_by_code(findings: Findings) -> None:
             findings.add("features.engine", f"must be one of {' | '.join(ENGINES)}")
         elif engine == "openvino" and not is_installed():
             findings.add("features.engine", f"needs the extra openvino: {INSTALL}, or give torch")
+
+
+def _check_last_checkpoint(findings: Findings) -> None:
+    """Checks that the checkpoint to resume from is saved where a resumed run looks for it."""
+    run_dir, callbacks = findings.values.get("run_dir"), findings.values.get("callback") or {}
+    for name in callbacks if isinstance(run_dir, str) else ():
+        path = f"callback.{name}.dirpath"
+        if str(select(findings.values, f"callback.{name}._target_")).endswith(".LastCheckpoint"):
+            folder = select(findings.values, path)
+            if isinstance(folder, str) and Path(folder).absolute() != Path(run_dir, "checkpoints").absolute():
+                findings.add(path, f"a run resumes from {run_dir}/checkpoints/last.ckpt: leave this setting out")
 
 
 def _check_processes(findings: Findings) -> None:

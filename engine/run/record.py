@@ -191,11 +191,11 @@ def best_so_far(trainer: Any, metric: str | None) -> dict[str, float | None]:
     return {f"best/{metric}": None if score is None else float(score)}
 
 
-def recall_training(trainer: Any, module: Any) -> None:
+def recall_training(record: Record, module: Any) -> None:
     """Restores the state of a training in spawned processes (ddp_spawn) from their last checkpoint."""
     from engine.checkpoints.checkpoint_io import load_checkpoint
 
-    last = Path(trainer.default_root_dir, "checkpoints", "last.ckpt")
+    trainer, last = record.trainer, record.directory / "checkpoints" / "last.ckpt"
     if trainer.global_step or not last.is_file():
         return
     checkpoint = load_checkpoint(last, module.device)

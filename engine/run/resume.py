@@ -13,7 +13,7 @@ from engine.checkpoints.alike import require_alike, require_all_alike, require_f
 from engine.checkpoints.best_checkpoint import roll_back
 from engine.checkpoints.checkpoint_io import load_checkpoint, previous
 from engine.checkpoints.content import require_shape
-from engine.checkpoints.continuation import Curves, open_behind, remove_cut_off_writes
+from engine.checkpoints.continuation import Curves, curve_sizes, open_behind, remove_cut_off_writes
 from engine.errors import UserError, printable
 from engine.files import replace_text
 from engine.paths import command, typed
@@ -87,6 +87,7 @@ class Resume(Callback):
         self.seconds = 0.0
         self.in_epoch = False
         self._sizes: dict[str, int] = {}
+        self._present = curve_sizes(self.directory)
         self._best = ""
         if self.checkpoint is not None:
             state = load_checkpoint(self.checkpoint)
@@ -180,7 +181,7 @@ class Resume(Callback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage == "fit" and is_first_process() and self.curves is None:
             remove_cut_off_writes(self.directory)
-            self.curves = Curves(self.directory, self._sizes)
+            self.curves = Curves(self.directory, self._sizes, self._present)
             if self.checkpoint is not None:
                 roll_back(self.directory / "checkpoints", self.steps, self._best)
             open_behind(trainer.loggers)
@@ -203,8 +204,8 @@ class Resume(Callback):
     def undo(self) -> None:
         """Restores the directory after a failure before the first save."""
         (self.directory / PENDING).unlink(missing_ok=True)
-        if self.curves is not None:
-            self.curves.undo()
+        curves = self.curves or Curves(self.directory, self._present, self._present)
+        curves.undo()
 
     # What is restored ------------------------------------------------------------------------------------------------
 

@@ -181,6 +181,10 @@ MISTAKES: list[tuple[str, str]] = [
     ),
     ("run_dir=elsewhere", "run_dir=elsewhere: is set from hydra.run.dir: give that instead"),
     (
+        "callback.last_checkpoint.dirpath=elsewhere",
+        "callback.last_checkpoint.dirpath=elsewhere: a run resumes from .*/checkpoints/last.ckpt: leave this setting out",
+    ),
+    (
         f'{FINETUNE} lightning_module.param_groups=[{{pattern:"^hed"}}]',
         "lightning_module.param_groups=.*'^hed' matches no",
     ),

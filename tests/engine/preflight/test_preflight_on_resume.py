@@ -8,11 +8,21 @@ from engine.errors import UserError
 from tests.conftest import Train, only_run
 
 
-def test_a_resumed_runs_mistakes_do_not_touch_its_record(run_dir: Path, train_here: Train) -> None:
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("trainer.max_epochs=ten", r"trainer\.max_epochs=ten: must be a whole number"),
+        ("trainer.limit_val_batches=1e-9", r"trainer\.limit_val_batches=1e-09 leaves none of the val split's batches"),
+    ],
+    ids=["found in the config", "found once loggers have opened their files"],
+)
+def test_a_resumed_runs_mistakes_do_not_touch_its_record(
+    override: str, message: str, run_dir: Path, train_here: Train
+) -> None:
     before = {path: path.read_bytes() for path in run_dir.rglob("*.*") if path.is_file()}
     assert {"config.yaml", "metrics.json", "last.ckpt"} <= {path.name for path in before}
-    with pytest.raises(UserError, match=r"trainer\.max_epochs=ten: must be a whole number"):
-        train_here(run_dir.parents[2], f"resume={run_dir}", "trainer.max_epochs=ten")
+    with pytest.raises(UserError, match=message):
+        train_here(run_dir.parents[2], f"resume={run_dir}", "trainer.max_epochs=4", override)
     assert {path: path.read_bytes() for path in run_dir.rglob("*.*") if path.is_file()} == before
 
 
