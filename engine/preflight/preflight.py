@@ -92,7 +92,7 @@ def find_mistakes(cfg: DictConfig, *, elsewhere: bool = False) -> Findings:
         _check_node(findings, path, node)
     _check_scheduler(findings)
     _check_read_by_code(findings)
-    _check_last_checkpoint(findings)
+    _check_places(findings)
     _check_sizes(findings)
     if not findings.elsewhere:
         _check_processes(findings)
@@ -150,8 +150,8 @@ def _check_node(findings: Findings, path: str, node: Mapping[str, Any]) -> None:
         if key in given:
             continue
         if key in signature.hints:
-            # A null in a _partial_ may be filled in by its caller.
-            if value is not None or not node.get("_partial_"):
+            # A null in a _partial_ may be filled in by its caller, which only gives an optimizer its parameters.
+            if value is not None or not node.get("_partial_") or path == "optimizer":
                 check_hint(findings, f"{path}.{key}", value, signature.hints[key])
         elif not signature.takes_others:
             names = [*signature.hints, *READ_BY_CODE.get(path, ())]
@@ -204,15 +204,20 @@ def _check_read_by_code(findings: Findings) -> None:
             findings.add("features.engine", f"needs the extra openvino: {INSTALL}, or give torch")
 
 
-def _check_last_checkpoint(findings: Findings) -> None:
-    """Checks that the checkpoint to resume from is saved where a resumed run looks for it."""
+def _check_places(findings: Findings) -> None:
+    """Checks that a run's files are saved where other commands look for them."""
     run_dir, callbacks = findings.values.get("run_dir"), findings.values.get("callback") or {}
-    for name in callbacks if isinstance(run_dir, str) else ():
-        path = f"callback.{name}.dirpath"
+    if not isinstance(run_dir, str):
+        return
+    places = {"trainer.default_root_dir": (run_dir, "is the run's directory: give hydra.run.dir instead")}
+    for name in callbacks:
         if str(select(findings.values, f"callback.{name}._target_")).endswith(".LastCheckpoint"):
-            folder = select(findings.values, path)
-            if isinstance(folder, str) and Path(folder).absolute() != Path(run_dir, "checkpoints").absolute():
-                findings.add(path, f"a run resumes from {run_dir}/checkpoints/last.ckpt: leave this setting out")
+            reason = f"a run resumes from {run_dir}/checkpoints/last.ckpt: leave this out"
+            places[f"callback.{name}.dirpath"] = f"{run_dir}/checkpoints", reason
+    for path, (place, reason) in places.items():
+        given = select(findings.values, path)
+        if given is None or (isinstance(given, str) and Path(given).absolute() != Path(place).absolute()):
+            findings.add(path, reason)
 
 
 def _check_processes(findings: Findings) -> None:

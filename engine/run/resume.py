@@ -148,6 +148,8 @@ class Resume(Callback):
             )
         if key == "lightning_module.param_groups" and _layers(old) != _layers(new):
             return "and its optimizer's state has these groups: only their settings can change"
+        if self._best and key.startswith("callback.") and key.endswith(".dirpath"):
+            return f"and its best checkpoint so far is {self._best}"
         group, _, name = key.partition(".")
         in_order = group == "datamodule" and name not in MAY_CHANGE_IN_AN_EPOCH
         in_order |= key == "seed" or (
@@ -204,8 +206,7 @@ class Resume(Callback):
     def undo(self) -> None:
         """Restores the directory after a failure before the first save."""
         (self.directory / PENDING).unlink(missing_ok=True)
-        curves = self.curves or Curves(self.directory, self._present, self._present)
-        curves.undo()
+        (self.curves or Curves(self.directory, self._present, self._present)).undo()
 
     # What is restored ------------------------------------------------------------------------------------------------
 

@@ -180,10 +180,10 @@ MISTAKES: list[tuple[str, str]] = [
         "callback.tqdm: callback.rich is a progress bar, too: remove it with ~callback.rich",
     ),
     ("run_dir=elsewhere", "run_dir=elsewhere: is set from hydra.run.dir: give that instead"),
-    (
-        "callback.last_checkpoint.dirpath=elsewhere",
-        "callback.last_checkpoint.dirpath=elsewhere: a run resumes from .*/checkpoints/last.ckpt: leave this setting out",
-    ),
+    ("callback.last_checkpoint.dirpath=x", "callback.last_checkpoint.dirpath=x: a run resumes from .*: leave this out"),
+    ("trainer.default_root_dir=x", "trainer.default_root_dir=x: is the run's directory: give hydra.run.dir instead"),
+    ("trainer.default_root_dir=null", "trainer.default_root_dir=null: is the run's directory"),
+    ("optimizer.nesterov=null", "optimizer.nesterov=null: must be true or false"),
     (
         f'{FINETUNE} lightning_module.param_groups=[{{pattern:"^hed"}}]',
         "lightning_module.param_groups=.*'^hed' matches no",
