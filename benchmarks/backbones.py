@@ -20,7 +20,7 @@ import torch
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from engine.statistics import resampled_interval  # noqa: E402
+from engine.statistics import resampled_interval, trial_variance  # noqa: E402
 
 CANDIDATES = {
     "efficientnet_lite0": ("network=efficientnet_lite0",),
@@ -47,8 +47,9 @@ def cross_validation(overrides: tuple[str, ...], data_dir: Path, seed: int, fold
     return content
 
 
-def row(title: str, accuracies: torch.Tensor) -> str:
-    low, high = resampled_interval(accuracies, 1 / (FOLDS - 1), 0.95)
+def row(title: str, accuracies: torch.Tensor, photos: int) -> str:
+    least = trial_variance(float(accuracies.mean()) * photos, photos) / (photos / FOLDS)
+    low, high = resampled_interval(accuracies, 1 / (FOLDS - 1), 0.95, least)
     return f"{title:34} {accuracies.mean():7.1%}   {low:.1%} to {high:.1%}"
 
 
@@ -62,12 +63,14 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             found[name] = cross_validation(overrides, arguments.data_dir.absolute(), arguments.seed, Path(folder))
     print(f"{'':34} accuracy   95 % interval")
+    photos = 0
     for name, content in found.items():
-        print(row(name, torch.tensor([head["last_acc"] for head in content["heads"]], dtype=torch.float64)))
+        photos = sum(content["data"]["counts"].values())  # the same for all
+        print(row(name, torch.tensor([head["last_acc"] for head in content["heads"]], dtype=torch.float64), photos))
     heads = list(zip(*(content["heads"] for content in found.values()), strict=True))
     chosen = [max(range(len(found)), key=lambda candidate: of_head[candidate]["last_score"]) for of_head in heads]
     accuracies = [of_head[candidate]["last_acc"] for of_head, candidate in zip(heads, chosen, strict=True)]
-    print(row("chosen inside the folds", torch.tensor(accuracies, dtype=torch.float64)))
+    print(row("chosen inside the folds", torch.tensor(accuracies, dtype=torch.float64), photos))
     print("chosen:", ", ".join(f"{list(found)[n]} {times} times" for n, times in Counter(chosen).most_common()))
 
 

@@ -15,12 +15,14 @@ def student_t_quantile(probability: float, degrees: int) -> float:
     return float(stdtrit(degrees, (1 + probability) / 2))
 
 
-def resampled_interval(scores: "Tensor", test_to_train: float, confidence: float) -> tuple[float, float]:
+def resampled_interval(
+    scores: "Tensor", test_to_train: float, confidence: float, least_variance: float = 0.0
+) -> tuple[float, float]:
     """Confidence interval of the expected score, from scores (J,) of training runs with overlapping data.
 
-    mean ± t · √((1/J + n_test/n_train) · s²), with s² the scores' sample variance and t Student's quantile with J - 1
-    degrees of freedom. The ordinary interval, with 1/J alone, assumes independent data: with more and more repeats of a
-    cross-validation on the same data, it would shrink to zero.
+    mean ± t · √((1/J + n_test/n_train) · s²), with s² the scores' sample variance, or `least_variance` if that is
+    larger, and t Student's quantile with J - 1 degrees of freedom. The ordinary interval, with 1/J alone, assumes
+    independent data: with more and more repeats of a cross-validation on the same data, it would shrink to zero.
 
     Source: the corrected resampled t-test of Nadeau & Bengio 2003, "Inference for the generalization error", Machine
     Learning 52, applied to r times k-fold cross-validation as in Bouckaert & Frank 2004, "Evaluating the replicability
@@ -30,7 +32,8 @@ def resampled_interval(scores: "Tensor", test_to_train: float, confidence: float
     count = scores.numel()
     if count < 2:
         raise ValueError(f"an interval needs at least two scores, not {count}")
-    half = student_t_quantile(confidence, count - 1) * math.sqrt((1 / count + test_to_train) * float(scores.var()))
+    variance = max(float(scores.var()), least_variance)
+    half = student_t_quantile(confidence, count - 1) * math.sqrt((1 / count + test_to_train) * variance)
     return float(scores.mean()) - half, float(scores.mean()) + half
 
 
@@ -47,6 +50,16 @@ def wilson_interval(successes: int, count: int, confidence: float) -> tuple[floa
     middle = (share + width / 2) / (1 + width)
     half = math.sqrt(share * (1 - share) * width + width * width / 4) / (1 + width)
     return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def trial_variance(successes: float, count: float) -> float:
+    """Variance of one trial, p · (1 - p), from `successes` in `count` trials: p is (successes + 2) / (count + 4).
+
+    It is above 0 even if all trials succeed. Source: Agresti & Coull 1998, "Approximate is better than 'exact' for
+    interval estimation of binomial proportions", The American Statistician 52.
+    """
+    p = (successes + 2) / (count + 4)
+    return p * (1 - p)
 
 
 def expected_best(scores: Sequence[float], count: int, mode: str) -> float:

@@ -103,7 +103,7 @@ class CrossValidator(FeatureExtractor):
         if self.choice is None or "val/heads" not in computed:
             return values
         self.choice.end_epoch(self.current_epoch, *computed["val/heads"])
-        nested = summary(self.choice.accuracies, self.num_folds)
+        nested = summary(self.choice.right.sum(1), self.choice.answers.sum(1), self.num_folds)
         return values | {f"val/nested_{name}": value for name, value in nested.items()}
 
     def validation_step(self, batch: Any, batch_idx: int) -> Tensor:

@@ -2,7 +2,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from engine.statistics import resampled_interval
+from engine.statistics import resampled_interval, trial_variance
 
 CONFIDENCE = 0.95
 
@@ -11,9 +11,9 @@ class FoldAccuracy(Metric):
     """Accuracy of a cross-validation: each head is evaluated on the examples held out from it.
 
     `compute` returns `acc`, the mean of the heads' accuracies, `acc_std`, their standard deviation, `acc_low` and
-    `acc_high`, the 95 % confidence interval of the mean (`resampled_interval`, clipped to [0, 1]), `acc_`
-    (num_classes,), the accuracy per class over all heads, and `heads` (2, heads, num_classes): how many examples of
-    each class each head got right, and how many it was given.
+    `acc_high`, the 95 % confidence interval of the mean (`summary`), `acc_` (num_classes,), the accuracy per class over
+    all heads, and `heads` (2, heads, num_classes): how many examples of each class each head got right, and how many it
+    was given.
     """
 
     higher_is_better = True
@@ -38,15 +38,23 @@ class FoldAccuracy(Metric):
 
     def compute(self) -> dict[str, Tensor]:
         return {
-            **summary(self.right.sum(1).double() / self.answers.sum(1), self.num_folds),
+            **summary(self.right.sum(1), self.answers.sum(1), self.num_folds),
             "acc_": self.right.sum(0) / self.answers.sum(0),
             "heads": torch.stack([self.right, self.answers]),
         }
 
 
-def summary(accuracies: Tensor, num_folds: int) -> dict[str, Tensor]:
-    """`acc`, `acc_std`, `acc_low` and `acc_high` of the heads' accuracies (F,)."""
-    low, high = resampled_interval(accuracies, 1 / (num_folds - 1), CONFIDENCE)
+def summary(right: Tensor, answers: Tensor, num_folds: int) -> dict[str, Tensor]:
+    """`acc`, `acc_std`, `acc_low` and `acc_high` of heads that got `right` (F,) of `answers` (F,) right.
+
+    The interval is `resampled_interval`, clipped to [0, 1]. A fold's accuracy varies at least as much as that of as
+    many independent photos; the variance of a few small folds often comes out lower, and is 0 if they agree.
+    """
+    accuracies = right.double() / answers
+    repeats = len(answers) / num_folds
+    photos = float(answers.sum()) / repeats
+    least = trial_variance(float(right.sum()) / repeats, photos) / (photos / num_folds)
+    low, high = resampled_interval(accuracies, 1 / (num_folds - 1), CONFIDENCE, least)
     return {
         "acc": accuracies.mean().float(),
         "acc_std": accuracies.std().float(),

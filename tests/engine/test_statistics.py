@@ -5,7 +5,7 @@ from statistics import fmean
 import pytest
 import torch
 
-from engine.statistics import expected_best, resampled_interval, student_t_quantile, wilson_interval
+from engine.statistics import expected_best, resampled_interval, student_t_quantile, trial_variance, wilson_interval
 
 
 @pytest.mark.parametrize(
@@ -43,6 +43,18 @@ def test_repeats_of_the_same_data_do_not_make_it_certain() -> None:
     assert high - low == pytest.approx(2 * 1.96 * 0.05 / 3, rel=0.01)
     plain_low, plain_high = resampled_interval(scores, 0.0, 0.95)
     assert plain_high - plain_low < 0.004
+
+
+def test_a_least_variance() -> None:
+    """As in the overlapping folds above, but with 10 instead of s² = 2.5: twice the width."""
+    low, high = resampled_interval(torch.tensor([5.0, 3.0, 1.0, 2.0, 4.0]), 1 / 4, 0.95, least_variance=10)
+    assert (low, high) == pytest.approx((3 - 2 * 2.94487, 3 + 2 * 2.94487), abs=2e-5)
+
+
+def test_the_variance_of_a_trial_that_always_succeeded_is_not_zero() -> None:
+    assert trial_variance(6, 6) == pytest.approx(0.8 * 0.2)
+    assert trial_variance(0, 6) == pytest.approx(0.2 * 0.8)
+    assert trial_variance(500, 1000) == pytest.approx(0.25)
 
 
 def test_one_score_has_no_interval() -> None:

@@ -29,7 +29,8 @@ def test_against_a_loop(answers: tuple[Tensor, Tensor]) -> None:
     assert computed["acc"] == pytest.approx(sum(folds.tolist()) / 6)
     assert computed["acc_std"] == pytest.approx((((folds - folds.mean()) ** 2).sum() / 5).sqrt().item())
     assert computed["acc_"].tolist() == pytest.approx([sum(own) / len(own) for own in classes])
-    interval = resampled_interval(folds, 1 / 2, 0.95)
+    p = (sum(right) / 2 + 2) / (30 + 4)  # each repeat has 30 photos, 10 in each fold
+    interval = resampled_interval(folds, 1 / 2, 0.95, p * (1 - p) / 10)
     assert 0 < interval[0] < interval[1] < 1
     assert (computed["acc_low"].item(), computed["acc_high"].item()) == pytest.approx(interval)
 
@@ -40,6 +41,16 @@ def test_interval_stays_within_what_an_accuracy_can_be() -> None:
     metric.update(logits, torch.tensor([[0, 0], [0, 0], [0, 1], [1, 1]]))
     computed = metric.compute()
     assert (computed["acc"], computed["acc_low"], computed["acc_high"]) == (0.75, 0, 1)
+
+
+def test_folds_that_agree_are_not_certain() -> None:
+    """10 folds of 20 photos, all right: t(9) = 2.26216, p = 202 / 204."""
+    metric = FoldAccuracy(num_classes=2, num_folds=10, num_repeats=1)
+    metric.update(torch.tensor([[1.0, 0.0]] * 200), torch.stack([torch.zeros(200), torch.arange(200) % 10], 1).long())
+    computed = metric.compute()
+    half = 2.26216 * ((1 / 10 + 1 / 9) * (202 / 204) * (2 / 204) / 20) ** 0.5
+    assert (computed["acc"], computed["acc_high"]) == (1, 1)
+    assert computed["acc_low"].item() == pytest.approx(1 - half, abs=1e-6)
 
 
 def test_reset(answers: tuple[Tensor, Tensor]) -> None:

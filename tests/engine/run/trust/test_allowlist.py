@@ -58,10 +58,6 @@ def test_other_things_that_an_experiment_is_made_of(target: str) -> None:
     assert (unlisted(target), unfit(target)) == (None, None)
 
 
-def test_a_runs_own_config(run_dir: Path) -> None:
-    assert read_run_config(run_dir, "resume=x") == OmegaConf.load(run_dir / "config.yaml")
-
-
 def test_a_package_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once it is on the list; the config cannot put it there."""
     (tmp_path / "mine.py").write_text("from torch import nn\nclass Net(nn.Module): ...\n")
@@ -77,37 +73,6 @@ def test_a_package_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         assert read_run_config(tmp_path, "resume=x").network == {"_target_": "mine.Net"}
     finally:
         allowlist._listed.cache_clear()
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "a: ${run_dir}/checkpoints",
-        "run_dir: ${hydra:runtime.output_dir}",
-        "datamodule: {data_dir: /home/me/data}",
-        "features: {cache_dir: ../cache}",
-        r"param_groups: [{pattern: 'norm\d\.bias$'}, {pattern: '^(a|b)'}, {pattern: '\.bias'}]",
-        "compile: {fullgraph: true, backend: aot_eager}",
-        "norm: {_target_: hydra.utils.get_class, path: torch.nn.BatchNorm2d}",
-        "activation: {_target_: hydra.utils.get_method, path: torch.nn.functional.relu}",
-        "a: 1e-3\nb: [null, true, .inf]\nc: ''",
-    ],
-)
-def test_ordinary_values(text: str, tmp_path: Path) -> None:
-    (tmp_path / "config.yaml").write_text(text)
-    assert read_run_config(tmp_path, "resume=x") == OmegaConf.create(text)
-
-
-@pytest.mark.parametrize("value", ["/tmp", "null", "1", "[a]", "{a: b}"])
-def test_a_run_lies_where_it_is_found(value: str, tmp_path: Path) -> None:
-    (tmp_path / "config.yaml").write_text(f"run_dir: {value}\n")
-    with pytest.raises(UserError, match=r"run_dir=.* is not this directory's own"):
-        read_run_config(tmp_path, "resume=x")
-
-
-def test_no_config(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"^resume=here: there is no config\.yaml"):
-        read_run_config(tmp_path, "resume=here")
 
 
 def test_arguments_of_a_sweep(tmp_path: Path) -> None:
