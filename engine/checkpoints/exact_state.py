@@ -123,7 +123,7 @@ class ExactState(Callback):
     def _state(self, trainer: Trainer) -> dict[str, Any]:
         state: dict[str, Any] = {"random": generator_states(training_loaders(trainer))}
         module = trainer.lightning_module
-        state["modes"] = {} if self._modes is None else changed_modes(self._modes, module)
+        state["modes"] = self._changed if self._modes is None else changed_modes(self._modes, module)
         if not isinstance(module, AccountedModule):  # which keeps its own account
             own = {"metrics": metric_states(_metrics(module)), "logged": logged_values(trainer)}
             state |= apply_to_collection(own | {"latest": dict(trainer.callback_metrics)}, Tensor, _copy)
@@ -156,7 +156,8 @@ class ExactState(Callback):
         if self._saved is None:
             return
         # No epoch was left: neither on_train_start nor on_train_end was called.
-        trainer.callback_metrics.update(self._saved.get("latest", {}))
+        with _restoring():
+            trainer.callback_metrics.update(self._saved.get("latest", {}))
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, WeightAveraging) or _averages_to_the_end(callback, pl_module):
                 callback.on_train_end(trainer, pl_module)
@@ -202,9 +203,9 @@ class ExactState(Callback):
 
 def _begin_averaging(trainer: Trainer, module: LightningModule) -> None:
     """Begins StochasticWeightAveraging's epoch: Lightning does not call on_train_epoch_start again inside an epoch."""
-    weights = {name: value.clone() for name, value in module.state_dict().items()}
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         if isinstance(callback, StochasticWeightAveraging):
+            weights = {name: value.clone() for name, value in module.state_dict().items()}
             callback.on_train_epoch_start(trainer, module)
             module.load_state_dict(weights)  # BatchNorm's statistics, which it resets in its last epoch
 

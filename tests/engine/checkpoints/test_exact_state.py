@@ -224,6 +224,16 @@ def test_from_every_checkpoint(kind: str, schedule: str, settings: dict[str, Any
         assert resumed == {key: straight[key] for key in resumed}, checkpoint.stem
 
 
+def test_a_layer_that_was_unfrozen_in_a_run_that_was_stopped_in_two_validations(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"callbacks": [Thaw]}
+    straight = run(tmp_path / "straight", "shuffled", "steps", None, settings)
+    first = next((tmp_path / "straight").glob("017-*.ckpt"))  # 6 batches, 3 of the validation and the end of an epoch
+    run(tmp_path / "first", "shuffled", "steps", first, settings)
+    second = min((tmp_path / "first").glob("[0-9]*.ckpt"))
+    resumed = run(tmp_path / "second", "shuffled", "steps", second, settings)
+    assert (resumed["weights"], resumed["epoch"]) == (straight["weights"], straight["epoch"])
+
+
 @pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists")
 def test_the_latest_score_of_lightnings_own_checkpoints_is_restored(tmp_path: Path) -> None:
     """Lightning saves it, but does not restore it: another callback's checkpoint would then have none."""
