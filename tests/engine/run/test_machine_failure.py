@@ -19,6 +19,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 from torch._utils import ExceptionWrapper
 from torch.utils.data import DataLoader, Dataset
+from torch.utils.data._utils import signal_handling
 
 from datamodules.regression import Regression
 from engine.paths import command
@@ -138,7 +139,9 @@ def test_without_a_config_the_settings_are_named(cfg: DictConfig) -> None:
     assert "lower datamodule.batch_size, datamodule.eval_batch_size" in str(sentence(MemoryError()))
 
 
-def test_a_killed_worker_is_called_that(cfg: DictConfig) -> None:
+def test_a_killed_worker_is_called_that(cfg: DictConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Once a test has trained in this process, Lightning has removed torch's handler, and torch would not set it again.
+    monkeypatch.setattr(signal_handling, "_SIGCHLD_handler_set", False)
     told = str(sentence(raised_by_a_loader(die), cfg))
     assert told.startswith("A worker process that reads the data (pid ")
     assert "was killed by the signal 'Killed'" in told
