@@ -197,7 +197,7 @@ def _check_read_by_code(findings: Findings) -> None:
         precision = str(select(findings.values, "features.precision"))
         if precision not in PRECISIONS:
             findings.add("features.precision", f"must be one of {' | '.join(PRECISIONS)}")
-        engine = select(findings.values, "features.engine") or "torch"
+        engine = findings.values["features"].get("engine", "torch")
         if engine not in ENGINES:
             findings.add("features.engine", f"must be one of {' | '.join(ENGINES)}")
         elif engine == "openvino" and not is_installed():

@@ -183,6 +183,10 @@ MISTAKES: list[tuple[str, str]] = [
     ("callback.last_checkpoint.dirpath=x", "callback.last_checkpoint.dirpath=x: a run resumes from .*: leave this out"),
     ("trainer.default_root_dir=x", "trainer.default_root_dir=x: is the run's directory: give hydra.run.dir instead"),
     ("trainer.default_root_dir=null", "trainer.default_root_dir=null: is the run's directory"),
+    (
+        "experiment=transfer_feature_extractor features.engine=null",
+        "features.engine=null: must be one of auto | torch | ",
+    ),
     ("optimizer.nesterov=null", "optimizer.nesterov=null: must be true or false"),
     (
         f'{FINETUNE} lightning_module.param_groups=[{{pattern:"^hed"}}]',
