@@ -14,7 +14,7 @@ from torchmetrics import Metric, MetricCollection
 
 from engine.checkpoints.alike import modified
 from engine.checkpoints.generators import generator_states, restore_generators
-from engine.checkpoints.modes import change_modes, changed_modes, modes
+from engine.checkpoints.modes import Modes, modes_off, turn_on, turned_on
 from engine.errors import printable
 from engine.training.accounted_module import AccountedModule
 from engine.training.each_process import of_each_process, of_this_process
@@ -43,8 +43,8 @@ WRONG_KINDS = (AttributeError, LookupError, OverflowError, RuntimeError, TypeErr
 
 
 class ExactState(Callback):
-    """Saves and restores random generators, accumulated gradients, metrics, the values of `self.log`, which parameters
-    are frozen, and the position in the training data. A validation that was interrupted is repeated.
+    """Saves and restores random generators, accumulated gradients, metrics, the values of `self.log`, what a
+    callback has unfrozen, and the position in the training data. A validation that was interrupted is repeated.
 
     A data loader without `state_dict` is rewound: the generators return to their states at the start of the pass, and
     the batches that the epoch has trained on are read and dropped. Two things are not restored: a module's plain
@@ -58,15 +58,15 @@ class ExactState(Callback):
         self._pass: dict[str, Any] = {}  # the generators at the start of this pass over the training data
         self._validated = False
         self._before_validation: dict[str, Any] = {}
-        self._modes: dict[str, bool] | None = None  # at the start of the training
-        self._changed: dict[str, bool] = {}  # those that had changed when the checkpoint was saved
+        self._off: Modes | None = None  # what was frozen at the start of the training
+        self._turned_on: list[str] = []  # what no longer was when the checkpoint was saved
 
     # What happens during a training ----------------------------------------------------------------------------------
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage != "fit":
             return
-        self._modes, self._changed = None, {}
+        self._off, self._turned_on = None, []
 
         def first() -> None:
             with _restoring():
@@ -90,11 +90,11 @@ class ExactState(Callback):
         self._validated = False
 
     def _begin(self, module: LightningModule) -> None:
-        """Restores the modes that had changed, after everyone's on_train_start, where many set the first ones."""
-        if self._modes is None:
-            self._modes = modes(module)
+        """Unfreezes what had been unfrozen, after everyone's on_train_start, where many freeze the first layers."""
+        if self._off is None:
+            self._off = modes_off(module)
             with _restoring():
-                change_modes(module, self._changed)
+                turn_on(self._off, self._turned_on)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._validated = not trainer.sanity_checking
@@ -123,7 +123,7 @@ class ExactState(Callback):
     def _state(self, trainer: Trainer) -> dict[str, Any]:
         state: dict[str, Any] = {"random": generator_states(training_loaders(trainer))}
         module = trainer.lightning_module
-        state["modes"] = self._changed if self._modes is None else changed_modes(self._modes, module)
+        state["modes"] = self._turned_on if self._off is None else turned_on(self._off)
         if not isinstance(module, AccountedModule):  # which keeps its own account
             own = {"metrics": metric_states(_metrics(module)), "logged": logged_values(trainer)}
             state |= apply_to_collection(own | {"latest": dict(trainer.callback_metrics)}, Tensor, _copy)
@@ -163,7 +163,7 @@ class ExactState(Callback):
                 callback.on_train_end(trainer, pl_module)
 
     def _resume(self, trainer: Trainer, module: LightningModule, saved: dict[str, Any]) -> None:
-        self._changed = saved.get("modes", {})
+        self._turned_on = saved.get("modes", [])
         batches = resume_exactly(trainer)
         loaders = training_loaders(trainer)
         if not any(hasattr(loader, "state_dict") for loader in loaders):

@@ -1,38 +1,35 @@
-"""Which parameters are trained and which modules are in training mode: callbacks and hooks change both as they go.
+"""Frozen parameters and modules in evaluation mode, which callbacks and hooks turn on in the course of a training.
 
 Lightning's checkpoints have neither, so a backbone that BackboneFinetuning has unfrozen would stay frozen on resume.
+What is turned off later is not restored: if the callback that did so is left out on resume, it would stay off.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection
 
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-OF_MODULES = ("training", "track_running_stats")
-"""Attributes of modules; BaseFinetuning turns off the second, too, when it freezes BatchNorm."""
+Modes = dict[str, tuple[nn.Parameter | nn.Module, str]]
+"""Objects and their attributes, by `attribute:name`."""
 
 
-def modes(module: nn.Module) -> dict[str, bool]:
-    """The modes of all parameters and sub-modules, by `attribute:name`."""
-    found = {f"requires_grad:{name}": parameter.requires_grad for name, parameter in module.named_parameters()}
+def modes_off(module: nn.Module) -> Modes:
+    """What is off: requires_grad, training and, in BatchNorms that BaseFinetuning has frozen, track_running_stats."""
+    found: Modes = {f"requires_grad:{name}": (p, "requires_grad") for name, p in module.named_parameters()}
     for name, part in module.named_modules():
-        found[f"training:{name}"] = part.training
+        found[f"training:{name}"] = part, "training"
         if isinstance(part, _BatchNorm):
-            found[f"track_running_stats:{name}"] = part.track_running_stats
-    return found
+            found[f"track_running_stats:{name}"] = part, "track_running_stats"
+    return {key: (owner, attribute) for key, (owner, attribute) in found.items() if not getattr(owner, attribute)}
 
 
-def changed_modes(before: Mapping[str, bool], module: nn.Module) -> dict[str, bool]:
-    """Those that are no longer as in `before`."""
-    return {key: value for key, value in modes(module).items() if before.get(key) != value}
+def turned_on(off: Modes) -> list[str]:
+    """Keys of what was off, and no longer is."""
+    return [key for key, (owner, attribute) in off.items() if getattr(owner, attribute)]
 
 
-def change_modes(module: nn.Module, changes: Mapping[str, bool]) -> None:
-    """Applies the result of `changed_modes`; names that the module lacks are skipped."""
-    parameters, parts = dict(module.named_parameters()), dict(module.named_modules())
-    for key, value in changes.items():
-        attribute, _, name = key.partition(":")
-        if attribute == "requires_grad" and name in parameters:
-            parameters[name].requires_grad_(value)
-        elif attribute in OF_MODULES and name in parts:
-            setattr(parts[name], attribute, bool(value))
+def turn_on(off: Modes, keys: Collection[str]) -> None:
+    for key in keys:
+        if key in off:
+            owner, attribute = off[key]
+            setattr(owner, attribute, True)
