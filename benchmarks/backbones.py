@@ -20,7 +20,7 @@ import torch
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from engine.statistics import resampled_interval, trial_variance  # noqa: E402
+from engine.features.fold_accuracy import fold_interval  # noqa: E402
 
 CANDIDATES = {
     "efficientnet_lite0": ("network=efficientnet_lite0",),
@@ -48,8 +48,7 @@ def cross_validation(overrides: tuple[str, ...], data_dir: Path, seed: int, fold
 
 
 def row(title: str, accuracies: torch.Tensor, photos: int) -> str:
-    least = trial_variance(float(accuracies.mean()) * photos, photos) / (photos / FOLDS)
-    low, high = resampled_interval(accuracies, 1 / (FOLDS - 1), 0.95, least)
+    low, high = fold_interval(accuracies, FOLDS, float(accuracies.mean()) * photos, photos)
     return f"{title:34} {accuracies.mean():7.1%}   {low:.1%} to {high:.1%}"
 
 
@@ -63,9 +62,8 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             found[name] = cross_validation(overrides, arguments.data_dir.absolute(), arguments.seed, Path(folder))
     print(f"{'':34} accuracy   95 % interval")
-    photos = 0
+    photos = sum(next(iter(found.values()))["data"]["counts"].values())  # the same for all
     for name, content in found.items():
-        photos = sum(content["data"]["counts"].values())  # the same for all
         print(row(name, torch.tensor([head["last_acc"] for head in content["heads"]], dtype=torch.float64), photos))
     heads = list(zip(*(content["heads"] for content in found.values()), strict=True))
     chosen = [max(range(len(found)), key=lambda candidate: of_head[candidate]["last_score"]) for of_head in heads]

@@ -44,17 +44,24 @@ class FoldAccuracy(Metric):
         }
 
 
+def fold_interval(accuracies: Tensor, num_folds: int, right: float, photos: float) -> tuple[float, float]:
+    """`resampled_interval` of the heads' accuracies (F,), where each repeat got `right` of the `photos` right.
+
+    A fold's accuracy varies at least as much as that of as many independent photos; the variance of a few small folds
+    often comes out lower, and is 0 if they agree.
+    """
+    least = trial_variance(right, photos) / (photos / num_folds)
+    return resampled_interval(accuracies, 1 / (num_folds - 1), CONFIDENCE, least)
+
+
 def summary(right: Tensor, answers: Tensor, num_folds: int) -> dict[str, Tensor]:
     """`acc`, `acc_std`, `acc_low` and `acc_high` of heads that got `right` (F,) of `answers` (F,) right.
 
-    The interval is `resampled_interval`, clipped to [0, 1]. A fold's accuracy varies at least as much as that of as
-    many independent photos; the variance of a few small folds often comes out lower, and is 0 if they agree.
+    The interval is `fold_interval`, clipped to [0, 1].
     """
     accuracies = right.double() / answers
     repeats = len(answers) / num_folds
-    photos = float(answers.sum()) / repeats
-    least = trial_variance(float(right.sum()) / repeats, photos) / (photos / num_folds)
-    low, high = resampled_interval(accuracies, 1 / (num_folds - 1), CONFIDENCE, least)
+    low, high = fold_interval(accuracies, num_folds, float(right.sum()) / repeats, float(answers.sum()) / repeats)
     return {
         "acc": accuracies.mean().float(),
         "acc_std": accuracies.std().float(),
