@@ -20,7 +20,7 @@ import torch
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from engine.features.fold_accuracy import fold_interval  # noqa: E402
+from engine.statistics import fold_interval  # noqa: E402
 
 CANDIDATES = {
     "efficientnet_lite0": ("network=efficientnet_lite0",),
@@ -48,7 +48,7 @@ def cross_validation(overrides: tuple[str, ...], data_dir: Path, seed: int, fold
 
 
 def row(title: str, accuracies: torch.Tensor, photos: int) -> str:
-    low, high = fold_interval(accuracies, FOLDS, float(accuracies.mean()) * photos, photos)
+    low, high = fold_interval(accuracies.tolist(), FOLDS, float(accuracies.mean()) * photos, photos, 0.95)
     return f"{title:34} {accuracies.mean():7.1%}   {low:.1%} to {high:.1%}"
 
 

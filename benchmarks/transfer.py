@@ -160,14 +160,19 @@ def _settings(data_dir: Path, epochs: int, seed: int) -> list[str]:
 
 
 def summarise(rounds: list[dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
-    """Medians over the rounds (accuracies: means), and each one's speedup over the first row."""
+    """Medians over the rounds and each one's speedup over the first row, with the extremes; accuracies: mean, ± std."""
     table: dict[str, dict[str, float]] = {}
     for name in rounds[0]:
         rows = [measured[name] for measured in rounds]
         table[name] = {key: statistics.median(row[key] for row in rows) for key in ("seconds", "cpu", "memory")}
-        table[name][BEST] = statistics.mean(row[BEST] for row in rows)
         ratios = [next(iter(measured.values()))["seconds"] / measured[name]["seconds"] for measured in rounds]
         table[name]["times faster"] = statistics.median(ratios)
+        for key, values in {"seconds": [row["seconds"] for row in rows], "times faster": ratios}.items():
+            table[name] |= {f"{key}, least": min(values), f"{key}, most": max(values)}
+        accuracies = [row[BEST] for row in rows]
+        table[name][BEST] = statistics.mean(accuracies)
+        if len(accuracies) > 1:
+            table[name]["±"] = statistics.stdev(accuracies)
     return table
 
 

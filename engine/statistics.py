@@ -1,13 +1,10 @@
 """Confidence intervals of a mean and of a share, and the best of several results."""
 
 import math
+import statistics
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from scipy.special import ndtri, stdtrit
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 def student_t_quantile(probability: float, degrees: int) -> float:
@@ -16,25 +13,43 @@ def student_t_quantile(probability: float, degrees: int) -> float:
 
 
 def resampled_interval(
-    scores: "Tensor", test_to_train: float, confidence: float, least_variance: float = 0.0
+    scores: Sequence[float], test_to_train: float, confidence: float, least_variance: float = 0.0
 ) -> tuple[float, float]:
-    """Confidence interval of the expected score, from scores (J,) of training runs with overlapping data.
+    """Confidence interval of the expected score, from J scores of training runs with overlapping data.
 
     mean ± t · √((1/J + n_test/n_train) · s²), with s² the scores' sample variance, or `least_variance` if that is
-    larger, and t Student's quantile with J - 1 degrees of freedom. The ordinary interval, with 1/J alone, assumes
-    independent data: with more and more repeats of a cross-validation on the same data, it would shrink to zero.
+    larger, and t Student's quantile with J - 1 degrees of freedom. The ordinary interval, with 1/J alone
+    (`test_to_train` 0), assumes independent scores: with more and more repeats of a cross-validation on the same data,
+    it would shrink to zero.
 
     Source: the corrected resampled t-test of Nadeau & Bengio 2003, "Inference for the generalization error", Machine
     Learning 52, applied to r times k-fold cross-validation as in Bouckaert & Frank 2004, "Evaluating the replicability
     of significance tests for comparing learning algorithms": J = k · r, n_test/n_train = 1 / (k - 1). Departure: an
     interval of the mean instead of a test of differences. Raises ValueError for fewer than two scores.
     """
-    count = scores.numel()
+    count = len(scores)
     if count < 2:
         raise ValueError(f"an interval needs at least two scores, not {count}")
-    variance = max(float(scores.var()), least_variance)
+    mean, variance = statistics.fmean(scores), max(statistics.variance(scores), least_variance)
     half = student_t_quantile(confidence, count - 1) * math.sqrt((1 / count + test_to_train) * variance)
-    return float(scores.mean()) - half, float(scores.mean()) + half
+    return mean - half, mean + half
+
+
+def overlap(folds: int) -> float:
+    """Test examples per training example in a cross-validation; 0 without one, where runs count as independent."""
+    return 1 / (folds - 1) if folds > 1 else 0.0
+
+
+def fold_interval(
+    accuracies: Sequence[float], num_folds: int, right: float, photos: float, confidence: float
+) -> tuple[float, float]:
+    """`resampled_interval` of accuracies on one fold each, where each repeat got `right` of the `photos` right.
+
+    A fold's accuracy varies at least as much as that of as many independent photos; the variance of a few small folds
+    often comes out lower, and is 0 if they agree.
+    """
+    least = trial_variance(right, photos) / (photos / num_folds)
+    return resampled_interval(accuracies, overlap(num_folds), confidence, least)
 
 
 def wilson_interval(successes: int, count: int, confidence: float) -> tuple[float, float]:

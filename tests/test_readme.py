@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override
+from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep
 
 from engine.config.command_line import rewrite_arguments
 from tests.conftest import ROOT, Compose, Train, metrics_of, run_script
@@ -101,6 +101,8 @@ def choices(override: Override) -> list[str]:
     key, value = override.input_line.split("=", 1) if override.input_line else ("", "")
     if override.is_choice_sweep() and isinstance(sweep := override.value(), ChoiceSweep):
         return [f"{key}={choice}" for choice in sweep.list]
+    if override.is_range_sweep() and isinstance(sweep := override.value(), RangeSweep):
+        return [f"{key}={number}" for number in sweep.range()]
     if override.is_interval_sweep() and isinstance(sweep := override.value(), IntervalSweep):
         return [f"{key}={sweep.start}"]
     return [f"{key}={value}"]

@@ -73,6 +73,7 @@ def _who(sides: Sequence[Side]) -> Section:
         names = [run.name for run in side.runs]
         shown_names = names[0] if len(names) == 1 else f"{len(names)} runs, {names[0]} … {names[-1]}"
         seeds = ", ".join(dict.fromkeys(shown(run.seed) for run in side.runs))
+        seeds += f", {side.folds} folds" if side.folds > 1 else ""
         statuses = ", ".join(dict.fromkeys(run.status for run in side.runs))
         rows.append([side.letter, shown_names, side.first.experiment, seeds, statuses])
     return Section("Runs", ["", "run", "experiment", "seed", "status"], rows)
@@ -84,7 +85,7 @@ def _config(sides: Sequence[Side]) -> Section:
     missing = object()
     differing = [key for key in keys if any(own.get(key, missing) != settings[0].get(key, missing) for own in settings)]
     if not differing:
-        return Section("Config", text=["The same, except for the seed."])
+        return Section("Config", text=["The same, except for seed and fold."])
     rows = [[key, *(shown(own[key]) if key in own else "not set" for own in settings)] for key in differing[:LIMIT]]
     more = [f"… and {len(differing) - LIMIT} more settings."] if len(differing) > LIMIT else []
     return Section("Config: settings that differ", ["key", *(side.letter for side in sides)], rows, more)
@@ -119,10 +120,14 @@ def _results(pair: Pair) -> Section:
     covers = {result.difference.covers: None for result in pair.results if result.difference.covers}
     text = [f"Each interval covers {what} (Student's t)." for what in covers]
     if covers:
+        text.append(f"P({a} better): of the true means, given these results and no prior knowledge.")
+    if any(result.difference.needed for result in pair.results):
         text.append(
-            f"P({a} better): of the true means, given these seeds and no prior knowledge. More seeds: with them, the "
-            "interval would exclude 0 in four of five cases, if the measured difference is the true one."
+            "More seeds: with them, the interval would exclude 0 in four of five cases, if the measured difference is "
+            "the true one."
         )
+    if any(result.difference.folds > 1 for result in pair.results):
+        text.append("The training parts of folds overlap, so their intervals are wider (Nadeau and Bengio 2003).")
     if pair.level > COVERAGE:
         text.append(f"With several comparisons, each is at {level}, so that all hold together at {percent(COVERAGE)}.")
     return Section(f"Results: {a} against {b}", head, rows, text or ["One run each: no interval over seeds."])

@@ -59,11 +59,11 @@ def pair_up(first: Side, second: Side, level: float, plan: Plan) -> Pair:
     refuse_one_network(first, second)
     pair = Pair(first, second, level, results(first, second, level))
     alone = len(first.runs) == len(second.runs) == 1
-    same_seed = [(run, other) for run in first.runs for other in second.runs if run.seed == other.seed]
+    alike = [(run, other) for run in first.runs for other in second.runs if run.repeat == other.repeat]
     if alone or first.first.settings == second.first.settings:
-        _compare_weights(pair, [(first.first, second.first)] if alone else same_seed, plan.checkpoint)
+        _compare_weights(pair, [(first.first, second.first)] if alone else alike, plan.checkpoint)
     if not pair.same_bits and (alone or plan.with_photos):
-        _compare_photos(pair, *(same_seed[0] if same_seed else (first.first, second.first)), plan)
+        _compare_photos(pair, *(alike[0] if alike else (first.first, second.first)), plan)
     return pair
 
 
@@ -76,7 +76,7 @@ def _compare_weights(pair: Pair, runs: Sequence[tuple[Run, Run]], wanted: str) -
     found = [differing_weights(_file(run, wanted), _file(other, wanted)) for run, other in runs]
     pair.same_bits = not any(names for names, _ in found)
     ours, theirs = runs[0]
-    if ours.settings != theirs.settings or ours.seed != theirs.seed or ours.checkpoint != theirs.checkpoint:
+    if ours.settings != theirs.settings or ours.repeat != theirs.repeat or ours.checkpoint != theirs.checkpoint:
         return
     if pair.same_bits and all(run.facts.get("git") == other.facts.get("git") for run, other in runs):
         raise UserError(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from engine.compare.document import number
 from engine.compare.sides import Side, fact
-from engine.compare.statistics import MAX_SEEDS, MIN_SEEDS, Difference, paired_by_seed, unpaired_seeds
+from engine.compare.statistics import MAX_SEEDS, MIN_SEEDS, Difference, paired, unpaired
 
 COVERAGE = 0.95  # joint, of all intervals of a comparison
 
@@ -41,16 +41,16 @@ def results(first: Side, second: Side, level: float) -> list[Result]:
     """The metrics that both sides have; the one for the verdict comes first."""
     found = []
     for name, mode in _metrics(first, second):
-        ours, theirs = first.by_seed(name), second.by_seed(name)
+        ours, theirs = first.by_repeat(name), second.by_repeat(name)
         if not ours or not theirs:
             continue
-        shared = [seed for seed in ours if seed in theirs]
-        pairs = [ours[seed] for seed in shared], [theirs[seed] for seed in shared]
+        shared = [repeat for repeat in ours if repeat in theirs]
+        pairs = [ours[repeat] for repeat in shared], [theirs[repeat] for repeat in shared]
         if len(shared) < MIN_SEEDS <= min(len(ours), len(theirs)) or not shared:
             pairs = [*ours.values()], [*theirs.values()]
-            difference = unpaired_seeds(*pairs, level)
+            difference = unpaired(*pairs, level)
         else:
-            difference = paired_by_seed(*pairs, level)
+            difference = paired(*pairs, level, folds=len({fold for _, fold in shared}))
         first_mean, second_mean = (sum(values) / len(values) for values in pairs)
         found.append(Result(name, mode, first_mean, second_mean, difference))
     return found
@@ -73,8 +73,8 @@ def differ_by_chance_alone(first: Side, second: Side) -> bool:
     same_config = first.first.settings == second.first.settings and first.first.checkpoint == second.first.checkpoint
     names = [("", "git"), ("data", "name"), ("data", "source"), ("network", "name"), ("", "torch"), ("", "lightning")]
     same = all(len({str(fact(run, *name)) for side in (first, second) for run in side.runs}) == 1 for name in names)
-    seeds = [{run.seed for run in side.runs} for side in (first, second)]
-    return same_config and same and seeds[0] != seeds[1]
+    repeats = [{run.repeat for run in side.runs} for side in (first, second)]
+    return same_config and same and repeats[0] != repeats[1]
 
 
 def percent(share: float) -> str:
@@ -92,8 +92,8 @@ def interval(difference: Difference) -> str:
 
 
 def more_seeds(difference: Difference) -> str:
-    """About how many more seeds would settle the comparison; empty if it is settled or unknown."""
-    if difference.decided or difference.low is None:
+    """About how many more seeds would settle the comparison; empty if it is settled or more would not help."""
+    if difference.decided or difference.low is None or difference.folds > 1:
         return ""
     if difference.needed is None:
         return f"more than {MAX_SEEDS:,}" if difference.mean else ""
@@ -104,7 +104,8 @@ def verdict(first: Side, second: Side, found: Sequence[Result], photos: Differen
     """The verdict on two sides, in one sentence."""
     letters = f"{first.letter} and {second.letter}"
     if differ_by_chance_alone(first, second):
-        return f"Undecided: {letters} differ only in the seed, so whatever differs between them is chance."
+        what = "seed" if {run.repeat[1] for run in (*first.runs, *second.runs)} == {None} else "seed and fold"
+        return f"Undecided: {letters} differ only in the {what}, so whatever differs between them is chance."
     if photos is not None and len(first.runs) == len(second.runs) == 1:
         return _of_photos(first, second, photos, level)
     if not found:
@@ -112,14 +113,15 @@ def verdict(first: Side, second: Side, found: Sequence[Result], photos: Differen
     main = found[0]
     difference = main.difference
     shown = f"{main.label}, {number(main.first)} and {number(main.second)}"
+    repeats = "seeds" if max(first.folds, second.folds) == 1 else "folds"
     if difference.low is None:
         few = difference.n < MIN_SEEDS
-        reason = "too few seeds for an interval" if few else "all differences are equal, so they show no spread"
+        reason = f"too few {repeats} for an interval" if few else "all differences are equal, so they show no spread"
         return f"Undecided with n = {difference.n}: {shown}; {reason}."
     said = f"difference {number(difference.mean, '+')}, {percent(level)} interval {interval(difference)}"
     if difference.decided:
         better, worse = (first, second) if main.first_is_better else (second, first)
-        return f"{better.letter} is better than {worse.letter} with n = {difference.n} seeds: {shown}; {said}."
+        return f"{better.letter} is better than {worse.letter} with n = {difference.n} {repeats}: {shown}; {said}."
     more = more_seeds(difference)
     hint = f"; about {more} more seeds would settle it if the true difference is as large" if more else ""
     return f"Undecided, indistinguishable with n = {difference.n}: {shown}; {said}{hint}."

@@ -12,7 +12,7 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from engine.config.sweep_job import finite, is_about_the_sweep, key_of, written
+from engine.config.sweep_job import FOLD, finite, is_about_the_sweep, key_of, written
 from engine.errors import UserError
 from engine.files import read_plain
 from engine.run.config_file import flat, register_stored_resolvers
@@ -125,15 +125,23 @@ class Run:
     def seed(self) -> Any:
         return self.config.get("seed")
 
+    @property
+    def repeat(self) -> tuple[Any, Any]:
+        """The seed and the fold of the data that the run validates on, None if it is not divided into folds."""
+        datamodule = self.config.get("datamodule")
+        is_divided = isinstance(datamodule, DictConfig) and datamodule.get("num_folds", 0) is not None
+        return self.seed, datamodule.get("fold") if is_divided else None
+
     @cached_property
     def settings(self) -> dict[str, Any]:
-        """The experiment's settings by dotted key, with unresolved interpolations and without seeds."""
+        """The experiment's settings by dotted key, with unresolved interpolations and without seeds and folds."""
         found = flat(OmegaConf.to_container(self.config, resolve=False))  # type: ignore[arg-type]
         return {
             key: value
             for key, value in found.items()
             if key.partition(".")[0] not in NOT_THE_EXPERIMENT
             and key.rpartition(".")[2] != "seed"
+            and key != FOLD
             and not re.search(r"\.swept(\.|$)", key)
         }
 

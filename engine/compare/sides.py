@@ -1,4 +1,4 @@
-"""The sides of a comparison: runs that differ only in the seed form one side."""
+"""The sides of a comparison: runs that differ only in seed and fold form one side."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,10 +23,15 @@ class Side:
     def first(self) -> Run:
         return self.runs[0]
 
-    def by_seed(self, name: str) -> dict[Any, float]:
-        """The finite values of a metric by seed; of several runs with one seed, the newest one counts."""
-        found = {run.seed: run.result(name) for run in sorted(self.runs, key=lambda run: run.when)}
-        return {seed: value for seed, value in found.items() if value is not None}
+    @property
+    def folds(self) -> int:
+        """The number of folds that its runs validate on, in turn; 1 if the data is not divided into folds."""
+        return len({run.repeat[1] for run in self.runs})
+
+    def by_repeat(self, name: str) -> dict[Any, float]:
+        """The finite values of a metric by seed and fold; of several runs with the same, the newest one counts."""
+        found = {run.repeat: run.result(name) for run in sorted(self.runs, key=lambda run: run.when)}
+        return {repeat: value for repeat, value in found.items() if value is not None}
 
     def values(self, group: str, name: str) -> list[str]:
         """The distinct values of a fact, as text."""
@@ -42,8 +47,8 @@ def fact(run: Run, group: str, name: str) -> Any:
 def sides_of(named: Sequence[Sequence[Run]]) -> tuple[list[Side], list[str]]:
     """Groups runs into sides, and returns them with remarks on what was left out.
 
-    `named` holds the runs of each name on the command line. Runs whose configs differ only in the seed form a side; if
-    all runs would form a single side, each name becomes one.
+    `named` holds the runs of each name on the command line. Runs whose configs differ only in seed and fold form a
+    side; if all runs would form a single side, each name becomes one.
 
     Raises:
         UserError: a run is named twice, or fewer than two sides remain.
@@ -67,8 +72,9 @@ def sides_of(named: Sequence[Sequence[Run]]) -> tuple[list[Side], list[str]]:
             "or choose among them by key=value."
         )
     sides = [Side(letter, runs) for letter, runs in zip(LETTERS, parts, strict=False)]
-    repeated = [side.letter for side in sides if len({run.seed for run in side.runs}) < len(side.runs)]
-    remarks += [f"{', '.join(repeated)} has several runs with one seed; the newest counts."] if repeated else []
+    repeated = [side.letter for side in sides if len({run.repeat for run in side.runs}) < len(side.runs)]
+    if repeated:
+        remarks.append(f"{', '.join(repeated)} has several runs with the same seed and fold; the newest counts.")
     return sides, remarks
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from engine.statistics import overlap, resampled_interval
+
 MIN_SEEDS = 3
 MAX_SEEDS = 10_000
 POWER = 0.8
@@ -19,6 +21,7 @@ class Difference:
     low, high: the confidence interval; None if there is none, for the reason in `why` (`n = 2`, `all equal`).
     p_better: the probability that A's true value is larger than B's, given only these pairs.
     needed: total seeds that would settle it if the true difference equals the measured one; None if unknown.
+    folds: the number of folds of the data, in turn, on which the pairs were evaluated; 1: not a cross-validation.
     """
 
     mean: float
@@ -29,6 +32,7 @@ class Difference:
     p_better: float | None = None
     needed: int | None = None
     covers: str = ""
+    folds: int = 1
 
     @property
     def decided(self) -> bool:
@@ -36,29 +40,34 @@ class Difference:
         return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
 
 
-def paired_by_seed(ours: Sequence[float], theirs: Sequence[float], level: float) -> Difference:
-    """Mean of ours - theirs over the same seeds, with Student's t interval of the differences (n - 1 degrees)."""
+def paired(ours: Sequence[float], theirs: Sequence[float], level: float, folds: int = 1) -> Difference:
+    """Mean of ours - theirs over the same seeds and folds, with Student's t interval of the differences.
+
+    With several folds, whose training parts overlap, the interval and test are the corrected, wider ones of
+    `resampled_interval`.
+    """
     differences = np.subtract(ours, theirs)
     mean, n = float(differences.mean()), len(differences)
     if n < MIN_SEEDS:
-        return Difference(mean, n, why=f"n = {n}")
+        return Difference(mean, n, why=f"n = {n}", folds=folds)
     if np.ptp(differences) <= 1e-12 * max(1.0, abs(mean)):  # 0.9 - 0.8 and 0.8 - 0.7 differ in the last bit
-        return Difference(mean, n, why="all equal")
-    test = stats.ttest_rel(ours, theirs)
-    low, high = (float(bound) for bound in test.confidence_interval(level))
+        return Difference(mean, n, why="all equal", folds=folds)
+    low, high = resampled_interval(differences.tolist(), overlap(folds), level)
     spread = float(differences.std(ddof=1))
+    statistic = mean / (spread * float(np.sqrt(1 / n + overlap(folds))))
     return Difference(
         mean,
         n,
         low,
         high,
-        p_better=float(stats.t.cdf(test.statistic, n - 1)),
-        needed=seeds_to_settle(abs(mean) / spread, n, level),
-        covers="the choice of the seed, on this data",
+        p_better=float(stats.t.cdf(statistic, n - 1)),
+        needed=seeds_to_settle(abs(mean) / spread, n, level) if folds == 1 else None,
+        covers="the choice of the seed, on this data" if folds == 1 else "the choice of the data and of the seed",
+        folds=folds,
     )
 
 
-def unpaired_seeds(ours: Sequence[float], theirs: Sequence[float], level: float) -> Difference:
+def unpaired(ours: Sequence[float], theirs: Sequence[float], level: float) -> Difference:
     """Mean of ours minus mean of theirs, which have no seed in common, with Welch's t interval."""
     mean, n = float(np.mean(ours) - np.mean(theirs)), min(len(ours), len(theirs))
     if n < MIN_SEEDS:

@@ -24,6 +24,10 @@ DONE = ("completed", "pruned")
 ABOUT_THE_SWEEP = ("sweep", "launcher", "hydra")
 """Groups that configure how jobs are run, not what they compute."""
 
+FOLD = "datamodule.fold"
+REPEATS = ("seed", FOLD)
+"""Settings that only repeat an experiment, with other random draws or on another part of the data."""
+
 DEFAULT_NAME = "${hydra:runtime.choices.experiment}"
 """Of runs and sweeps, in conf/train.yaml."""
 

@@ -2,7 +2,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from engine.statistics import resampled_interval, trial_variance
+from engine.statistics import fold_interval
 
 CONFIDENCE = 0.95
 
@@ -44,16 +44,6 @@ class FoldAccuracy(Metric):
         }
 
 
-def fold_interval(accuracies: Tensor, num_folds: int, right: float, photos: float) -> tuple[float, float]:
-    """`resampled_interval` of the heads' accuracies (F,), where each repeat got `right` of the `photos` right.
-
-    A fold's accuracy varies at least as much as that of as many independent photos; the variance of a few small folds
-    often comes out lower, and is 0 if they agree.
-    """
-    least = trial_variance(right, photos) / (photos / num_folds)
-    return resampled_interval(accuracies, 1 / (num_folds - 1), CONFIDENCE, least)
-
-
 def summary(right: Tensor, answers: Tensor, num_folds: int) -> dict[str, Tensor]:
     """`acc`, `acc_std`, `acc_low` and `acc_high` of heads that got `right` (F,) of `answers` (F,) right.
 
@@ -61,7 +51,8 @@ def summary(right: Tensor, answers: Tensor, num_folds: int) -> dict[str, Tensor]
     """
     accuracies = right.double() / answers
     repeats = len(answers) / num_folds
-    low, high = fold_interval(accuracies, num_folds, float(right.sum()) / repeats, float(answers.sum()) / repeats)
+    counts = float(right.sum()) / repeats, float(answers.sum()) / repeats
+    low, high = fold_interval(accuracies.tolist(), num_folds, *counts, CONFIDENCE)
     return {
         "acc": accuracies.mean().float(),
         "acc_std": accuracies.std().float(),

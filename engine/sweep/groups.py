@@ -1,13 +1,12 @@
-"""Statistics of a sweep, whose jobs that differ only in the seed form a group, and the ranking of its jobs."""
+"""Statistics of a sweep, whose jobs that differ only in seed and fold form a group, and the ranking of its jobs."""
 
-import math
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from engine.config.sweep_job import DONE, Setting
-from engine.statistics import student_t_quantile
+from engine.config.sweep_job import DONE, FOLD, REPEATS, Setting
+from engine.statistics import overlap, resampled_interval
 from engine.sweep.table import Row
 
 CONFIDENCE = 0.95
@@ -16,7 +15,7 @@ STATUSES = (*DONE, "running", "failed", "interrupted", "missing")
 
 @dataclass
 class Group:
-    """Jobs that differ only in the seed, and the best values of their metric."""
+    """Jobs that differ only in seed and fold, and the best values of their metric."""
 
     overrides: dict[str, Setting]
     metric: str
@@ -45,11 +44,22 @@ class Group:
         """The jobs' distinct values of `source`, `network` or `substitute_for`, without None."""
         return sorted({str(getattr(row, name)) for row in self.rows} - {"None"})
 
-    def by_seed(self) -> dict[Setting, float]:
-        return {row.overrides.get("seed"): score for row, score in zip(self.rows, self.scores, strict=True)}
+    @property
+    def folds(self) -> int:
+        """The number of folds that its jobs validate on, in turn; 1 if the data is not divided into folds."""
+        return len({row.overrides.get(FOLD) for row in self.rows})
+
+    @property
+    def over(self) -> str:
+        """What its mean is over: `seeds` or `folds`."""
+        return "folds" if self.folds > 1 else "seeds"
+
+    def by_repeat(self) -> dict[tuple[Setting, ...], float]:
+        keys = (tuple(row.overrides.get(key) for key in REPEATS) for row in self.rows)
+        return dict(zip(keys, self.scores, strict=True))
 
     def summary(self, reference: "Group") -> dict[str, Any]:
-        """The group's entry in sweep.json; `difference` is to `reference`, seed by seed."""
+        """The group's entry in sweep.json; `difference` is to `reference`, over the same seeds and folds."""
         reason = None if self is reference else not_comparable(self, reference)
         is_compared = self is not reference and self.metric == reference.metric and reason is None
         return {
@@ -59,7 +69,8 @@ class Group:
             "n": len(self.rows),
             "mean": self.mean,
             "std": self.std,
-            "interval": None if too_few(self.scores) else interval(self.scores),
+            "folds": self.folds,
+            "interval": None if too_few(self.scores) else interval(self.scores, self.folds),
             "difference": paired(self, reference) if is_compared else None,
             "not_compared": reason,
             "source": self.facts("source"),
@@ -67,39 +78,38 @@ class Group:
         }
 
 
-def group_by_seed(rows: Iterable[Row]) -> list[Group]:
+def grouped(rows: Iterable[Row]) -> list[Group]:
     """Groups the completed jobs, best mean first; groups with a metric other than the first job's come last."""
     groups: dict[tuple[Any, ...], Group] = {}
     for row in rows:
         if row.status != DONE[0] or row.best is None or row.metric is None:
             continue
-        overrides = {key: value for key, value in row.overrides.items() if key != "seed"}
+        overrides = {key: value for key, value in row.overrides.items() if key not in REPEATS}
         group = groups.setdefault((row.metric, *overrides.items()), Group(overrides, row.metric, row.mode or "min"))
         group.rows.append(row)
     metrics = list(dict.fromkeys(group.metric for group in groups.values()))
     return sorted(groups.values(), key=lambda g: (metrics.index(g.metric), -g.mean if g.mode == "max" else g.mean))
 
 
-def interval(values: Sequence[float]) -> tuple[float, float] | None:
-    """Student's t confidence interval of the mean, mean ± t · s / √n with n - 1 degrees of freedom; None if n < 2."""
-    if len(values) < 2:
-        return None
-    mean, count = statistics.fmean(values), len(values)
-    half = student_t_quantile(CONFIDENCE, count - 1) * statistics.stdev(values) / math.sqrt(count)
-    return mean - half, mean + half
+def interval(values: Sequence[float], folds: int = 1) -> tuple[float, float] | None:
+    """Student's t confidence interval of the mean, mean ± t · s / √n with n - 1 degrees of freedom; None if n < 2.
+
+    With values on several folds, whose training parts overlap, the wider one of `resampled_interval`.
+    """
+    return resampled_interval(values, overlap(folds), CONFIDENCE) if len(values) > 1 else None
 
 
 def paired(group: Group, reference: Group) -> dict[str, Any] | None:
-    """The mean of group - reference over their common seeds, and its interval; None for fewer than two seeds.
+    """The mean of group - reference over their common seeds and folds, and its interval; None for fewer than two.
 
     Runs with the same seed share order, augmentation and splits, so their differences often vary less than the runs
     themselves, and this interval is more informative than the groups' separate intervals.
     """
-    ours, theirs = group.by_seed(), reference.by_seed()
-    differences = [ours[seed] - theirs[seed] for seed in ours if seed in theirs]
+    ours, theirs = group.by_repeat(), reference.by_repeat()
+    differences = [ours[repeat] - theirs[repeat] for repeat in ours if repeat in theirs]
     if len(differences) < 2:
         return None
-    between = None if too_few(differences) else interval(differences)
+    between = None if too_few(differences) else interval(differences, min(group.folds, reference.folds))
     return {"mean": statistics.fmean(differences), "interval": between, "n": len(differences)}
 
 

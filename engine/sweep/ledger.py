@@ -24,7 +24,7 @@ from engine.process.startup import keep_out_current_folder
 from engine.process.stop import end_now, handling
 from engine.run.config_file import given
 from engine.sweep.check import ALL_COMBINATIONS, planned_jobs, refuse_mistakes
-from engine.sweep.groups import group_by_seed
+from engine.sweep.groups import grouped
 from engine.sweep.page import write_page
 from engine.sweep.report import job_line, print_sweep
 from engine.sweep.table import FILE, Row, Sweep, changing, note
@@ -127,7 +127,7 @@ def finish(directory: Path) -> Sweep:
             row.take(directory)
             if row.status == "running":
                 row.status, row.error = "interrupted", "its process was lost"
-        groups = group_by_seed(sweep.jobs.values())
+        groups = grouped(sweep.jobs.values())
         sweep.groups = [group.summary(groups[0]) for group in groups]
     print_sweep(sweep)
     try:

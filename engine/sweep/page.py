@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 
-from engine.config.sweep_job import DONE, Setting, key_of, written
+from engine.config.sweep_job import DONE, REPEATS, Setting, key_of, written
 from engine.errors import UserError
 from engine.files import replace_text
 from engine.pages.curves import read_logged
@@ -23,7 +23,7 @@ from engine.pages.markup import (
 from engine.pages.plots import FAINT, PALETTE, Line, draw_best_of, draw_lines, draw_settings, scale_of
 from engine.paths import typed
 from engine.statistics import expected_best
-from engine.sweep.groups import Group, group_by_seed, places, ranked
+from engine.sweep.groups import Group, grouped, places, ranked
 from engine.sweep.report import FACTS, cells, counted, headings, judged, number, span
 from engine.sweep.table import Row, Sweep
 from engine.wording import NUMBER, figure, rounded, warnings_about
@@ -43,9 +43,9 @@ EXPECTED = (
 
 def write_page(sweep: Sweep) -> None:
     """Writes sweep.html: the jobs from best to worst, then plots of their results."""
-    rows, groups = ranked(sweep.jobs.values()), group_by_seed(sweep.jobs.values())
+    rows, groups = ranked(sweep.jobs.values()), grouped(sweep.jobs.values())
     metrics = dict.fromkeys(row.metric for row in rows if row.metric and row.best is not None)
-    judgement = judged(sweep.directory, groups[0].best, len(rows)) if groups else {}
+    judgement = judged(sweep.directory, groups, len(rows)) if groups else {}
     parts = [
         *(paragraph(notice, "notice") for notice in _notices(rows)),
         f"<h1>{escaped(title(sweep))}</h1>\n<pre><code>{escaped(_started(sweep))}</code></pre>\n",
@@ -77,8 +77,8 @@ def title(sweep: Sweep) -> str:
 
 
 def _keys(sweep: Sweep) -> list[str]:
-    """What was swept, the seed last."""
-    return sorted(sweep.keys, key=lambda key: key == "seed")
+    """What was swept, seed and fold last."""
+    return sorted(sweep.keys, key=lambda key: key in REPEATS)
 
 
 def _notices(rows: Sequence[Row]) -> list[str]:
@@ -107,24 +107,25 @@ def _answer(sweep: Sweep, groups: Sequence[Group]) -> str:
         )
     between = best.summary(best)["interval"]
     mean, std = (rounded(value, best.std) for value in (best.mean, best.std or 0.0))
-    said = f"{name}{best.metric} {mean} ± {std} (mean and standard deviation over {len(best.rows)} seeds"
+    said = f"{name}{best.metric} {mean} ± {std} (mean and standard deviation over {len(best.rows)} {best.over}"
     said += f"; 95 % interval of the mean {span(between)})" if between else ")"
     versus = others[0].summary(best) if others else {}
     difference = versus.get("difference")
     if difference and (bounds := difference["interval"]):
         chance = "may be chance" if bounds[0] <= 0 <= bounds[1] else "is unlikely to be chance"
-        said += f". Its lead over the next, {_named(others[0])}, {chance}: over the same seeds the next minus the best "
-        said += f"is {rounded(difference['mean'], (bounds[1] - bounds[0]) / 2, '+')}, 95 % interval {span(bounds)}"
+        lead = rounded(difference["mean"], (bounds[1] - bounds[0]) / 2, "+")
+        said += f". Its lead over the next, {_named(others[0])}, {chance}: over the same {best.over} the next minus "
+        said += f"the best is {lead}, 95 % interval {span(bounds)}"
     elif versus.get("not_compared"):
         said += f". It cannot be compared with the next, {_named(others[0])}: {versus['not_compared']}"
     return f"{said}."
 
 
 def _settings(sweep: Sweep, groups: list[Group]) -> str:
-    """The mean and interval of each setting, if any was run with several seeds."""
+    """The mean and interval of each setting, if any was run with several seeds or folds."""
     if all(len(group.rows) == 1 for group in groups):
         return ""
-    keys = [key for key in sweep.keys if key != "seed"]
+    keys = [key for key in sweep.keys if key not in REPEATS]
     rows = [
         [
             *(_cell(group.overrides.get(key)) for key in keys),
@@ -133,7 +134,7 @@ def _settings(sweep: Sweep, groups: list[Group]) -> str:
         for group in groups
     ]
     head = [*keys, *(HEADINGS.get(name, name) for name in headings(groups))]
-    return section("Settings, over their seeds", _folded(head, rows))
+    return section(f"Settings, over their {groups[0].over}", _folded(head, rows))
 
 
 def _folded(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -244,12 +245,14 @@ def _curve(sweep: Sweep, row: Row, metric: str) -> dict[int, float]:
 
 def _colors(rows: Sequence[Row]) -> tuple[dict[int, tuple[str, str]], str]:
     """Legend and color of each job: one color per setting if there are few, otherwise only the best jobs get one."""
-    settings = {row.number: {key: value for key, value in row.overrides.items() if key != "seed"} for row in rows}
-    names = {n: ", ".join(f"{k.rpartition('.')[2]}={written(v)}" for k, v in s.items()) for n, s in settings.items()}
+    settings = [{key: value for key, value in row.overrides.items() if key not in REPEATS} for row in rows]
+    if len(rows) > 1 and all(own == settings[0] for own in settings):
+        settings = [row.overrides for row in rows]
+    names = {
+        row.number: ", ".join(f"{key.rpartition('.')[2]}={written(value)}" for key, value in own.items())
+        for row, own in zip(rows, settings, strict=True)
+    }
     distinct = list(dict.fromkeys(names.values()))
-    if len(distinct) == 1 < len(rows):
-        names = {row.number: f"seed={written(row.overrides.get('seed'))}" for row in rows}
-        distinct = list(dict.fromkeys(names.values()))
     if len(distinct) <= len(PALETTE):
         return {number: (name, PALETTE[distinct.index(name)]) for number, name in names.items() if name}, ""
     best = [row.number for row in rows[: len(PALETTE)]]
@@ -268,7 +271,7 @@ def _best_of(sweep: Sweep, rows: Sequence[Row]) -> tuple[Drawing, str, str] | No
     choose = max if mode == "max" else min
     so_far = [choose(scores[: n + 1]) for n in range(len(scores))]
     drawing = draw_best_of(str(done[0].metric), expected, so_far)
-    luck = " Only the seed differs here: whatever the curve gains is luck." if sweep.keys == ["seed"] else ""
+    luck = " Only seeds and folds differ: whatever the curve gains is luck." if {*sweep.keys} <= {*REPEATS} else ""
     return drawing, f"Expected best {done[0].metric} of n jobs", EXPECTED + luck
 
 

@@ -3,7 +3,6 @@ from itertools import combinations, product
 from statistics import fmean
 
 import pytest
-import torch
 
 from engine.statistics import expected_best, resampled_interval, student_t_quantile, trial_variance, wilson_interval
 
@@ -27,18 +26,18 @@ def test_many_degrees_of_freedom_are_the_normal_distribution() -> None:
 
 def test_fresh_data_gives_students_own_interval() -> None:
     """Scores 1 to 5: mean 3, s² = 2.5, t(4) = 2.77645, so 3 ± 2.77645 · √(2.5 / 5)."""
-    low, high = resampled_interval(torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0]), 0.0, 0.95)
+    low, high = resampled_interval([1.0, 2.0, 3.0, 4.0, 5.0], 0.0, 0.95)
     assert (low, high) == pytest.approx((3 - 1.96324, 3 + 1.96324), abs=1e-5)
 
 
 def test_overlap_widens_the_interval() -> None:
     """The same scores from 5-fold cross-validation: √((1/5 + 1/4) · 2.5) = 1.06066."""
-    low, high = resampled_interval(torch.tensor([5.0, 3.0, 1.0, 2.0, 4.0]), 1 / 4, 0.95)
+    low, high = resampled_interval([5.0, 3.0, 1.0, 2.0, 4.0], 1 / 4, 0.95)
     assert (low, high) == pytest.approx((3 - 2.94487, 3 + 2.94487), abs=1e-5)
 
 
 def test_repeats_of_the_same_data_do_not_make_it_certain() -> None:
-    scores = torch.tensor([0.9, 1.0] * 2000, dtype=torch.float64)
+    scores = [0.9, 1.0] * 2000
     low, high = resampled_interval(scores, 1 / 9, 0.95)
     assert high - low == pytest.approx(2 * 1.96 * 0.05 / 3, rel=0.01)
     plain_low, plain_high = resampled_interval(scores, 0.0, 0.95)
@@ -47,7 +46,7 @@ def test_repeats_of_the_same_data_do_not_make_it_certain() -> None:
 
 def test_a_least_variance() -> None:
     """As in the overlapping folds above, but with 10 instead of s² = 2.5: twice the width."""
-    low, high = resampled_interval(torch.tensor([5.0, 3.0, 1.0, 2.0, 4.0]), 1 / 4, 0.95, least_variance=10)
+    low, high = resampled_interval([5.0, 3.0, 1.0, 2.0, 4.0], 1 / 4, 0.95, least_variance=10)
     assert (low, high) == pytest.approx((3 - 2 * 2.94487, 3 + 2 * 2.94487), abs=2e-5)
 
 
@@ -59,7 +58,7 @@ def test_the_variance_of_a_trial_that_always_succeeded_is_not_zero() -> None:
 
 def test_one_score_has_no_interval() -> None:
     with pytest.raises(ValueError, match="at least two scores, not 1"):
-        resampled_interval(torch.tensor([0.9]), 0.0, 0.95)
+        resampled_interval([0.9], 0.0, 0.95)
 
 
 def test_wilson_interval_of_published_values() -> None:

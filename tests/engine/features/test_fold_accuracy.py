@@ -30,7 +30,7 @@ def test_against_a_loop(answers: tuple[Tensor, Tensor]) -> None:
     assert computed["acc_std"] == pytest.approx((((folds - folds.mean()) ** 2).sum() / 5).sqrt().item())
     assert computed["acc_"].tolist() == pytest.approx([sum(own) / len(own) for own in classes])
     p = (sum(right) / 2 + 2) / (30 + 4)  # each repeat has 30 photos, 10 in each fold
-    interval = resampled_interval(folds, 1 / 2, 0.95, p * (1 - p) / 10)
+    interval = resampled_interval(folds.tolist(), 1 / 2, 0.95, p * (1 - p) / 10)
     assert 0 < interval[0] < interval[1] < 1
     assert (computed["acc_low"].item(), computed["acc_high"].item()) == pytest.approx(interval)
 
