@@ -20,7 +20,7 @@ from engine.data_check.duplicates import identical
 from engine.errors import DataError
 from engine.photos.damage import known_damaged, told_of
 from engine.photos.images import check_images, read_thumbnail
-from engine.photos.layouts.class_folders import Classes, spelled_alike
+from engine.photos.layouts.class_folders import Classes, Selection, spelled_alike
 from engine.photos.layouts.splits import folded, photos_of, splits_of
 from engine.photos.photo_index import PhotoIndex
 from engine.photos.photo_loader import PhotoLoader
@@ -53,7 +53,7 @@ class ImageFolder(LightningDataModule):
         *,
         data_dir: str,
         num_classes: int,
-        classes: Sequence[str] | Mapping[str, Sequence[str]] | None,
+        classes: Selection | None,
         balance: Literal["none", "weights", "sampler"],
         val_fraction: Annotated[float, Gt(0), Lt(1)],
         test_fraction: Annotated[float, Ge(0), Lt(1)],

@@ -75,6 +75,8 @@ def readable(override: str) -> str:
     if key == "notes" and bare not in ("", *NONE[:3]):  # free text, commas included
         return f"{key}={quoted(bare)}"
     is_name = key.rpartition(".")[2] in NAMES
+    if is_name and key != "name" and os.path.lexists(value):  # a folder may be called [a] or a,b, too
+        return f"{key}={quoted(value)}"
     if not (ODD.search(value) or is_name) or re.search(r"[\[\]{},'\"$]", value):
         return override
     try:

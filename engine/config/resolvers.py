@@ -2,6 +2,7 @@
 
 from collections.abc import Sized
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -35,23 +36,27 @@ def _swept_settings() -> DictConfig:
     )
 
 
-def count_labels(table: str, column: str, classes: Sized | None = None) -> int:
+def count_labels(table: Any, column: str, classes: Sized | None = None) -> int:
     """The number of labels in a column of a table of photos, or of `classes` if given; 0 if it cannot be read."""
     if classes is not None:
         return len(classes)
+    if not isinstance(table, str):  # reported by preflight
+        return 0
     try:
         return len({label for row in lines(Path(table).expanduser()) if (label := (row.get(column) or "").strip())})
     except DataError:  # reported by the datamodule
         return 0
 
 
-def count_classes(data_dir: str, classes: Sized | None = None) -> int:
+def count_classes(data_dir: Any, classes: Sized | None = None) -> int:
     """The number of visible folders in the training split of `data_dir`, or in `data_dir` itself if it has no splits.
 
     If `classes`, a list or mapping of names (datamodule.classes), is given, their number.
     """
     if classes is not None:
         return len(classes)
+    if not isinstance(data_dir, str):  # reported by preflight
+        return 0
     root = Path(data_dir).expanduser()
     try:
         root = split_folders(root).get("train", root)

@@ -3,7 +3,7 @@
 import io
 import struct
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -78,7 +78,7 @@ def open_image(stream: io.BytesIO) -> Image.Image:
     OtherKindError or UnidentifiedImageError for a file that is none of FORMATS.
     """
     prefix = stream.getvalue()[:32]
-    names = list(FORMATS)
+    names, begun = list(FORMATS), list[str]()
     if prefix[4:8] == b"ftyp" and prefix[8:12] in BYTES_OF_HEIC and b"avif" not in prefix:
         if not READS_HEIC:
             raise OtherKindError(f"a HEIC photo: {INSTALL_HEIC}")
@@ -95,9 +95,15 @@ def open_image(stream: io.BytesIO) -> Image.Image:
             try:
                 return factory(stream, "")
             except (SyntaxError, IndexError, TypeError, struct.error):  # so its plug-ins say: not mine
-                continue
-    start = stream.getvalue()[:64].lstrip().lower()
+                begun.append(name)
+    raise _other_kind(stream.getvalue()[:64].lstrip().lower(), begun)
+
+
+def _other_kind(start: bytes, begun: Sequence[str]) -> OtherKindError | UnidentifiedImageError:
+    """What is wrong with a file that starts so, and like an image of the formats `begun`."""
     for beginnings, told in OTHERS.items():
         if start.startswith(tuple(beginning.lower() for beginning in beginnings)):
-            raise OtherKindError(told)
-    raise UnidentifiedImageError
+            return OtherKindError(told)
+    if begun:
+        return OtherKindError(f"a damaged {begun[0].replace('HEIF', 'HEIC')} file: repair it, or remove it")
+    return UnidentifiedImageError()

@@ -164,6 +164,23 @@ def test_garbage_is_named(tmp_path: Path, data: bytes) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("start", "kind"),
+    [
+        (b"\xff\xd8\xff\xe0", "JPEG"),
+        (b"\x89PNG\r\n\x1a\n", "PNG"),
+        (b"II*\0", "TIFF"),
+        (b"RIFF\x10\0\0\0WEBPVP8 ", "WEBP"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC"),
+    ],
+)
+def test_a_damaged_file_is_called_by_its_kind(start: bytes, kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "1.jpg"
+    path.write_bytes(start + bytes(100))
+    with pytest.raises(DataError, match=rf"1\.jpg is a damaged {kind} file: repair it, or remove it"):
+        read_image(path, LIMIT)
+
+
 def test_program_in_the_place_of_an_image_is_not_run(tmp_path: Path) -> None:
     path = tmp_path / "1.jpg"
     buffer = io.BytesIO()

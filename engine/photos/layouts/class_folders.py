@@ -14,6 +14,8 @@ from engine.photos.layouts.walk import Folder, walk
 logger = logging.getLogger(__name__)
 
 Classes = dict[str, list[Path]]
+Selection = Sequence[str] | Mapping[str, str | Sequence[str]]
+"""`datamodule.classes`: names of classes, or for each class the folders that are merged into it."""
 
 
 def class_files(root: Path) -> Classes:
@@ -136,21 +138,27 @@ def spelled_alike(names: Sequence[str]) -> list[str]:
     return found
 
 
-def selected(classes: Classes, wanted: Sequence[str] | Mapping[str, Sequence[str]] | None, root: Path) -> Classes:
+def members_of(wanted: Selection) -> dict[str, list[str]]:
+    """The names of the folders that make up each class of a selection."""
+    if not isinstance(wanted, Mapping):
+        return {composed(str(name)): [composed(str(name))] for name in wanted}
+    lists = {name: [members] if isinstance(members, str) else members for name, members in wanted.items()}
+    return {composed(str(name)): [composed(str(member)) for member in members] for name, members in lists.items()}
+
+
+def selected(classes: Classes, wanted: Selection | None, root: Path) -> Classes:
     """The classes that `datamodule.classes` lists; where it maps a name to a list, these are merged under that name.
 
     Raises DataError for a class that does not exist.
     """
     if wanted is None:
         return classes
-    merged = dict(wanted.items()) if isinstance(wanted, Mapping) else {name: [name] for name in wanted}
     result: Classes = {}
-    for name, members in merged.items():
-        for member in [members] if isinstance(members, str) else members:
-            key = composed(str(member))
+    for name, members in members_of(wanted).items():
+        for key in members:
             if key not in classes:
                 near = get_close_matches(key, classes, 1)
                 advice = f"did you mean {near[0]}?" if near else f"there are {', '.join(classes)}."
-                raise DataError(f"datamodule.classes names {member}, which {root} does not have: {advice}")
-            result.setdefault(composed(str(name)), []).extend(classes[key])
+                raise DataError(f"datamodule.classes names {key}, which {root} does not have: {advice}")
+            result.setdefault(name, []).extend(classes[key])
     return {name: sorted(files) for name, files in sorted(result.items())}

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from engine.errors import DataError
+from engine.photos.layouts.class_folders import Selection, composed, members_of
 from engine.photos.layouts.folders import folders_in, is_seen
 
 logger = logging.getLogger(__name__)
@@ -22,14 +23,19 @@ NAMED = re.compile(
 )
 
 
-def split_folders(root: Path, *, for_training: bool = True) -> dict[str, Path]:
+def split_folders(root: Path, classes: Selection | None = None, *, for_training: bool = True) -> dict[str, Path]:
     """The folders in `root` for train, val and test, those that exist; none if its folders are classes.
+
+    They are classes, whatever their names, if `classes` (datamodule.classes) is a selection of them.
 
     Raises:
         DataError: two folders are for the same split, other folders beside them might be classes, each class contains
             split folders, or (`for_training`) there is a folder for another split but none for training.
     """
     folders = folders_in(root)
+    chosen = {key for members in members_of(classes or []).values() for key in members}
+    if chosen and chosen <= {composed(path.name) for path in folders}:
+        return {}
     splits = {path: split for path in folders if (split := split_named(path.name))}
     if len({_affixes(path.name)[0] for path in splits}) > 1 or len({*splits.values()}) == 1:
         splits = {
@@ -44,8 +50,8 @@ def split_folders(root: Path, *, for_training: bool = True) -> dict[str, Path]:
         logger.info("Left out of %s, as not a split: %s.", root, ", ".join(others))
     elif others:
         raise DataError(
-            f"{root} holds {named}, which a split may be called, beside {', '.join(others[:5])}: rename it if it is a "
-            "class; else call the others train, val or test if they are splits, or move them elsewhere if they are not."
+            f"{root} holds {named}, a usual name of a split, beside {', '.join(others[:5])}: list the classes, as in "
+            f"'datamodule.classes=[{','.join(others[:5])}]', or rename the folders (splits: train, val, test)."
         )
     found: dict[str, Path] = {}
     for path, split in splits.items():
@@ -86,7 +92,7 @@ def refuse_classes_that_may_be_splits(root: Path) -> None:
         names = sorted(path.name for path in classes)
         raise DataError(
             f"{root} has {', '.join(names[:5])}, each with the folders {', '.join(inner[0][:5])}: if these are splits, "
-            f"call them train and val; if they are classes, say datamodule.classes=[{','.join(names)}]."
+            f"call them train and val; if they are classes, give datamodule.classes=[{','.join(names)}]."
         )
 
 

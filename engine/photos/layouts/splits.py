@@ -9,18 +9,24 @@ import torch
 from engine.data.stratified_folds import stratified_folds
 from engine.data.stratified_split import stratified_split
 from engine.errors import DataError
-from engine.photos.layouts.class_folders import Classes, class_files, composed, same_classes, selected
+from engine.photos.layouts.class_folders import (
+    Classes,
+    Selection,
+    class_files,
+    composed,
+    members_of,
+    same_classes,
+    selected,
+)
 from engine.photos.layouts.folders import folders_in
 from engine.photos.layouts.nearby import meant
 from engine.photos.layouts.split_folders import refuse_classes_that_may_be_splits, split_folders
 
 logger = logging.getLogger(__name__)
 
-Selection = Sequence[str] | Mapping[str, Sequence[str]] | None
-
 
 def splits_of(
-    root: Path, *, val_fraction: float, test_fraction: float, seed: int, classes: Selection = None
+    root: Path, *, val_fraction: float, test_fraction: float, seed: int, classes: Selection | None = None
 ) -> dict[str, Classes]:
     """The image files of each class for `train`, `val` and, if there is one, `test`, with the same classes in each.
 
@@ -48,9 +54,9 @@ def splits_of(
     return found
 
 
-def _labelled(root: Path, classes: Selection) -> tuple[dict[str, Classes], bool]:
+def _labelled(root: Path, classes: Selection | None) -> tuple[dict[str, Classes], bool]:
     """The image files of each class in `root`'s split folders, or in `root` as train; whether it has such folders."""
-    folders = split_folders(root)
+    folders = split_folders(root, classes)
     if not folders and classes is None:
         refuse_classes_that_may_be_splits(root)
     found = {
@@ -87,12 +93,12 @@ def folded(splits: Mapping[str, Classes], *, num_folds: int, fold: int, seed: in
     return found
 
 
-def photos_of(root: Path, split: str, classes: Sequence[str], wanted: Selection) -> tuple[str, Classes]:
+def photos_of(root: Path, split: str, classes: Sequence[str], wanted: Selection | None) -> tuple[str, Classes]:
     """All photos of `root`, under the name `all`, or those in its folder for `split` if it has split folders.
 
     `classes` are a run's classes, and `wanted` its selection of them (selected). Raises DataError for no such split.
     """
-    folders = split_folders(root, for_training=False)
+    folders = split_folders(root, wanted, for_training=False)
     if folders and split not in folders:
         raise DataError(
             f"split={split}: {root} has no such folder, but {', '.join(folders)}: give split= or data_dir=."
@@ -107,13 +113,10 @@ def photos_of(root: Path, split: str, classes: Sequence[str], wanted: Selection)
     return split if folders else "all", found
 
 
-def present(wanted: Sequence[str] | Mapping[str, Sequence[str]], found: Classes) -> Selection:
+def present(wanted: Selection, found: Classes) -> Selection:
     """The part of a selection that exists."""
-    if not isinstance(wanted, Mapping):
-        return [name for name in wanted if name in found]
-    lists = {name: [members] if isinstance(members, str) else members for name, members in wanted.items()}
-    present = {name: [member for member in members if member in found] for name, members in lists.items()}
-    return {name: members for name, members in present.items() if members}
+    existing = {name: [key for key in members if key in found] for name, members in members_of(wanted).items()}
+    return {name: members for name, members in existing.items() if members}
 
 
 def _is_labelled(folder: Path) -> bool:

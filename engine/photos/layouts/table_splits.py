@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from engine.errors import DataError
 from engine.photos.formats import SUFFIXES
-from engine.photos.layouts.class_folders import Classes, composed, selected
+from engine.photos.layouts.class_folders import Classes, Selection, composed, selected
 from engine.photos.layouts.split_folders import split_named
-from engine.photos.layouts.splits import Selection, drawn
+from engine.photos.layouts.splits import drawn
 from engine.photos.layouts.table import lines
 from engine.wording import nearest
 
@@ -79,7 +79,7 @@ def _file(root: Path, name: str, place: str) -> Path:
 
 
 def table_splits(
-    rows: Sequence[Row], table: Path, *, val_fraction: float, test_fraction: float, seed: int, classes: Selection
+    rows: Sequence[Row], table: Path, *, val_fraction: float, test_fraction: float, seed: int, classes: Selection | None
 ) -> dict[str, Classes]:
     """The files of each class for `train`, `val` and, if there is one, `test`.
 

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from engine.config.options import misread, options_first, readable
@@ -58,6 +60,15 @@ def test_an_unknown_option_is_a_key(given: str, advice: str) -> None:
 def test_values_are_read_as_meant(given: str, read: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/me")
     assert readable(given) == read
+
+
+@pytest.mark.parametrize("name", ["[a]", "a,b", "{a}", "it's"])
+def test_a_folder_that_exists_is_meant(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert readable(f"datamodule.data_dir={name}") == f"datamodule.data_dir={name}"
+    Path(name).mkdir()
+    assert readable(f"datamodule.data_dir={name}") == f'datamodule.data_dir="{name}"'
+    assert readable(f"name={name}") == f"name={name}"
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import pytest
 
 from engine.config.resolvers import count_classes
 from engine.errors import DataError
+from engine.photos.layouts.class_folders import Selection
 from engine.photos.layouts.split_folders import split_folders
 
 
@@ -62,8 +63,11 @@ def test_classes_are_no_splits(names: tuple[str, ...], tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("folders", "says"),
     [
-        (("ants", "bees", "test"), "test, which a split may be called, beside ants, bees: rename it if it is a class"),
-        (("train", "bus", "car"), "train, which a split may be called, beside bus, car"),
+        (
+            ("ants", "bees", "test"),
+            "test, a usual name of a split, beside ants, bees: list the classes, as in '",
+        ),
+        (("train", "bus", "car"), "train, a usual name of a split, beside bus, car"),
         (("train/a", "training/a", "val/a"), "are both for train: keep one of them"),
         (("val/a", "test/a"), "but no folder train"),
         (("a/train", "a/val", "b/train", "b/val"), "holds the splits of its class: this project reads train/a"),
@@ -73,6 +77,14 @@ def test_what_is_ambiguous_is_refused(folders: tuple[str, ...], says: str, tmp_p
     with pytest.raises(DataError) as caught:
         split_folders(made(tmp_path, *folders))
     assert says in str(caught.value)
+
+
+@pytest.mark.parametrize("classes", [["ants", "bees"], ["test", "ants"], {"insects": ["ants", "bees"], "rest": "test"}])
+def test_folders_that_are_selected_as_classes_are_classes(classes: Selection, tmp_path: Path) -> None:
+    root = made(tmp_path, "ants", "bees", "test")
+    assert split_folders(root, classes) == {}
+    inside = made(tmp_path / "inside", *(f"{split}/{name}" for split in ("train", "val") for name in ("ants", "bees")))
+    assert split_folders(inside, ["ants", "bees"]).keys() == {"train", "val"}
 
 
 def test_splits_as_archives_unpack_them(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
