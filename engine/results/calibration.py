@@ -20,6 +20,7 @@ MAX_BYTES = 1 << 16
 BINS = 15
 FEWEST = 10  # photos
 LOWEST, HIGHEST = 0.05, 20.0
+SIGNIFICANT = 3.841  # quantile 0.95 of the chi-square distribution with one degree of freedom
 
 
 class Calibration(BaseModel):
@@ -59,14 +60,19 @@ def tempered(probabilities: Any, temperature: float) -> Any:
 
 
 def best_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """The temperature with the lowest negative log-likelihood (Guo et al. 2017, section 4.2)."""
+    """The temperature with the lowest negative log-likelihood (Guo et al. 2017, section 4.2), or 1.
+
+    Departure: it is 1 unless the likelihood-ratio test (Wilks 1938) rejects 1 at the 5 % level. What is fitted to few
+    photos of a network whose probabilities are right is noise, and would make them worse.
+    """
     rows = np.arange(len(labels))
 
     def loss(log_temperature: float) -> float:
-        return float(-np.log(tempered(probabilities, float(np.exp(log_temperature)))[rows, labels] + 1e-12).mean())
+        return float(-np.log(tempered(probabilities, float(np.exp(log_temperature)))[rows, labels] + 1e-12).sum())
 
     found = minimize_scalar(loss, bounds=(np.log(LOWEST), np.log(HIGHEST)), method="bounded")
-    return float(np.clip(np.exp(found.x), LOWEST, HIGHEST))
+    is_noise = 2 * (loss(0.0) - found.fun) < SIGNIFICANT
+    return 1.0 if is_noise else float(np.clip(np.exp(found.x), LOWEST, HIGHEST))
 
 
 def calibrate(rows: Sequence[PhotoRow], *, checkpoint: str, epoch: int, split: str) -> Calibration:

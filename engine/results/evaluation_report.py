@@ -61,8 +61,9 @@ def report_calibration(evaluation: Evaluation) -> None:
         split=evaluation.split,
     )
     keep(found, trained.directory)
+    unchanged = ", as these photos do not show that the probabilities are wrong" if found.temperature == 1 else ""
     print(
-        f"temperature {found.temperature:.3g}: expected calibration error {found.ece_before:.3f} before, "
+        f"temperature {found.temperature:.3g}{unchanged}: expected calibration error {found.ece_before:.3f} before, "
         f"{found.ece_held_out:.3f} after, on photos that it was not fitted on ({found.photos:,}, in two halves)"
     )
     print(printable(trained.directory / FILE))

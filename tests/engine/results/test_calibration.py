@@ -56,6 +56,8 @@ def test_on_held_out_photos_it_does_no_harm() -> None:
         found = calibrate(rows(*drawn(153, sharpness=1, seed=seed)), checkpoint="best", epoch=3, split="val")
         changes.append(found.ece_held_out - found.ece_before)
     assert abs(np.mean(changes)) < 2 * np.std(changes) / 30**0.5 + 0.005
+    fitted = [best_temperature(*drawn(153, sharpness=1, seed=seed)) for seed in range(100)]
+    assert fitted.count(1) >= 90, "1 is rejected in about 5 of 100 cases, by chance"
 
 
 def test_tempered_is_the_softmax_of_scaled_logits() -> None:
