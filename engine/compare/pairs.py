@@ -118,4 +118,5 @@ def _compare_photos(pair: Pair, ours: Run, theirs: Run, plan: Plan) -> None:
         )
     right = [[answer.is_right for answer in side] for side in zip(*pair.answers, strict=True)]
     pair.photos = paired_by_photo(right[0], right[1], pair.level)
-    pair.on = pair.split if ours.seed != theirs.seed else f"{pair.split}, seed {ours.seed}"
+    fold = "" if ours.repeat[1] is None else f", fold {ours.repeat[1]}"
+    pair.on = f"{pair.split}, seed {ours.seed}{fold}" if ours.repeat == theirs.repeat else pair.split

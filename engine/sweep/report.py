@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -101,10 +101,9 @@ def _cross_validated(sweep: Path, group: Group) -> str:
     finals = [row.final for row in group.rows if row.final is not None]
     if len(finals) < len(group.rows):
         return f"{group.metric} is not finite in {len(group.rows) - len(finals)} of {len(group.rows)} {group.over}"
-    spread = stdev(finals) if len(finals) > 1 else None
     between = _over_folds(finals, [_examples(sweep, row) for row in group.rows], group)
-    said = f"{group.metric} {rounded(fmean(finals), spread)} {span(between) or too_few(finals)}"
-    return f"{said}, mean over {len(finals)} {group.over}"
+    mean = rounded(fmean(finals), (between[1] - between[0]) / 2 if between else None)
+    return f"{group.metric} {mean} {span(between) or too_few(finals)}, mean over {len(finals)} {group.over}"
 
 
 def _over_folds(values: Sequence[float], examples: Sequence[int], group: Group) -> tuple[float, float] | None:
@@ -112,7 +111,8 @@ def _over_folds(values: Sequence[float], examples: Sequence[int], group: Group) 
     if group.metric == "val/acc" and all(examples):
         times = len(values) / group.folds
         right = sum(share * count for share, count in zip(values, examples, strict=True))
-        return fold_interval(values, group.folds, right / times, sum(examples) / times, CONFIDENCE)
+        low, high = fold_interval(values, group.folds, right / times, sum(examples) / times, CONFIDENCE)
+        return max(0.0, low), min(1.0, high)
     return None if too_few(values) else interval(values, group.folds)
 
 

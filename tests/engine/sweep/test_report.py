@@ -94,16 +94,16 @@ def test_the_best_is_judged_by_what_chose_nothing(
 def test_folds_are_reported_by_their_last_epoch_with_one_interval(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """5 folds of 20 photos, 90 of 100 right; the variance of folds that are alike is that of independent photos."""
+    """5 folds of 40 photos, 180 of 200 right; the variance of folds that are alike is that of independent photos."""
     rows = [completed(fold, 1.0, **{"datamodule.fold": fold}) for fold in range(5)]
-    for row, right in zip(rows, (18, 18, 18, 17, 19), strict=True):
-        row.final = right / 20
+    for row, right in zip(rows, (36, 36, 36, 35, 37), strict=True):
+        row.final = right / 40
         (tmp_path / f"{row.number:03}").mkdir()
-        (tmp_path / f"{row.number:03}" / "metrics.json").write_text('{"counts": {"val": 20}}')
+        (tmp_path / f"{row.number:03}" / "metrics.json").write_text('{"counts": {"val": 40}}')
     print_sweep(sweep_of(tmp_path, *rows))
     text = capsys.readouterr().out
-    half = 2.77645 * math.sqrt((1 / 5 + 1 / 4) * (92 / 104) * (12 / 104) / 20)
-    assert f"last epoch       val/acc 0.900 [{0.9 - half:.2f}, {0.9 + half:.2f}], mean over 5 folds" in text
+    half = 2.77645 * math.sqrt((1 / 5 + 1 / 4) * (182 / 204) * (22 / 204) / 40)
+    assert f"last epoch       val/acc 0.900 [{0.9 - half:.3f}, {0.9 + half:.3f}], mean over 5 folds" in text
     assert "selected" not in text
 
     others = [completed(5 + fold, 0.9, lr=1, **{"datamodule.fold": fold}) for fold in range(5)]
