@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from engine.compare.document import Document, Section, number
+from engine.compare.document import Document, Section
 from engine.compare.pairs import Pair, Plan, pair_up
 from engine.compare.results import COVERAGE, interval, more_seeds, percent
 from engine.compare.sides import STAND_IN, Side, fact, refuse_other_data
-from engine.wording import shown
+from engine.wording import rounded, shown
 
 FACTS = {
     "code (git commit)": ("", "git"),
@@ -114,20 +114,21 @@ def _results(pair: Pair) -> Section:
     rows = []
     for result in pair.results:
         difference, p = result.difference, result.p_better
-        values = [number(result.first), number(result.second), number(difference.mean, "+"), interval(difference)]
+        means = [rounded(result.first, difference.half), rounded(result.second, difference.half)]
+        values = [*means, difference.shown, interval(difference)]
         row = [result.label, *values, str(difference.n), "" if p is None else percent(p), more_seeds(difference)]
         rows.append(row)
+    if not any(row[-1] for row in rows):
+        head, rows = head[:-1], [row[:-1] for row in rows]
     covers = {result.difference.covers: None for result in pair.results if result.difference.covers}
     text = [f"Each interval covers {what} (Student's t)." for what in covers]
     if covers:
         text.append(f"P({a} better): of the true means, given these results and no prior knowledge.")
-    if any(result.difference.needed for result in pair.results):
+    if head[-1] == "more seeds":
         text.append(
             "More seeds: with them, the interval would exclude 0 in four of five cases, if the measured difference is "
             "the true one."
         )
-    if any(result.difference.folds > 1 for result in pair.results):
-        text.append("The training parts of folds overlap, so their intervals are wider (Nadeau and Bengio 2003).")
     if pair.level > COVERAGE:
         text.append(f"With several comparisons, each is at {level}, so that all hold together at {percent(COVERAGE)}.")
     return Section(f"Results: {a} against {b}", head, rows, text or ["One run each: no interval over seeds."])
@@ -146,7 +147,13 @@ def _photos(pair: Pair) -> Section | None:
     p = "" if difference.p_better is None else percent(difference.p_better)
     head = ["photos", "both right", f"only {a}", f"only {b}", "both wrong", f"{a} − {b}"]
     head += [f"{percent(pair.level)} interval", f"P({a} better)"]
-    row = [f"{difference.n:,}", *map(str, counts), number(difference.mean, "+"), interval(difference), p]
+    row = [
+        f"{difference.n:,}",
+        *map(str, counts),
+        difference.shown,
+        interval(difference),
+        p,
+    ]
     text = [f"The predicted class differs on {len(changed)} photos{':' if changed else '.'}"]
     text += [f"  {ours.name}: {ours.predicted}, {theirs.predicted} ({ours.label})" for ours, theirs in changed[:NAMED]]
     if changed:

@@ -1,7 +1,5 @@
 """A comparison or a list of runs, in the terminal and as a page. All texts are untrusted."""
 
-import base64
-import html
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,25 +10,16 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from engine.errors import UserError, printable
+from engine.errors import UserError
 from engine.files import replace_text
-from engine.wording import markup
+from engine.pages.markup import Numeric, escaped, paragraph, picture, section, table
+from engine.pages.markup import document as page
+from engine.wording import NUMBER, markup
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 WIDTH = 200  # characters, if the output is not a terminal
-
-STYLE = """
-:root { color-scheme: light dark }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 0 auto; padding: 1.5rem }
-h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin-top: 2rem } h1, td { overflow-wrap: anywhere }
-.answer { font-size: 1.15rem; border-left: 4px solid #1f5fae; padding: 0.5rem 1rem; margin: 0.5rem 0 }
-.notice { border-left: 4px solid #b00020; padding: 0.3rem 1rem } .wide { overflow-x: auto } .faint { opacity: 0.75 }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums }
-th, td { padding: 0.25rem 0.7rem; border-bottom: 1px solid #8886; text-align: left; vertical-align: top }
-img { max-width: 100%; height: auto; background: #fff }
-"""
 
 
 @dataclass
@@ -60,17 +49,17 @@ def show(document: Document) -> None:
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=WIDTH)
-    for section in document.sections:
-        if section.title:
-            console.print(f"\n[bold]{markup(section.title)}[/bold]")
-        if section.rows:
-            table = Table(box=SIMPLE_HEAD, pad_edge=False)
-            for name in section.head:
-                table.add_column(markup(name), overflow="fold")
-            for row in section.rows:
-                table.add_row(*map(markup, row))
-            console.print(table)
-        for line in section.text:
+    for part in document.sections:
+        if part.title:
+            console.print(f"\n[bold]{markup(part.title)}[/bold]")
+        if part.rows:
+            rows = Table(box=SIMPLE_HEAD, pad_edge=False)
+            for name in part.head:
+                rows.add_column(markup(name), overflow="fold")
+            for row in part.rows:
+                rows.add_row(*map(markup, row))
+            console.print(rows)
+        for line in part.text:
             console.print(markup(line))
     for line in document.notices:
         console.print(f"[red]{markup(line)}[/red]")
@@ -79,28 +68,16 @@ def show(document: Document) -> None:
 
 
 def write_page(document: Document, path: Path) -> None:
-    """Writes a self-contained HTML file. Raises UserError for another suffix."""
-    title = escaped(document.title)
+    """Writes a self-contained HTML file."""
     parts = [
-        f'<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8">'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{title}</title>\n<style>{STYLE}</style></head>\n<body>\n<h1>{title}</h1>",
-        *(f'<p class="answer">{escaped(line)}</p>' for line in document.answers),
-        *(f'<p class="notice">{escaped(line)}</p>' for line in document.notices),
+        f"<h1>{escaped(document.title)}</h1>\n",
+        *(paragraph(line, "answer") for line in document.answers),
+        *(paragraph(line, "notice") for line in document.notices),
         *map(_section, document.sections),
+        _sheet(document),
     ]
-    if document.sheet is not None:
-        data = io.BytesIO()
-        document.sheet.save(data, "JPEG", quality=85)
-        width, height = document.sheet.size
-        source = base64.b64encode(data.getvalue()).decode("ascii")
-        parts.append(
-            f'<h2>Photos whose predicted class differs</h2>\n<p class="faint">{escaped(document.sheet_text)}</p>\n'
-            f'<img alt="photos with the two predictions under each" width="{width}" height="{height}" '
-            f'src="data:image/jpeg;base64,{source}">'
-        )
     path.parent.mkdir(parents=True, exist_ok=True)
-    replace_text(path, "\n".join([*parts, "</body>\n</html>\n"]))
+    replace_text(path, page(document.title, "".join(parts)))
 
 
 def require_suffix(path: str | None, suffixes: Sequence[str], key: str) -> Path | None:
@@ -110,20 +87,16 @@ def require_suffix(path: str | None, suffixes: Sequence[str], key: str) -> Path 
     return None if path is None else Path(path)
 
 
-def _section(section: Section) -> str:
-    table = ""
-    if section.rows:
-        head = "".join(f"<th>{escaped(name)}</th>" for name in section.head)
-        body = "".join(f"<tr>{''.join(f'<td>{escaped(cell)}</td>' for cell in row)}</tr>\n" for row in section.rows)
-        table = f'<div class="wide"><table><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table></div>\n'
-    text = "".join(f'<p class="faint">{escaped(line)}</p>\n' for line in section.text)
-    return f"<section>{f'<h2>{escaped(section.title)}</h2>' if section.title else ''}\n{table}{text}</section>"
+def _section(part: Section) -> str:
+    rows = [[Numeric(cell) if NUMBER.fullmatch(cell) else cell for cell in row] for row in part.rows]
+    body = table(part.head, rows, kind="words") + "".join(paragraph(line, "faint") for line in part.text)
+    return section(part.title, body) if part.title else body
 
 
-def number(value: float, sign: str = "") -> str:
-    """A number with four significant digits; with the sign "+", positive numbers get one, too."""
-    return format(value, f"{sign}.4g")
-
-
-def escaped(text: object) -> str:
-    return html.escape(printable(text))
+def _sheet(document: Document) -> str:
+    if document.sheet is None:
+        return ""
+    data = io.BytesIO()
+    document.sheet.save(data, "JPEG", quality=85)
+    photos = picture(data.getvalue(), "photos with the two predictions under each", document.sheet.size)
+    return section("Photos whose predicted class differs", paragraph(document.sheet_text, "faint"), photos)

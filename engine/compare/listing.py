@@ -6,14 +6,14 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from engine.compare.document import Section, number
+from engine.compare.document import Section
 from engine.compare.runs import Run
 from engine.compare.sides import STAND_IN, fact
 from engine.errors import UserError
 from engine.paths import CONF
 from engine.run.find import runs_below
 from engine.sweep.table import FILE
-from engine.wording import shown
+from engine.wording import figure, shown
 
 KEY_FILE = "key.json"  # engine/features/feature_cache.py, which imports torch
 
@@ -52,8 +52,8 @@ def _row(run: Run) -> list[str]:
         run.name,
         run.when,
         run.what,
-        "" if best is None else f"{run.metric} {number(best)}",
-        "" if last is None else number(last),
+        "" if best is None else f"{run.metric} {figure(best)}",
+        figure(last),
         data.replace(STAND_IN, STAND_IN.upper()),
         run.status,
         "" if seconds is None else f"{seconds:,.1f}",

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from engine.compare.document import number
 from engine.compare.sides import Side, fact
 from engine.compare.statistics import MAX_SEEDS, MIN_SEEDS, Difference, paired, unpaired
+from engine.wording import rounded
 
 COVERAGE = 0.95  # joint, of all intervals of a comparison
 
@@ -88,7 +88,7 @@ def interval(difference: Difference) -> str:
     """`0.001 to 0.02`, or why there is no interval."""
     if difference.low is None or difference.high is None:
         return f"none: {difference.why}"
-    return f"{number(difference.low, '+')} to {number(difference.high, '+')}"
+    return f"{rounded(difference.low, difference.half, '+')} to {rounded(difference.high, difference.half, '+')}"
 
 
 def more_seeds(difference: Difference) -> str:
@@ -112,13 +112,13 @@ def verdict(first: Side, second: Side, found: Sequence[Result], photos: Differen
         return f"Undecided: {letters} have no result in common."
     main = found[0]
     difference = main.difference
-    shown = f"{main.label}, {number(main.first)} and {number(main.second)}"
+    shown = f"{main.label}, {rounded(main.first, difference.half)} and {rounded(main.second, difference.half)}"
     repeats = "seeds" if max(first.folds, second.folds) == 1 else "folds"
     if difference.low is None:
         few = difference.n < MIN_SEEDS
         reason = f"too few {repeats} for an interval" if few else "all differences are equal, so they show no spread"
         return f"Undecided with n = {difference.n}: {shown}; {reason}."
-    said = f"difference {number(difference.mean, '+')}, {percent(level)} interval {interval(difference)}"
+    said = f"difference {difference.shown}, {percent(level)} interval {interval(difference)}"
     if difference.decided:
         better, worse = (first, second) if main.first_is_better else (second, first)
         return f"{better.letter} is better than {worse.letter} with n = {difference.n} {repeats}: {shown}; {said}."

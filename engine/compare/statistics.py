@@ -7,7 +7,9 @@ import numpy as np
 from scipy import stats
 
 from engine.statistics import overlap, resampled_interval
+from engine.wording import rounded
 
+ON_FOLDS = "the choice of data and seed; the folds' training parts overlap, so it is wider (Nadeau and Bengio 2003)"
 MIN_SEEDS = 3
 MAX_SEEDS = 10_000
 POWER = 0.8
@@ -33,6 +35,15 @@ class Difference:
     needed: int | None = None
     covers: str = ""
     folds: int = 1
+
+    @property
+    def half(self) -> float | None:
+        """Half the width of the interval, if there is one: what numbers are rounded by."""
+        return None if self.low is None or self.high is None else (self.high - self.low) / 2
+
+    @property
+    def shown(self) -> str:
+        return rounded(self.mean, self.half, "+")
 
     @property
     def decided(self) -> bool:
@@ -62,7 +73,7 @@ def paired(ours: Sequence[float], theirs: Sequence[float], level: float, folds: 
         high,
         p_better=float(stats.t.cdf(statistic, n - 1)),
         needed=seeds_to_settle(abs(mean) / spread, n, level) if folds == 1 else None,
-        covers="the choice of the seed, on this data" if folds == 1 else "the choice of the data and of the seed",
+        covers="the choice of the seed, on this data" if folds == 1 else ON_FOLDS,
         folds=folds,
     )
 

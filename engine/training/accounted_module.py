@@ -82,7 +82,8 @@ class AccountedModule(LightningModule):
         The x axis is always optimizer steps: Lightning would count batches, and a chunk is one batch.
         """
         if self.trainer.state.fn != TrainerFn.FITTING:
-            self.log_dict({**values, "step": float(self.global_step)})
+            # All processes have the same values; unless they are synchronized, Lightning warns of each one.
+            self.log_dict({**values, "step": float(self.global_step)}, sync_dist=True, reduce_fx="max")
             return
         # As self.log() would leave them, but that one takes 2 ms a value.
         scalars = {name: float(value) for name, value in values.items()}
