@@ -19,7 +19,8 @@ class DomainAdapter(Classifier):
     loss(source logits, labels) + λ(p) · Σ discrepancy(layer of source, layer of target), over the layers `features`
     and `head` of the network, with λ(p) = weight · (2 / (1 + exp(-10 p)) - 1) and p the fraction of epochs completed.
     A training batch consists of pairs (N, 2, C, H, W) of a source and a target image, and the source's labels (N,);
-    train/acc is on the source images. Validation and test batches are as for a Classifier.
+    train/acc is on the source images, train/discrepancy is summed over the layers. Validation and test batches are as
+    for a Classifier.
 
     Source: Long et al. 2015, "Learning transferable features with deep adaptation networks", equation 4. Departures:
     each layer's discrepancy is over the whole batch instead of its linear-time estimate, and the weight follows the
@@ -48,10 +49,11 @@ class DomainAdapter(Classifier):
         logits = self.network.head(features)
         source = logits[: len(labels)]
         loss = self.compared(source, labels)
-        if weight := self.current_weight():
-            distance = sum(self.discrepancy(*layer.split(len(labels))) for layer in (features, logits))
-            loss = loss + weight * distance
-        return Outcome(loss, source, labels)
+        weight = self.current_weight()
+        with torch.set_grad_enabled(weight > 0 and torch.is_grad_enabled()):
+            distances = [self.discrepancy(*layer.split(len(labels))) for layer in (features, logits)]
+        self.add_to_mean("train/discrepancy", sum(distances), len(labels))
+        return Outcome(loss + weight * sum(distances) if weight else loss, source, labels)
 
     def current_weight(self) -> float:
         """λ(p) in this epoch: 0 in the first, almost `weight` in the last."""

@@ -29,7 +29,7 @@ from engine.sweep.table import Row, Sweep
 from engine.wording import NUMBER, figure, rounded, warnings_about
 
 NAME, REPORT = "sweep.html", "report.html"
-MAX_ROWS, MAX_PANELS, MAX_SIZES, MAX_NAME = 40, 9, 60, 40
+MAX_ROWS, MAX_PANELS, MAX_SIZES = 40, 9, 60
 JUDGE = "judge the best"
 HEADINGS = {"[95 %]": "95 % interval", "− first [95 %]": "minus the first, 95 % interval"}
 """The terminal table's headings, in full."""
@@ -178,10 +178,10 @@ def _fact(row: Row, name: str) -> str:
 
 
 def _link(sweep: Sweep, row: Row) -> object:
-    """A link to the job's report, or else to its directory; only its name if it never started."""
+    """Its number, with a link to the job's report or else to its directory, if it was started."""
+    name = f"{row.number:03}"  # as its directory begins, which also names the settings
     if not row.directory:
-        return f"job {row.number}"
-    name = row.directory if len(row.directory) <= MAX_NAME else f"{row.directory[: MAX_NAME - 1]}…"
+        return name
     has_report = (sweep.directory / row.directory / REPORT).is_file()
     return Link(name, f"{row.directory}/{REPORT if has_report else ''}")
 

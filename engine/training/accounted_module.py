@@ -31,7 +31,7 @@ class AccountedModule(LightningModule):
         self.examples_seen = 0  # in training, by this process
         self.losses: list[Tensor] = []  # of the mini-batches since the last point of their curve
         self.logged_before: dict[str, float] = {}  # the metrics of the training that this one continues
-        self._sums: dict[str, Tensor] = {}
+        self._sums: dict[str, Tensor] = {}  # of `split/loss` and other means: (sum over the examples, their number)
         self._sizes: tuple[list[int], Tensor] = ([], torch.empty(0))  # of the last mini-batches, on the device
 
     def metrics(self, split: str) -> MetricCollection | None:
@@ -45,8 +45,7 @@ class AccountedModule(LightningModule):
             self._sizes = counts, torch.tensor(counts, device=self.device)  # a copy waits for the device: rarely
         sizes = self._sizes[1]
         losses = torch.stack([outcome.loss.detach().float() for outcome in outcomes])
-        sums = torch.stack([(losses * sizes).sum(), sizes.sum()])
-        self._sums[split] = self._sums[split] + sums if split in self._sums else sums
+        self._add(f"{split}/loss", torch.stack([(losses * sizes).sum(), sizes.sum()]))
         if split == "train":
             self.examples_seen += sum(counts)
             self.losses.append(losses)
@@ -57,6 +56,17 @@ class AccountedModule(LightningModule):
             predictions = torch.cat([outcome.predictions.detach() for outcome in outcomes])
             metrics.update(predictions, torch.cat([outcome.targets for outcome in outcomes]))
 
+    def add_to_mean(self, name: str, value: Tensor, count: int) -> None:
+        """Adds the mean () over a batch of `count` examples, such as a term of the loss, to the epoch's mean `name`.
+
+        A `name` such as `train/discrepancy` is logged with the metrics of its split.
+        """
+        value = value.detach().float()
+        self._add(name, torch.stack([value * count, torch.full_like(value, count)]))
+
+    def _add(self, name: str, sums: Tensor) -> None:
+        self._sums[name] = self._sums[name] + sums if name in self._sums else sums
+
     def check_losses(self, losses: Tensor, last_step: int) -> None:
         """DivergenceError if one of the losses (N,) of the N steps up to the `last_step`-th is not finite."""
         if not losses.isfinite().all():
@@ -64,10 +74,12 @@ class AccountedModule(LightningModule):
             raise DivergenceError(losses, last_step, rates)
 
     def _log_epoch(self, split: str) -> None:
-        if split not in self._sums:
+        values, main = {}, {f"{split}/loss"}
+        for name in [name for name in self._sums if name.startswith(f"{split}/")]:
+            total, count = self.trainer.strategy.reduce(self._sums.pop(name), reduce_op="sum")
+            values[name] = total / count
+        if not values:
             return
-        total, count = self.trainer.strategy.reduce(self._sums.pop(split), reduce_op="sum")
-        values, main = {f"{split}/loss": total / count}, {f"{split}/loss"}
         if (metrics := self.metrics(split)) is not None:
             computed = metrics.compute()
             values |= self.named_metrics(computed)
@@ -107,7 +119,7 @@ class AccountedModule(LightningModule):
         return {
             "examples_seen": self.examples_seen,
             "losses": losses,
-            "sums": self._sums.get("train"),
+            "sums": {name: sums for name, sums in self._sums.items() if name.startswith("train/")},
             "metrics": metric_states(self.metrics("train")),
             "logged": self.logged_before | metrics,
         }
@@ -117,24 +129,32 @@ class AccountedModule(LightningModule):
         self._require_account(state)
         self.examples_seen, self.logged_before = state["examples_seen"], state["logged"]
         self.losses = [] if state["losses"] is None else [state["losses"]]
-        self._sums = {} if state["sums"] is None else {"train": state["sums"]}
+        self._sums = dict(_sums_of(state))
         load_metric_states(self.metrics("train"), state["metrics"])
 
     def _require_account(self, state: Mapping[str, Any]) -> None:
         """Raises TypeError for values that would only fail later, in the middle of the training."""
-        sums, losses = state["sums"], state["losses"]
+        sums, losses = _sums_of(state).values(), state["losses"]
         if not isinstance(state["logged"], Mapping):
             raise TypeError("what it has logged has no names")
-        if not all(part is None or (isinstance(part, Tensor) and part.ndim == 1) for part in (sums, losses)):
-            raise TypeError("its sums or losses are not one-dimensional tensors")
-        if sums is not None and len(sums) != 2:
-            raise TypeError("its sums are not two")
+        if not (losses is None or (isinstance(losses, Tensor) and losses.ndim == 1)):
+            raise TypeError("its losses are not a one-dimensional tensor")
+        if not all(isinstance(part, Tensor) and part.shape == (2,) for part in sums):
+            raise TypeError("its sums are not two each")
         if not all(isinstance(number, int | float) for number in (state["examples_seen"], *state["logged"].values())):
             raise TypeError("what it has logged is no number")
 
     def move_account_state(self) -> None:
         """Moves the loaded state to the module's device."""
-        self._sums = {split: sums.to(self.device) for split, sums in self._sums.items()}
+        self._sums = {name: sums.to(self.device) for name, sums in self._sums.items()}
         self.losses = [losses.to(self.device) for losses in self.losses]
         if (metrics := self.metrics("train")) is not None:
             metrics.to(self.device)
+
+
+def _sums_of(state: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The sums by name; earlier versions stored only those of the loss, or None."""
+    sums = state["sums"]
+    if isinstance(sums, Mapping):
+        return sums
+    return {} if sums is None else {"train/loss": sums}

@@ -60,6 +60,21 @@ def test_loss_is_the_sources_with_the_discrepancy_of_both_layers(batch: tuple[Te
     assert outcome.targets is labels
 
 
+@pytest.mark.parametrize("epoch", [0, 3])
+def test_the_discrepancy_is_averaged_over_the_epochs_examples(epoch: int, batch: tuple[Tensor, Tensor]) -> None:
+    """Also in the first epoch, in which it has no weight."""
+    module = adapter(epoch)
+    pairs, labels = batch
+    for part in (slice(0, 4), slice(4, 6)):
+        module.compute((pairs[part], labels[part]))
+    with torch.no_grad():
+        layers = [(f, module.network.head(f)) for f in map(module.network.features, pairs.unbind(1))]
+        each = [sum(MMD(a[part], b[part]) for a, b in zip(*layers, strict=True)) for part in (slice(0, 4), slice(4, 6))]
+    total, count = module._sums["train/discrepancy"]
+    assert count == 6
+    assert (total / count).item() == pytest.approx(float((4 * each[0] + 2 * each[1]) / 6), rel=1e-5)
+
+
 def test_both_domains_shape_the_features(batch: tuple[Tensor, Tensor]) -> None:
     pairs = batch[0].requires_grad_()
     adapter().compute((pairs, batch[1])).loss.backward()

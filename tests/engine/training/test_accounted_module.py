@@ -15,7 +15,7 @@ def test_a_mean_loss_is_over_examples_not_batches() -> None:
     module = classifier()
     module._account("val", [outcome(1.0, 4), outcome(2.0, 4)])
     module._account("val", [outcome(7.0, 2)])
-    total, count = module._sums["val"]
+    total, count = module._sums["val/loss"]
     assert total / count == (4 * 1.0 + 4 * 2.0 + 2 * 7.0) / 10
     assert module.examples_seen == 0, "they are those of the training"
 
