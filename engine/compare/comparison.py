@@ -121,7 +121,7 @@ def _results(pair: Pair) -> Section:
     if not any(row[-1] for row in rows):
         head, rows = head[:-1], [row[:-1] for row in rows]
     covers = {result.difference.covers: None for result in pair.results if result.difference.covers}
-    text = [f"Each interval covers {what} (Student's t)." for what in covers]
+    text = [f"Each interval is Student's t and covers {what}." for what in covers]
     if covers:
         text.append(f"P({a} better): of the true means, given these results and no prior knowledge.")
     if head[-1] == "more seeds":

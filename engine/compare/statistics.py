@@ -9,7 +9,9 @@ from scipy import stats
 from engine.statistics import overlap, resampled_interval
 from engine.wording import rounded
 
-ON_FOLDS = "the choice of data and seed; the folds' training parts overlap, so it is wider (Nadeau and Bengio 2003)"
+ON_FOLDS = (
+    "the choice of data and seed, corrected for the overlap of the folds' training parts (Nadeau and Bengio 2003)"
+)
 MIN_SEEDS = 3
 MAX_SEEDS = 10_000
 POWER = 0.8

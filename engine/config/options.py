@@ -75,9 +75,10 @@ def readable(override: str) -> str:
     if key == "notes" and bare not in ("", *NONE[:3]):  # free text, commas included
         return f"{key}={quoted(bare)}"
     is_name = key.rpartition(".")[2] in NAMES
-    if is_name and key != "name" and os.path.lexists(value):  # a folder may be called [a] or a,b, too
-        return f"{key}={quoted(value)}"
-    if not (ODD.search(value) or is_name) or re.search(r"[\[\]{},'\"$]", value):
+    if re.search(r"[\[\]{},'\"$]", value):  # a list, say, unless it is an existing folder called [a] or a,b
+        is_path = is_name and key != "name" and os.path.lexists(value)
+        return f"{key}={quoted(value)}" if is_path else override
+    if not (ODD.search(value) or is_name):
         return override
     try:
         read = OverridesParser.create().parse_override(override).value()

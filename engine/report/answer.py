@@ -41,10 +41,12 @@ def answer(
     counts: Mapping[str, Any],
     classes: Sequence[str],
     several: bool,
+    once: bool = False,
 ) -> str:
     """The run's result, the most honest number first: the test's, else the best epoch's next to the last one's.
 
-    `best` has the metrics at the best epoch; `counts` has the number of examples per split.
+    `best` has the metrics at the best epoch; `counts` has the number of examples per split; `once`: a single epoch was
+    validated, so nothing selected it.
     """
     name = headline(metrics, monitor)
     if name is None:
@@ -71,7 +73,8 @@ def answer(
         parts.append(f"test/{name} {tested} – {which}")
     if at_best:
         also = ", also the last" if epoch == epochs else ""
-        parts.append(f"{full} {at_best} – best epoch ({epoch}{also}), {_selected(monitor)}")
+        which = f"best epoch ({epoch}{also}), {_selected(monitor)}"
+        parts.append(f"{full} {at_best} – {f'epoch {epoch}, the only one validated' if once else which}")
     if last and not (at_best and epoch == epochs):
         parts.append(f"{full} {last} – last epoch ({epochs}){', which was not selected' if at_best else ''}")
     if not parts:

@@ -62,6 +62,11 @@ class Facts:
         return list(dict.fromkeys(told))
 
     @property
+    def validated_once(self) -> bool:
+        """Whether a single epoch was validated, so that nothing selected it."""
+        return len(self.curves.get(self.monitor or "", ())) == 1
+
+    @property
     def cross_validation(self) -> dict[str, float]:
         """The metrics of evaluate.py's cross-validation of this run; empty without one."""
         try:

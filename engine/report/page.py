@@ -73,6 +73,7 @@ def _head(facts: Facts) -> str:
         counts=facts.counts,
         classes=facts.classes,
         several=facts.several,
+        once=facts.validated_once,
     )
     results = [text for text in (result, cross_validated(facts.cross_validation)) if text]
     return (

@@ -24,7 +24,8 @@ def metrics_section(facts: Facts) -> str:
     names = dict.fromkeys(n for c in columns for n in c.figures if n not in class_metrics(c.figures, facts.classes))
     rows = [[name, *(Numeric(figure(c.figures.get(name))) for c in columns)] for name in names]
     rows.sort(key=lambda row: row[0] != "loss")
-    selected = "The best epoch was selected on the same examples that it is evaluated on." if facts.best else ""
+    is_selected = bool(facts.best) and not facts.validated_once
+    selected = "The best epoch was selected on the same examples that it is evaluated on." if is_selected else ""
     return section("Results", table(["metric", *(c.title for c in columns)], rows, selected))
 
 

@@ -65,6 +65,14 @@ class Record:
         """Why the training ended early; None if it did not, or if a search pruned it."""
         return None if self.trainer is None or self.pruned else early_end(self.trainer)
 
+    @property
+    def best_was_selected(self) -> bool:
+        """Whether the best epoch was chosen among several by a metric of the validation examples."""
+        trainer: Any = self.trainer
+        every, share = trainer.check_val_every_n_epoch, trainer.val_check_interval
+        once = isinstance(every, int) and self.metrics["epochs"] // every == 1 and type(share) is float and share == 1
+        return not once and any(name.startswith("best/val") for name in self.metrics)
+
     def checkpoint_folders(self) -> list[Path]:
         """Where checkpoints may be saved: the run directory, and directories of the user's callbacks."""
         kept = getattr(self.trainer, "checkpoint_callbacks", ())

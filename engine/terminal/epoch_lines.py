@@ -64,7 +64,7 @@ class EpochLines:
         known = trainer.callback_metrics
         monitored = [self.monitor] if self.monitor else []
         known_to_the_bar = set(trainer.progress_bar_metrics) - {"train/loss", *monitored}
-        others = sorted(known_to_the_bar, key=lambda name: (name.startswith("train"), name))
+        others = sorted(known_to_the_bar, key=lambda name: (name.startswith("train"), not name.endswith("/loss"), name))
         for name in ["train/loss", *monitored, *others]:
             if name in known and (validated or name.startswith("train")):
                 best = (" best" if is_best else "     ") if name == self.monitor else ""

@@ -142,7 +142,7 @@ def print_end(record: Record) -> None:
     tables = [overall_table(columns, classes), class_table(columns, classes)]
     if not _has_best(record):
         rows["best"] = f"none: {_why_no_best(record)}"
-    elif any(name.startswith("best/val") for name in record.metrics) and "test" not in {c.split for c in columns}:
+    elif record.best_was_selected and "test" not in {column.split for column in columns}:
         rows["best"] = "selected on the same validation examples; the last epoch was not"
     _print_panel(f"{record.cfg.name}: done", tables, rows, next_commands(record, bool(classes)))
 

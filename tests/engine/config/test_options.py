@@ -69,6 +69,7 @@ def test_a_folder_that_exists_is_meant(name: str, tmp_path: Path, monkeypatch: p
     Path(name).mkdir()
     assert readable(f"datamodule.data_dir={name}") == f'datamodule.data_dir="{name}"'
     assert readable(f"name={name}") == f"name={name}"
+    assert readable(f"datamodule.data_dir={tmp_path}") == f"datamodule.data_dir={tmp_path}"
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,8 @@ def test_the_best_epoch_is_labelled_and_never_alone() -> None:
     one = said(BOTH | {"epochs": 3})
     assert one.count("val/acc 96.1%") == 1
     assert "best epoch (3, also the last), selected on these" in one
+    once = said(BOTH | {"epochs": 3}, once=True)
+    assert once == "val/acc 96.1% of 153 (95 % interval 91.7% to 98.2%) – epoch 3, the only one validated."
 
 
 def test_a_test_comes_first() -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning import Trainer
 
 from engine.errors import UserError
 from engine.run import record as module
@@ -134,6 +135,26 @@ def test_collect_metrics_keeps_the_named_ones() -> None:
     collected = collect_metrics(trainer)
     assert collected == {"val/acc": 0.5, "train/loss": "nan", "epochs": 4, "images_per_second": None}
     json.dumps(collected, allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "trainer", "selected"),
+    [
+        (5, {}, True),
+        (1, {}, False),
+        (25, {"check_val_every_n_epoch": 25}, False),
+        (1, {"val_check_interval": 0.5}, True),
+        (1, {"val_check_interval": 1}, True),
+        (1, {"check_val_every_n_epoch": None, "val_check_interval": 100}, True),
+    ],
+)
+def test_one_validation_selects_nothing(epochs: int, trainer: dict[str, Any], selected: bool, cfg: DictConfig) -> None:
+    record = Record(cfg)
+    record.trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, **trainer)
+    record.metrics = {"epochs": epochs, "best/val/acc": 0.9}
+    assert record.best_was_selected == selected
+    record.metrics = {"epochs": epochs}
+    assert not record.best_was_selected
 
 
 def test_restore_best_loads_the_best_epochs_weights(run_dir: Path) -> None:

@@ -57,6 +57,7 @@ def record(directory: Path, classes: tuple[str, ...] = ("ants", "bees"), **netwo
         is_first_process=True,
         resume=None,
         stopped=None,
+        best_was_selected=True,
         trainer=trainer,
         seconds=75.4,
     )
