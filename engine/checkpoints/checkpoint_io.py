@@ -83,8 +83,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         return load_checkpoint(Path(path), map_location)
 
 
-def load_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
-    """See AtomicCheckpointIO."""
+def load_checkpoint(path: Path, map_location: Any = "cpu", *, parts: Sequence[str] = ()) -> dict[str, Any]:
+    """See AtomicCheckpointIO. UserError, too, if one of these `parts` is missing."""
     for candidate in (path, previous(path)):
         content = read_plain(candidate, memory()) if candidate.is_file() else b""
         archive, trailer = memoryview(content)[:-TRAILER], content[-TRAILER:]
@@ -93,6 +93,8 @@ def load_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
                 logger.warning("%s is damaged or missing: continuing from %s.", path, candidate.name)
             checkpoint = _read(io.BytesIO(archive), candidate, map_location)
             require_shape(checkpoint, candidate)
+            if missing := [part for part in parts if part not in checkpoint]:
+                raise UserError(f"{candidate} is refused: its part {missing[0]} is missing.")
             return own_paths(checkpoint, path.absolute().parent)
     raise UserError(f"{path} is damaged or missing, and so is {previous(path).name}: there is no checkpoint to load.")
 

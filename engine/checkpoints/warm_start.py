@@ -30,7 +30,7 @@ def start_from(module: Any, run: Path) -> None:
     """
     checkpoints = checkpoints_of(run)
     file = next(path for name in ("best.ckpt", "last.ckpt") if (path := checkpoints / name).is_file())
-    state = load_checkpoint(file)["state_dict"]
+    state = load_checkpoint(file, parts=["state_dict"])["state_dict"]
     target, prefix = module, ""
     if hasattr(module, "network"):
         target, prefix = module.network, NETWORK

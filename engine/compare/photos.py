@@ -115,7 +115,7 @@ def _line(letter: str, answer: Answer) -> str:
 
 def differing_weights(first: Path, second: Path) -> tuple[list[str], int]:
     """The names of the tensors whose bits differ between two checkpoints, and how many tensors there are."""
-    ours, theirs = (load_checkpoint(file)["state_dict"] for file in (first, second))
+    ours, theirs = (load_checkpoint(file, parts=["state_dict"])["state_dict"] for file in (first, second))
     names = [*dict.fromkeys([*ours, *theirs])]
     return [name for name in names if not _same(ours.get(name), theirs.get(name))], len(names)
 

@@ -223,7 +223,7 @@ def restore_best(trainer: Any, module: Any, monitor: DictConfig) -> dict[str, An
         return {}
     if not callback.best_model_path:
         return {f"best/{monitor.metric}": None, "best/epoch": None}
-    checkpoint = load_checkpoint(Path(callback.best_model_path), module.device)
+    checkpoint = load_checkpoint(Path(callback.best_model_path), module.device, parts=("state_dict", "epoch"))
     module.on_load_checkpoint(checkpoint)
     module.load_state_dict(checkpoint["state_dict"])
     return {**best_so_far(trainer, monitor.metric), "best/epoch": checkpoint["epoch"] + 1}

@@ -116,7 +116,7 @@ def load_trained(directory: Path, checkpoint: str, overrides: Sequence[str] = ()
     config = load_config(directory)
     for override in overrides:
         _override(config, override)
-    content = load_checkpoint(file)
+    content = load_checkpoint(file, parts=("state_dict", "hyper_parameters", "epoch"))
     return Trained(directory, config, checkpoint, content)
 
 

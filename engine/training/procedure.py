@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from typing_extensions import Self
 
 from engine.data.keyed import mix
+from engine.errors import UserError
 from engine.speed.faster_forward import FasterForward
 from engine.speed.threads import one_thread_an_operation
 from engine.training.accounted_module import AccountedModule, Outcome
@@ -234,6 +235,8 @@ class Procedure(AccountedModule):
         checkpoint["procedure"] = of_each_process(self.account_state())
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if "procedure" not in checkpoint:
+            raise UserError("The checkpoint is refused: its part procedure is missing, so no Procedure has saved it.")
         self.load_account_state(of_this_process(checkpoint["procedure"]))
 
     # Optimization ----------------------------------------------------------------------------------------------------

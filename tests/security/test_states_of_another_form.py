@@ -6,6 +6,7 @@ Lightning and PyTorch load them as they are, and fail in the middle of the train
 import random
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import torch
 from engine.checkpoints.alike import require_alike, require_fitting
 from engine.checkpoints.checkpoint_io import AtomicCheckpointIO, load_checkpoint
 from engine.errors import UserError
+from engine.run.trained import load_trained
 from tests.conftest import Train
 
 EVERYTHING = (
@@ -97,6 +99,29 @@ def test_is_one_sentence(attack: str, trained: Path, train_here: Train, tmp_path
         train_here(tmp_path, f"resume={directory}", "trainer.max_epochs=2")
     random.setstate(before)
     assert last.read_bytes() == saved
+
+
+@pytest.mark.parametrize(
+    "part", ["state_dict", "hyper_parameters", "epoch", "procedure", "exact", "callbacks", "loops"]
+)
+def test_a_missing_part_is_one_sentence(part: str, trained: Path, train_here: Train, tmp_path: Path) -> None:
+    """Wherever it is needed: to load the run, to start from it, to continue it, at the end of what continues it."""
+    directory = Path(shutil.copytree(trained, tmp_path / "run"))
+    for name in ("best.ckpt", "last.ckpt"):
+        file = directory / "checkpoints" / name
+        content = load_checkpoint(file)
+        del content[part]
+        AtomicCheckpointIO().save_checkpoint(content, file)
+        if name == "best.ckpt":  # it stays the best
+            with suppress(UserError):
+                train_here(tmp_path, f"resume={directory}", "trainer.max_epochs=2", "optimizer.lr=1e-30")
+        with suppress(UserError):
+            load_trained(directory, file.stem).load_network()
+        (tmp_path / name).mkdir()
+        with suppress(UserError):
+            train_here(tmp_path / name, *EVERYTHING, f"init_from={directory}")
+    with suppress(UserError):
+        train_here(tmp_path, f"resume={directory}", "trainer.max_epochs=3")
 
 
 def test_what_grows_or_is_not_there_yet_fits(train_here: Train, trained: Path, tmp_path: Path) -> None:
