@@ -9,6 +9,7 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
+from engine.errors import UserError
 from engine.pages.curves import read_logged
 from engine.training.procedure import Procedure
 from tests.conftest import Train, metrics_of, only_run
@@ -135,3 +136,12 @@ def test_the_best_epoch_of_before_is_kept(run_dir: Path, train_here: Train, tmp_
     metrics = metrics_of(copy)
     assert metrics["best/val/acc"] >= best["best/val/acc"]
     assert metrics["best/epoch"] == best["best/epoch"] or metrics["best/val/acc"] > best["best/val/acc"]
+
+
+def test_a_complete_run_without_checkpoints_is_not_trained_again(train_here: Train, tmp_path: Path) -> None:
+    short = ("experiment=lenet_nll", "trainer=cpu", "trainer.max_epochs=1", "trainer.limit_train_batches=2")
+    directory = train_here(tmp_path, *short, "callback=early_stopping", "logger=csv")
+    before = {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+    with pytest.raises(UserError, match=r"the run is complete and kept no last\.ckpt to continue from"):
+        train_here(tmp_path, f"resume={directory}", "trainer.max_epochs=2")
+    assert {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()} == before

@@ -33,6 +33,10 @@ NO_RUNS = {"resume": None, "run_dir": "${hydra:runtime.output_dir}"}
 """Keys whose values are not stored, since they depend on where the run is."""
 
 
+PENDING = ".config.yaml.next"
+"""The config of a resumed run before its first save."""
+
+
 def usable_cores() -> int:
     """The number of cores this process may use, from its affinity and its container's quota (cgroup v2 or v1)."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -81,6 +85,17 @@ def save_config(cfg: DictConfig) -> dict[str, Any]:
             replace_text(file, _text(raw, config))
             _written[:] = file, raw, config
     return copy.deepcopy(config)
+
+
+def complete_pending(directory: Path) -> None:
+    """Completes a config change whose checkpoint was saved, or else drops it, in case of a kill in between."""
+    pending, last = directory / PENDING, directory / "checkpoints" / "last.ckpt"
+    if not pending.is_file() or not is_first_process():
+        return
+    if last.is_file() and last.stat().st_mtime_ns >= pending.stat().st_mtime_ns:
+        pending.replace(directory / "config.yaml")
+    else:
+        pending.unlink()
 
 
 def resolved(cfg: DictConfig) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from engine.checkpoints.continuation import Curves, curve_sizes, open_behind, re
 from engine.errors import UserError, printable
 from engine.files import replace_text
 from engine.paths import command, typed
-from engine.run.config_file import flat, is_first_process, resolved, stored
+from engine.run.config_file import PENDING, complete_pending, flat, is_first_process, resolved, stored
 from engine.run.data_facts import known_facts
 from engine.run.outcome import outcome
 from engine.run.trust.stored_config import read_run_config
@@ -53,8 +53,6 @@ IMPLEMENTATIONS = ("fused", "foreach", "capturable", "differentiable")
 
 OF_THE_MACHINE = ("accelerator", "devices", "num_nodes", "strategy", "enable_progress_bar", "enable_model_summary")
 """Trainer settings for the hardware and the display."""
-
-PENDING = ".config.yaml.next"
 
 
 class Resume(Callback):
@@ -94,6 +92,10 @@ class Resume(Callback):
             require_shape(state, self.checkpoint, to_resume=True)
             self._read(state, self.checkpoint)
             self._refuse_impossible_changes()
+        elif outcome(self.directory).get("status") == "completed":
+            raise UserError(
+                f"resume={self.directory}: the run is complete and kept no last.ckpt to continue from: start a new run."
+            )
 
     def _read(self, state: dict[str, Any], file: Path) -> None:
         self.epochs, self.in_epoch = position(state["loops"]["fit_loop"])
@@ -202,6 +204,7 @@ class Resume(Callback):
         if not self.committed and trainer.is_global_zero:  # no callback saves a last.ckpt
             self.committed = True
             replace_text(self.directory / "config.yaml", self._text)
+            (self.directory / PENDING).unlink(missing_ok=True)
 
     def undo(self) -> None:
         """Restores the directory after a failure before the first save."""
@@ -270,17 +273,6 @@ def _total_steps(module: Any) -> Any:
         return module.total_steps()
     except (AttributeError, UserError):  # it has no such method, or trains without end
         return None
-
-
-def complete_pending(directory: Path) -> None:
-    """Completes a config change whose checkpoint was saved, or else drops it, in case of a kill in between."""
-    pending, last = directory / PENDING, directory / "checkpoints" / "last.ckpt"
-    if not pending.is_file() or not is_first_process():
-        return
-    if last.is_file() and last.stat().st_mtime_ns >= pending.stat().st_mtime_ns:
-        pending.replace(directory / "config.yaml")
-    else:
-        pending.unlink()
 
 
 def is_of_the_machine(key: str) -> bool:

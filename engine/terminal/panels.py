@@ -234,7 +234,7 @@ def next_commands(record: Record, has_classes: bool) -> dict[str, str]:
         commands["judge"] = f"{command('evaluate.py')} run={directory} split=cross_validation"
     works = {"look", "judge", *(["evaluate", "export"] if _has_best(record) else [])}
     works |= {"predict"} if has_classes and _has_best(record) else set()
-    works |= {"resume"} if record.trainer.checkpoint_callbacks else set()
+    works |= {"resume"} if (record.directory / "checkpoints" / "last.ckpt").is_file() else set()
     return {name: line for name, line in commands.items() if name in works}
 
 

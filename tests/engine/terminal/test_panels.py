@@ -111,6 +111,8 @@ def ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 
     def show(**changes: Any) -> str:
         ending = record(tmp_path / "logs" / "run")
+        (tmp_path / "logs" / "run" / "checkpoints").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "logs" / "run" / "checkpoints" / "last.ckpt").touch()
         vars(ending).update(changes)
         print_end(ending)
         return capsys.readouterr().out
@@ -184,6 +186,7 @@ def test_end_names_the_next_commands_each_in_one_line(ended: Any) -> None:
         f"{command('train.py')} resume=logs/run trainer.max_epochs=10",
     ):
         assert f"{line} " in shown
+    assert "resume=" not in ended(directory=Path("logs", "another")), "nothing was saved there"
 
 
 @pytest.mark.parametrize("is_terminal", [True, False])
