@@ -96,8 +96,12 @@ def mutated(node: Any, value: Any, draw: random.Random) -> Any:
 
 
 def files(folder: Path, *suffixes: str) -> list[Path]:
-    """Sorted, so that a seed always draws the same; those without a suffix are the event files'."""
-    return sorted(path for path in folder.rglob("*") if path.is_file() and (not suffixes or path.suffix in suffixes))
+    """Sorted, so that a seed always draws the same; those without a suffix are the event files'.
+
+    Without sparse files, which would be read here.
+    """
+    found = (path for path in folder.rglob("*") if path.is_file() and path.stat().st_size < 1 << 30)
+    return sorted(path for path in found if not suffixes or path.suffix in suffixes)
 
 
 # Mutations ------------------------------------------------------------------------------------------------------------
