@@ -19,6 +19,7 @@ from engine.config.help import train_help
 from engine.config.resolvers import register_resolvers
 from engine.errors import UserError
 from engine.process.startup import keep_out_current_folder, quick_imports
+from engine.process.stop import let_the_first_end
 
 TRACE = ("debug=trace", "+debug=trace")
 
@@ -80,6 +81,7 @@ def mistakes_end_it(cfg: DictConfig) -> Iterator[None]:
     except UserError as error:
         if not set(TRACE).isdisjoint(sys.argv):
             raise
+        let_the_first_end()  # which was stopped, perhaps, so that this process lost its connection
         raise SystemExit(str(error)) from error
 
 

@@ -20,7 +20,7 @@ LIGHTNINGS = "hydra.job.name=train_ddp_process_"
 """In the command line of the additional processes that Lightning starts for a training."""
 
 FOR_THE_FIRST = 5.0
-"""Seconds that an additional process leaves the first one to end by the same signal, which ends this one, too."""
+"""Seconds that an additional process leaves the first one to end, by the same signal, say, which ends this one, too."""
 
 Handler = Callable[[int, FrameType | None], None]
 
@@ -46,6 +46,7 @@ def end_at_once() -> None:
     """
     if _is_additional():
         end_with(os.getppid())
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # when the first ends, c10d warns with a stack trace
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)
 
@@ -56,9 +57,14 @@ def _is_additional() -> bool:
 
 
 def _end(number: int, frame: FrameType | None) -> None:
-    if _is_additional():  # Ctrl-C goes to the first process, too, which Lightning kills once another has failed
-        time.sleep(FOR_THE_FIRST)
+    let_the_first_end()  # Ctrl-C goes to it, too, and Lightning kills it once another has failed
     end_now(number)
+
+
+def let_the_first_end() -> None:
+    """Waits in an additional process of a training, which ends with the first: its own failure may follow from that."""
+    if _is_additional():
+        time.sleep(FOR_THE_FIRST)
 
 
 def end_now(number: int, advice: str = "") -> None:
