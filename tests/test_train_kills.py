@@ -2,7 +2,10 @@
 
 import json
 import random
+import re
 import signal
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -68,18 +71,25 @@ def overrides_of(kind: str, tiny: tuple[str, ...]) -> tuple[str, ...]:
     return (*(tiny if of_photos else ()), *KINDS[kind][0], EACH_EPOCH)
 
 
+Undisturbed = Callable[[str, tuple[str, ...]], tuple[Path, float]]
+
+
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, float]]:
-    """The runs that were not killed, by their kind, and their seconds."""
-    return {}
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+    """Gives the run of a kind that was not killed, and its seconds."""
+    folder = tmp_path_factory.mktemp("undisturbed")  # that of a test is removed with it
+
+    @cache
+    def of(kind: str, tiny: tuple[str, ...]) -> tuple[Path, float]:
+        return run_through(folder / re.sub(r"\W+", "_", kind), overrides_of(kind, tiny))
+
+    return of
 
 
 def resumed_as_if_never_killed(
-    kind: str, tiny: tuple[str, ...], folder: Path, undisturbed: dict[str, tuple[Path, float]], draw: random.Random
+    kind: str, tiny: tuple[str, ...], folder: Path, undisturbed: Undisturbed, draw: random.Random
 ) -> None:
-    if kind not in undisturbed:
-        undisturbed[kind] = run_through(folder / "undisturbed", overrides_of(kind, tiny))
-    directory, seconds = undisturbed[kind]
+    directory, seconds = undisturbed(kind, tiny)
     killed, codes = run_with_kills(
         folder / "killed",
         overrides_of(kind, tiny),
@@ -93,9 +103,7 @@ def resumed_as_if_never_killed(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_killed_twice(
-    kind: str, tiny: tuple[str, ...], tmp_path: Path, undisturbed: dict[str, tuple[Path, float]]
-) -> None:
+def test_killed_twice(kind: str, tiny: tuple[str, ...], tmp_path: Path, undisturbed: Undisturbed) -> None:
     resumed_as_if_never_killed(kind, tiny, tmp_path, undisturbed, random.Random(kind))
 
 
@@ -107,7 +115,7 @@ def test_asked_to_stop(
     code: int,
     tiny: tuple[str, ...],
     tmp_path: Path,
-    undisturbed: dict[str, tuple[Path, float]],
+    undisturbed: Undisturbed,
 ) -> None:
     """It stops within a batch, saves, says so, and resumes from there as if nothing had happened."""
     settings = (*overrides_of(kind, tiny), "scheduler=constant")  # others may follow from the number of epochs
@@ -142,8 +150,6 @@ def test_a_second_signal_is_obeyed_at_once(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", range(100))
-def test_killed_a_hundred_times(
-    number: int, tiny: tuple[str, ...], tmp_path: Path, undisturbed: dict[str, tuple[Path, float]]
-) -> None:
+def test_killed_a_hundred_times(number: int, tiny: tuple[str, ...], tmp_path: Path, undisturbed: Undisturbed) -> None:
     kind = list(KINDS)[number % len(KINDS)]
     resumed_as_if_never_killed(kind, tiny, tmp_path, undisturbed, random.Random(number))
