@@ -20,7 +20,8 @@ from engine.data_check.duplicates import identical
 from engine.errors import DataError
 from engine.photos.damage import known_damaged, told_of
 from engine.photos.images import check_images, read_thumbnail
-from engine.photos.layouts.class_folders import Classes, Selection, spelled_alike
+from engine.photos.layouts.class_folders import Classes, spelled_alike
+from engine.photos.layouts.selection import Selection
 from engine.photos.layouts.splits import folded, photos_of, splits_of
 from engine.photos.photo_index import PhotoIndex
 from engine.photos.photo_loader import PhotoLoader

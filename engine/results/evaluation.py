@@ -14,7 +14,7 @@ from pytorch_lightning.utilities.model_helpers import is_overridden
 from engine.build import build_features
 from engine.errors import UserError
 from engine.photos.formats import counts_as_photo
-from engine.photos.layouts.class_folders import composed
+from engine.photos.layouts.selection import composed
 from engine.photos.layouts.split_folders import split_folders
 from engine.process.activity import Activity
 from engine.process.startup import silence_idle_messages

@@ -15,7 +15,7 @@ from engine.errors import UserError, printable
 from engine.features.frozen import FrozenBackbone
 from engine.features.openvino_engine import engine_at_hand
 from engine.photos.formats import left_out
-from engine.photos.layouts.class_folders import composed
+from engine.photos.layouts.selection import composed
 from engine.photos.layouts.split_folders import split_named
 from engine.photos.unlabelled_photos import PhotoBatch, UnlabelledPhotos, find_photos
 from engine.process.activity import activity

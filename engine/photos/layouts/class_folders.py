@@ -9,13 +9,12 @@ from pathlib import Path
 
 from engine.errors import DataError
 from engine.photos.formats import SUFFIXES, left_out
+from engine.photos.layouts.selection import Selection, composed, members_of
 from engine.photos.layouts.walk import Folder, walk
 
 logger = logging.getLogger(__name__)
 
 Classes = dict[str, list[Path]]
-Selection = Sequence[str] | Mapping[str, str | Sequence[str]]
-"""`datamodule.classes`: names of classes, or for each class the folders that are merged into it."""
 
 
 def class_files(root: Path) -> Classes:
@@ -59,11 +58,6 @@ def class_files(root: Path) -> Classes:
     if unused:
         logger.info("Left out of %s, as not images of a class: %s.", root, left_out(unused))
     return {name: sorted(files) for name, files in classes.items()}
-
-
-def composed(name: str) -> str:
-    """A name in Unicode's form NFC; Macs write é as e plus an accent."""
-    return unicodedata.normalize("NFC", name)
 
 
 def _class_names(root: Path, subfolders: Sequence[str]) -> dict[str, str]:
@@ -136,14 +130,6 @@ def spelled_alike(names: Sequence[str]) -> list[str]:
                 f"classes {first!r} and {name!r} differ only in spelling: if they are one, merge their folders"
             )
     return found
-
-
-def members_of(wanted: Selection) -> dict[str, list[str]]:
-    """The names of the folders that make up each class of a selection."""
-    if not isinstance(wanted, Mapping):
-        return {composed(str(name)): [composed(str(name))] for name in wanted}
-    lists = {name: [members] if isinstance(members, str) else members for name, members in wanted.items()}
-    return {composed(str(name)): [composed(str(member)) for member in members] for name, members in lists.items()}
 
 
 def selected(classes: Classes, wanted: Selection | None, root: Path) -> Classes:

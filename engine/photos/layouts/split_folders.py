@@ -5,8 +5,8 @@ import re
 from pathlib import Path
 
 from engine.errors import DataError
-from engine.photos.layouts.class_folders import Selection, composed, members_of
 from engine.photos.layouts.folders import folders_in, is_seen
+from engine.photos.layouts.selection import Selection, composed, members_of
 
 logger = logging.getLogger(__name__)
 

@@ -9,17 +9,10 @@ import torch
 from engine.data.stratified_folds import stratified_folds
 from engine.data.stratified_split import stratified_split
 from engine.errors import DataError
-from engine.photos.layouts.class_folders import (
-    Classes,
-    Selection,
-    class_files,
-    composed,
-    members_of,
-    same_classes,
-    selected,
-)
+from engine.photos.layouts.class_folders import Classes, class_files, same_classes, selected
 from engine.photos.layouts.folders import folders_in
 from engine.photos.layouts.nearby import meant
+from engine.photos.layouts.selection import Selection, composed, members_of
 from engine.photos.layouts.split_folders import refuse_classes_that_may_be_splits, split_folders
 
 logger = logging.getLogger(__name__)

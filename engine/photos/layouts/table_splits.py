@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from engine.errors import DataError
 from engine.photos.formats import SUFFIXES
-from engine.photos.layouts.class_folders import Classes, Selection, composed, selected
+from engine.photos.layouts.class_folders import Classes, selected
+from engine.photos.layouts.selection import Selection, composed
 from engine.photos.layouts.split_folders import split_named
 from engine.photos.layouts.splits import drawn
 from engine.photos.layouts.table import lines

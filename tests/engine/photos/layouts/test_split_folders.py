@@ -4,7 +4,7 @@ import pytest
 
 from engine.config.resolvers import count_classes
 from engine.errors import DataError
-from engine.photos.layouts.class_folders import Selection
+from engine.photos.layouts.selection import Selection
 from engine.photos.layouts.split_folders import split_folders
 
 
