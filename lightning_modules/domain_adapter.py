@@ -51,9 +51,9 @@ class DomainAdapter(Classifier):
         loss = self.compared(source, labels)
         weight = self.current_weight()
         with torch.set_grad_enabled(weight > 0 and torch.is_grad_enabled()):
-            distances = [self.discrepancy(*layer.split(len(labels))) for layer in (features, logits)]
-        self.add_to_mean("train/discrepancy", sum(distances), len(labels))
-        return Outcome(loss + weight * sum(distances) if weight else loss, source, labels)
+            distance = sum(self.discrepancy(*layer.split(len(labels))) for layer in (features, logits))
+        self.add_to_mean("train/discrepancy", distance, len(labels))
+        return Outcome(loss + weight * distance if weight else loss, source, labels)
 
     def current_weight(self) -> float:
         """λ(p) in this epoch: 0 in the first, almost `weight` in the last."""

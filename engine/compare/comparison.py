@@ -147,13 +147,7 @@ def _photos(pair: Pair) -> Section | None:
     p = "" if difference.p_better is None else percent(difference.p_better)
     head = ["photos", "both right", f"only {a}", f"only {b}", "both wrong", f"{a} − {b}"]
     head += [f"{percent(pair.level)} interval", f"P({a} better)"]
-    row = [
-        f"{difference.n:,}",
-        *map(str, counts),
-        difference.shown,
-        interval(difference),
-        p,
-    ]
+    row = [f"{difference.n:,}", *map(str, counts), difference.shown, interval(difference), p]
     text = [f"The predicted class differs on {len(changed)} photos{':' if changed else '.'}"]
     text += [f"  {ours.name}: {ours.predicted}, {theirs.predicted} ({ours.label})" for ours, theirs in changed[:NAMED]]
     if changed:

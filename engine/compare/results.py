@@ -48,7 +48,7 @@ def results(first: Side, second: Side, level: float) -> list[Result]:
         pairs = [ours[repeat] for repeat in shared], [theirs[repeat] for repeat in shared]
         if len(shared) < MIN_SEEDS <= min(len(ours), len(theirs)) or not shared:
             pairs = [*ours.values()], [*theirs.values()]
-            difference = unpaired(*pairs, level)
+            difference = unpaired(*pairs, level, (first.folds, second.folds))
         else:
             difference = paired(*pairs, level, folds=len({fold for _, fold in shared}))
         first_mean, second_mean = (sum(values) / len(values) for values in pairs)

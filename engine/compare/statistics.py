@@ -80,24 +80,34 @@ def paired(ours: Sequence[float], theirs: Sequence[float], level: float, folds: 
     )
 
 
-def unpaired(ours: Sequence[float], theirs: Sequence[float], level: float) -> Difference:
-    """Mean of ours minus mean of theirs, which have no seed in common, with Welch's t interval."""
+def unpaired(
+    ours: Sequence[float], theirs: Sequence[float], level: float, folds: tuple[int, int] = (1, 1)
+) -> Difference:
+    """Mean of ours minus mean of theirs, which have no seed in common, with Welch's t interval.
+
+    The variance of a mean over several `folds` is the corrected one of `resampled_interval`.
+    """
     mean, n = float(np.mean(ours) - np.mean(theirs)), min(len(ours), len(theirs))
     if n < MIN_SEEDS:
         return Difference(mean, n, why=f"n = {n}")
     if np.ptp(ours) == 0 and np.ptp(theirs) == 0:
         return Difference(mean, n, why="all equal")
-    test = stats.ttest_ind(ours, theirs, equal_var=False)
-    low, high = (float(bound) for bound in test.confidence_interval(level))
-    spread = float(np.sqrt(np.var(ours, ddof=1) + np.var(theirs, ddof=1)))
+    counts, variances = np.array([len(ours), len(theirs)]), np.array([np.var(ours, ddof=1), np.var(theirs, ddof=1)])
+    of_means = variances * (1 / counts + [overlap(number) for number in folds])
+    degrees = of_means.sum() ** 2 / (of_means**2 / (counts - 1)).sum()  # Welch and Satterthwaite
+    error = float(np.sqrt(of_means.sum()))
+    half = float(stats.t.ppf((1 + level) / 2, degrees)) * error
+    in_folds = max(folds) > 1
+    what = ON_FOLDS if in_folds else "the choice of the seed, on this data"
     return Difference(
         mean,
         n,
-        low,
-        high,
-        p_better=float(stats.t.cdf(test.statistic, test.df)),
-        needed=seeds_to_settle(abs(mean) / spread, n, level),
-        covers="the choice of the seed, on this data; the seeds are not the same, so it is wider than a paired one",
+        mean - half,
+        mean + half,
+        p_better=float(stats.t.cdf(mean / error, degrees)),
+        needed=None if in_folds else seeds_to_settle(abs(mean) / float(np.sqrt(variances.sum())), n, level),
+        covers=f"{what}; the seeds are not the same, so it is wider than a paired one",
+        folds=max(folds),
     )
 
 

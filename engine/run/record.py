@@ -71,7 +71,9 @@ class Record:
         trainer: Any = self.trainer
         every, share = trainer.check_val_every_n_epoch, trainer.val_check_interval
         once = isinstance(every, int) and self.metrics["epochs"] // every == 1 and type(share) is float and share == 1
-        return not once and any(name.startswith("best/val") for name in self.metrics)
+        keys = ("trainer.check_val_every_n_epoch", "trainer.val_check_interval")
+        changed = self.resume is not None and any(key in self.resume.changes for key in keys)
+        return (changed or not once) and any(name.startswith("best/val") for name in self.metrics)
 
     def checkpoint_folders(self) -> list[Path]:
         """Where checkpoints may be saved: the run directory, and directories of the user's callbacks."""

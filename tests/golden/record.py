@@ -156,9 +156,13 @@ def main() -> None:
 
 
 def tell(found: Mapping[str, Any], known: Mapping[str, Any], *, fails: bool = True) -> None:
-    """Prints which experiments have other bits than are known, and exits; if it `fails`, with 1 where any has."""
-    others = {name: [k for k in v if known.get(name, {}).get(k, v[k]) != v[k]] for name, v in found.items()}
-    changed = [f"{name}: other {', '.join(kinds)}" for name, kinds in others.items() if kinds]
+    """Prints which experiments have other bits than are known, and exits; if it `fails`, with 1 if there are any."""
+    changed = [f"{name}: none known" for name in found if name not in known]
+    for name in found.keys() & known.keys():
+        if unknown := [kind for kind in found[name] if kind not in known[name]]:
+            print(f"{name}: not compared, since digests.json has none: {', '.join(unknown)}")
+        if others := [kind for kind, digest in found[name].items() if known[name].get(kind, digest) != digest]:
+            changed.append(f"{name}: other {', '.join(others)}")
     print("\n".join(changed) or f"{len(found)} experiments: the same bits ({machine()})")
     sys.exit(bool(changed) and fails)
 

@@ -38,13 +38,17 @@ def test_folds_whose_training_parts_overlap() -> None:
     assert (found.needed, found.folds) == (None, 5)
 
 
-def test_seeds_that_differ() -> None:
+@pytest.mark.parametrize(("folds", "overlaps"), [((1, 1), (0, 0)), ((5, 5), (1 / 4, 1 / 4)), ((5, 1), (1 / 4, 0))])
+def test_seeds_that_differ(folds: tuple[int, int], overlaps: tuple[float, float]) -> None:
     a, b = np.array(OURS), np.array(THEIRS[:4])
-    va, vb = a.var(ddof=1) / 5, b.var(ddof=1) / 4
+    va, vb = a.var(ddof=1) * (1 / 5 + overlaps[0]), b.var(ddof=1) * (1 / 4 + overlaps[1])
     degrees = (va + vb) ** 2 / (va**2 / 4 + vb**2 / 3)
+    difference = a.mean() - b.mean()
     half = stdtrit(degrees, 0.975) * math.sqrt(va + vb)
-    found = unpaired(OURS, THEIRS[:4], 0.95)
-    assert (found.low, found.high) == pytest.approx((a.mean() - b.mean() - half, a.mean() - b.mean() + half))
+    found = unpaired(OURS, THEIRS[:4], 0.95, folds)
+    assert (found.low, found.high) == pytest.approx((difference - half, difference + half))
+    assert found.p_better == pytest.approx(stdtr(degrees, difference / math.sqrt(va + vb)))
+    assert (found.needed is None, found.folds) == (max(folds) > 1, max(folds))
 
 
 @pytest.mark.parametrize(

@@ -148,10 +148,17 @@ def test_collect_metrics_keeps_the_named_ones() -> None:
         (1, {"check_val_every_n_epoch": None, "val_check_interval": 100}, True),
     ],
 )
-def test_one_validation_selects_nothing(epochs: int, trainer: dict[str, Any], selected: bool, cfg: DictConfig) -> None:
+def test_one_validation_selects_nothing(
+    epochs: int, trainer: dict[str, Any], selected: bool, cfg: DictConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
     record = Record(cfg)
     record.trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, **trainer)
     record.metrics = {"epochs": epochs, "best/val/acc": 0.9}
+    assert record.best_was_selected == selected
+    changes: dict[str, Any] = {"trainer.check_val_every_n_epoch": (1, 25)}
+    monkeypatch.setattr(record, "resume", SimpleNamespace(changes=changes))
+    assert record.best_was_selected
+    changes.clear()
     assert record.best_was_selected == selected
     record.metrics = {"epochs": epochs}
     assert not record.best_was_selected
