@@ -175,8 +175,9 @@ def _by_class(photos: Sequence[Photo]) -> dict[str, list[Path]]:
 
 def _find_copies(found: DataCheck, photos: Sequence[Photo], thumbnails: Tensor) -> None:
     index = PhotoIndex([photo.file for photo in photos])
-    same = {(first, other): None for first, *others in identical(index) for other in others}
-    similar = [pair for pair in alike(thumbnails) if pair not in same]
+    same = [(first, other) for first, *others in identical(index) for other in others]
+    copies = {other for _, other in same}
+    similar = [pair for pair in alike(thumbnails) if not copies & {*pair}]  # of identical ones, the first is compared
     for kind, pairs in (("identical", same), ("look-alikes", similar)):
         for first, second in pairs:
             one, two = photos[first], photos[second]

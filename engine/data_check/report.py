@@ -95,11 +95,13 @@ def _summary(found: DataCheck) -> Iterator[Text]:
     for kind, advice in KINDS.items():
         if findings := found.of_kind(kind):
             yield Text(f"{len(findings):,} × {kind}: {advice}", "bold")
-            yield from (Text(printable(f"    {_named(finding)}{_about(finding)}")) for finding in findings[:SHOWN])
+            lines = [f"    {_named(finding, finding.file)}{_about(finding)}" for finding in findings[:SHOWN]]
+            yield from (Text(printable(line)) for line in lines)
 
 
-def _named(finding: Finding) -> str:
-    return "/".join(finding.file.parts[-2:])
+def _named(finding: Finding, file: Path) -> str:
+    """The file's class folder and name; that of its split, too, where they may be the same in both splits."""
+    return "/".join(file.parts[-3 if finding.kind.endswith("in two splits") else -2 :])
 
 
 def _about(finding: Finding) -> str:
@@ -107,7 +109,7 @@ def _about(finding: Finding) -> str:
         return f": {finding.label}? rather {finding.detail}"
     if finding.kind == "damaged":
         return f": its decoder says {finding.detail}"
-    return f" = {'/'.join(finding.other.parts[-3:])}" if finding.other else ""
+    return f" = {_named(finding, finding.other)}" if finding.other else ""
 
 
 def _rows(findings: list[Finding]) -> str:

@@ -13,7 +13,8 @@ from tests.conftest import run_script
 @pytest.fixture
 def photos(data_dir: Path, tmp_path: Path) -> Path:
     root = Path(shutil.copytree(data_dir / "hymenoptera_data", tmp_path / "insects"))
-    shutil.copy(root / "train/ants/0001.jpg", root / "val/ants/copy.jpg")
+    for name in ("copy.jpg", "one more copy.jpg"):
+        shutil.copy(root / "train/ants/0001.jpg", root / "val/ants" / name)
     shutil.copy(root / "train/bees/0002.jpg", root / "train/ants/wrong.jpg")
     with Image.open(root / "train/bees/0003.jpg") as image:
         image.resize((image.width // 2, image.height // 2)).save(root / "val/bees/small [x].jpg")
@@ -30,14 +31,16 @@ def test_what_is_planted_is_found(photos: Path, tmp_path: Path) -> None:
     found = {(row["finding"], Path(row["path"]).name, Path(row["other"]).name) for row in rows}
     assert {
         ("identical in two splits", "copy.jpg", "0001.jpg"),
+        ("identical in two splits", "one more copy.jpg", "0001.jpg"),
         ("look-alikes in two splits", "small [x].jpg", "0003.jpg"),
         ("no photo by its name", "imageNotFound.gif", ""),
         ("cannot be read", "cut.jpg", ""),
     } <= found
     (twice,) = (row for row in rows if row["finding"] == "identical with two labels")
     assert {Path(twice[key]).name for key in ("path", "other")} == {"0002.jpg", "wrong.jpg"}
-    assert sum("identical" in row["finding"] or "look-alikes" in row["finding"] for row in rows) == 3
-    for text in ("│ all   │", "bees/small [x].jpg = train/bees/0003.jpg", "Twice the photos", "(RGB); shorter side"):
+    assert sum("identical" in row["finding"] or "look-alikes" in row["finding"] for row in rows) == 4
+    pair = "val/bees/small [x].jpg = train/bees/0003.jpg"
+    for text in ("│ all   │", pair, "Twice the photos", "(RGB); shorter side"):
         assert text in done.stdout
     assert (tmp_path / "found" / "findings.png").is_file()
     again = run_script("check_data.py", "data_dir=insects", "output=found", cwd=tmp_path)
