@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
-from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 from engine.errors import UserError
@@ -65,6 +64,8 @@ def best_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
     Departure: it is 1 unless the likelihood-ratio test (Wilks 1938) rejects 1 at the 5 % level. What is fitted to few
     photos of a network whose probabilities are right is noise, and would make them worse.
     """
+    from scipy.optimize import minimize_scalar  # only here: it takes a tenth of a second, and each run loads this file
+
     rows = np.arange(len(labels))
 
     def loss(log_temperature: float) -> float:

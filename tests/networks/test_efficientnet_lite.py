@@ -5,7 +5,7 @@ import timm
 import torch
 from torch import Tensor
 
-from networks.efficientnet_lite import EfficientNetLite, Name, imagenet_classifier, weights_file
+from networks.efficientnet_lite import Classifier, EfficientNetLite, Name, imagenet_classifier, weights_file
 
 # Blocks of each stage: timm numbers them stage by stage, the package straight through.
 STAGES: dict[Name, tuple[int, ...]] = {
@@ -65,6 +65,23 @@ def test_every_tensor_of_the_package_is_in_its_place_bit_for_bit(name: Name, pac
         assert torch.equal(state[entry], tensor), entry
 
 
+@pytest.mark.parametrize("size", [64, 97])
+@pytest.mark.parametrize("training", [True, False])
+def test_draws_outputs_and_gradients_are_timms_to_the_bit(name: Name, size: int, training: bool) -> None:
+    torch.manual_seed(0)
+    ours, drawn = Classifier(name).train(training), torch.get_rng_state()
+    torch.manual_seed(0)
+    theirs = timm.create_model(f"tf_{name}").train(training)
+    assert torch.equal(drawn, torch.get_rng_state()), "what is drawn afterwards, such as a head, is the same"
+    assert ours.state_dict().keys() == theirs.state_dict().keys()
+    images = torch.rand(2, 3, size, size) * 2 - 1
+    outputs = [network(images) for network in (ours, theirs)]
+    assert torch.equal(*outputs)
+    both = zip(outputs, (ours, theirs), strict=True)
+    gradients = [torch.autograd.grad(output.square().sum(), [*network.parameters()]) for output, network in both]
+    assert all(map(torch.equal, *gradients))
+
+
 def test_whole_network_equals_one_loaded_by_name(name: Name, packaged: dict[str, Tensor]) -> None:
     images = torch.rand(2, 3, 96, 96, generator=torch.Generator().manual_seed(0)) * 2 - 1
     by_name = timm.create_model(f"tf_{name}")
@@ -77,7 +94,7 @@ def test_whole_network_equals_one_loaded_by_name(name: Name, packaged: dict[str,
 
 def test_features_are_the_packaged_ones_of_images_from_minus_1_to_1(name: Name, network: EfficientNetLite) -> None:
     whole = imagenet_classifier(name).eval()
-    whole.reset_classifier(0)
+    whole.classifier = torch.nn.Identity()
     images = torch.rand(2, 3, 64, 64)
     with torch.inference_mode():
         torch.testing.assert_close(network.eval().features(images), whole(images * 2 - 1))
