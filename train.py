@@ -43,6 +43,7 @@ def train(cfg: DictConfig) -> float | None:
             build_module,
             build_network,
             choose_engine,
+            configured,
             in_trainer,
             weigh_classes,
         )
@@ -73,7 +74,7 @@ def train(cfg: DictConfig) -> float | None:
         config = resolved(cfg) if record.resume else save_config(cfg)
         module = build_module(cfg, network)
         if cfg.get("init_from") and record.checkpoint is None:
-            start_from(module, Path(cfg.init_from))
+            start_from(configured(module), Path(cfg.init_from))
         keep_config = KeepConfig(module, config | data_facts(cfg, datamodule), record.clock)
         check_input(cfg, module, keep_config.config["data"])
         if has_features(cfg):

@@ -16,13 +16,14 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from callbacks.loggers import tensorboard_loggers
+from engine.training.procedure import Procedure
 
 
 class NetworkGraph(Callback):
     """Logs the network's graph for one example, with its operations grouped by module.
 
-    Runs the network once, in the first process. Not available for compiled networks, or with fsdp, where no process
-    has all weights.
+    Runs the network once, in the first process. Not available for compiled networks, with fsdp, where no process has
+    all weights, or for LightningModules that are no Procedure: what they call their network may take other inputs.
     """
 
     follows_chunks = True
@@ -33,7 +34,7 @@ class NetworkGraph(Callback):
         shape = pl_module.hparams.get("data", {}).get("input_shape")
         alone = not isinstance(trainer.strategy, FSDPStrategy) and not getattr(pl_module, "compiled", False)
         loggers = tensorboard_loggers(trainer)
-        network: Any = getattr(pl_module, "network", None)
+        network: Any = getattr(pl_module, "network", None) if isinstance(pl_module, Procedure) else None
         if trainer.ckpt_path is not None or shape is None or network is None or not alone or not loggers:
             return
         key = repr((pl_module.hparams.get("network"), shape))

@@ -15,6 +15,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
+from pytorch_lightning import LightningModule
 from pytorch_lightning.callbacks import Checkpoint, ProgressBar
 from pytorch_lightning.plugins import CheckpointIO
 
@@ -103,6 +104,13 @@ def build_module(cfg: DictConfig, network: Any, **instead: Any) -> Any:
     parts = {part: make.get(part, instantiate)(cfg[part]) for part in given_to_module(cfg)}
     target = get_object(cfg.lightning_module["_target_"])
     return instantiate(cfg.lightning_module, **parts, **{key: instead[key] for key in instead if takes(target, key)})
+
+
+def configured(module: Any) -> Any:
+    """The module with what its `configure_model` makes, to load weights into; the Trainer may call that again."""
+    if isinstance(module, LightningModule):
+        module.configure_model()
+    return module
 
 
 def build_loss(node: Mapping[Any, Any]) -> Any:

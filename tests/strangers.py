@@ -1,6 +1,10 @@
 """Modules as their authors publish them, for test_published_parts.py: nothing here knows of this project."""
 
+import random
+from typing import Any
+
 import lightning as L
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
@@ -84,3 +88,59 @@ class Unified(L.LightningModule):
 
     def configure_callbacks(self) -> list[L.Callback]:
         return [ModelCheckpoint(monitor="val_loss", filename="theirs")]
+
+
+class Peculiar(L.LightningModule):
+    """What Lightning allows and few modules do: see each method."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = None
+        self.frozen = nn.Linear(1024, 16).requires_grad_(False)
+        nn.init.constant_(self.frozen.weight, 0.01)
+        nn.init.zeros_(self.frozen.bias)
+        self.strict_loading = False
+        self.loss = nn.CrossEntropyLoss()
+        self.noise = torch.Generator().manual_seed(1)
+        self.rng, self.dice = np.random.default_rng(2), random.Random(3)
+
+    def configure_model(self) -> None:
+        """Makes the layers only now, one of them without knowing its inputs."""
+        if self.network is None:
+            self.network = nn.Sequential(nn.LazyLinear(16), nn.ReLU(), nn.Linear(16, 10))
+
+    def state_dict(self, *arguments, **options):  # type: ignore[no-untyped-def]
+        """Without what is frozen."""
+        state = super().state_dict(*arguments, **options)
+        return {name: value for name, value in state.items() if not name.startswith("frozen.")}
+
+    def forward(self, images: Tensor) -> Tensor:
+        assert self.network is not None
+        scores: Tensor = self.network(self.frozen(images.flatten(1)))
+        return scores
+
+    def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor | None:
+        """With noise of three generators of its own; some batches are left out."""
+        noise = torch.randn(len(batch[0]), 1, 1, 1, generator=self.noise)
+        noise *= float(self.rng.normal()) + self.dice.random()
+        return None if batch_idx % 5 == 4 else self.loss(self(batch[0] + noise), batch[1])
+
+    def validation_step(self, batch: list[Tensor], batch_idx: int) -> None:
+        self.log("val_loss", self.loss(self(batch[0]), batch[1]))
+
+    def on_validation_epoch_end(self) -> None:
+        self.print("validated")
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Puts objects into checkpoints, which weights_only refuses."""
+        checkpoint["parts"] = {"loss": self.loss, "version": np.int64(1)}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        assert checkpoint["parts"]["version"] == 1
+
+    def configure_optimizers(self):  # type: ignore[no-untyped-def]
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+def peculiar():  # type: ignore[no-untyped-def]
+    return Peculiar()

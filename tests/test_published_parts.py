@@ -1,6 +1,7 @@
 """Modules from published packages, and as Lightning's documentation has them: trained, killed, resumed, evaluated."""
 
 import random
+import re
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ callback: {last_checkpoint: {min_seconds: 0}}
 FLAT = {"_target_": "tests.strangers.Flat", "width": 1024}
 PARTS = {
     "gan": ({"_target_": "tests.strangers.GAN", "lr": 0.002}, "val_loss"),
+    "peculiar": ({"_target_": "tests.strangers.peculiar"}, "val_loss"),
     "unified": ({"_target_": "tests.strangers.Unified"}, "val_loss"),
     "lightly": (
         {
@@ -57,7 +59,9 @@ PARTS = {
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_trained_killed_resumed_and_evaluated(part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trained_killed_resumed_evaluated_and_exported(
+    part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """From YAML alone, with the same bits as without the kill: its random draws continue, too."""
     monkeypatch.setenv(ALLOW, "tests,lightly,torch_uncertainty")
     node, metric = PARTS[part]
@@ -76,5 +80,9 @@ def test_trained_killed_resumed_and_evaluated(part: str, tmp_path: Path, monkeyp
     assert differences(whole, killed) == []
     done = run_script("evaluate.py", f"run={killed}", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert metric in done.stdout
+    assert re.search(rf"│ {metric} +│ +\S+ │ +the same │", done.stdout), done.stdout
     assert (killed / "evaluation_val_best.json").is_file()
+    shape = ["input_shape=[16]"] if part == "gan" else []
+    done = run_script("export.py", f"run={killed}", "format=state_dict", *shape, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "network.state_dict.pt: largest difference 0 on 16 " in done.stdout

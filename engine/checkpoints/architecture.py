@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from engine.checkpoints.content import require_bounded, require_stored
 from engine.files import by_descriptor, open_plain
@@ -24,14 +25,19 @@ SIZES = re.compile(r"size mismatch for (\S+): .*?Size\(\[([\d, ]*)\]\) from chec
 
 def differences(network: nn.Module, state: Mapping[str, Tensor]) -> str | None:
     """Differences in names and shapes between a network's state dict and a checkpoint's; None if there are none."""
-    shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    shapes = {name: None if is_lazy(tensor) else tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     found = {name: tuple(tensor.shape) if isinstance(tensor, Tensor) else () for name, tensor in state.items()}
-    common = [name for name in shapes if name in found and shapes[name] != found[name]]
+    common = [name for name in shapes if name in found and shapes[name] not in (None, found[name])]
     return _listed(
-        [(name, found[name], shapes[name]) for name in common],
+        [(name, found[name], shapes[name] or ()) for name in common],
         missing=[name for name in shapes if name not in found],
         unexpected=[name for name in found if name not in shapes],
     )
+
+
+def load_weights(module: nn.Module, state: Mapping[str, Any]) -> None:
+    """Loads a state dict, which may lack entries if a LightningModule says so by its `strict_loading`."""
+    module.load_state_dict(state, strict=getattr(module, "strict_loading", True))
 
 
 def saved_shapes(checkpoints: Path, name: str) -> dict[str, Tensor] | None:

@@ -3,16 +3,20 @@
 import hashlib
 import io
 import logging
+import operator
 import os
 import secrets
 import shutil
 import tempfile
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
+from torch import Tensor, nn
 
 from engine.checkpoints.content import own_paths, require_bounded, require_shape, require_stored
 from engine.errors import UserError
@@ -25,6 +29,17 @@ TRAILER = len(MARK) + hashlib.sha256().digest_size
 
 
 LAST = "last.ckpt"
+
+LIGHTNINGS = ("state_dict", "optimizer_states", "lr_schedulers", "loops")
+"""Parts of a checkpoint without which Lightning cannot resume."""
+
+PLAIN = (Tensor, nn.Parameter, bool, int, float, str, bytes, type(None))
+"""Of the types that weights_only loads, the frequent ones."""
+
+SHOWN = 4  # places of what is left out
+
+REFUSED = object()
+"""In place of a value that weights_only does not load."""
 
 TEMPORARY = ".temp.ckpt"
 """Lightning's file for returning weights from forked or spawned processes (launchers/multiprocessing.py)."""
@@ -48,6 +63,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     ) -> None:
         super().__init__()
         self.folders, self.saved = folders, saved
+        self._told_of: set[str] = set()  # what is left out
 
     def remove_checkpoint(self, path: Any) -> None:
         self._require_inside(Path(path))
@@ -67,7 +83,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         self._require_inside(target)
         target.parent.mkdir(parents=True, exist_ok=True)
         archive = io.BytesIO()
-        torch.save(checkpoint, archive)
+        torch.save(self._loadable(checkpoint), archive)
         with replacing(target) as file:
             file.write(archive.getbuffer())
             file.write(MARK + hashlib.sha256(archive.getbuffer()).digest())
@@ -78,9 +94,60 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         if self.saved is not None:
             self.saved(target)
 
+    def _loadable(self, checkpoint: dict[str, Any]) -> dict[str, Any]:
+        """The checkpoint without what could not be loaded again; UserError if Lightning could not do without it."""
+        left_out: dict[str, Any] = {}
+        kept: dict[str, Any] = loadable(checkpoint, left_out)
+        found = {place: f"{place} ({type(value).__name__})" for place, value in left_out.items()}
+        if lost := [told for place, told in found.items() if place.partition(".")[0] in LIGHTNINGS]:
+            raise UserError(f"Checkpoints can only hold tensors and plain values, and not {', '.join(lost)}.")
+        new = [place for place in found if place not in self._told_of and not place.startswith("hyper_parameters.")]
+        if new:
+            self._told_of.update(new)
+            names = ", ".join([*(found[place] for place in new[:SHOWN]), *(["…"] if len(new) > SHOWN else [])])
+            logger.warning("Left out of checkpoints, which only hold tensors and plain values: %s.", names)
+        return kept
+
     def load_checkpoint(self, path: Any, map_location: Any = "cpu", weights_only: bool | None = True) -> dict[str, Any]:
         """The checkpoint at `path`, or the previous one. UserError if both are damaged; weights_only is always on."""
         return load_checkpoint(Path(path), map_location)
+
+
+def loadable(content: Any, left_out: dict[str, Any], place: str = "") -> Any:
+    """The content without what weights_only would refuse, such as a loss function that a module puts into checkpoints.
+
+    What is left out is added to `left_out` by its place, as `callbacks.Mine.frame`. A list is kept or left out as a
+    whole. NumPy's numbers become Python's.
+    """
+    if type(content) in (dict, OrderedDict):
+        children = {
+            key: loadable(value, left_out, f"{place}.{key}" if place else str(key)) for key, value in content.items()
+        }
+        if all(children[key] is value for key, value in content.items()):
+            return content  # with its attributes: a state dict has the versions of its modules
+        return {key: value for key, value in children.items() if value is not REFUSED}
+    if type(content) in (list, tuple):
+        members = [loadable(value, {}) for value in content]
+        if not any(value is REFUSED for value in members):
+            return content if all(map(operator.is_, members, content)) else type(content)(members)
+    elif isinstance(content, np.generic):
+        return content.item()
+    elif type(content) in PLAIN or _reads_back(content):
+        return content
+    left_out[place] = content
+    return REFUSED
+
+
+def _reads_back(value: Any) -> bool:
+    """Whether weights_only loads such a value, as it does some of which there is no list."""
+    archive = io.BytesIO()
+    try:
+        torch.save(value, archive)
+        archive.seek(0)
+        torch.load(archive, weights_only=True)
+    except Exception:  # from pickle or torch, or from methods of the value
+        return False
+    return True
 
 
 def load_checkpoint(path: Path, map_location: Any = "cpu", *, parts: Sequence[str] = ()) -> dict[str, Any]:

@@ -75,7 +75,7 @@ class ExactState(Callback):
             self._pass = generator_states() | {"is_first": True}
 
         def next_one() -> None:
-            self._pass = generator_states(training_loaders(trainer)) | {"is_first": False}
+            self._pass = generator_states(_owners(trainer)) | {"is_first": False}
 
         def validation() -> None:
             self._validated, self._before_validation = False, self._state(trainer)
@@ -111,7 +111,7 @@ class ExactState(Callback):
         if not trainer.validating or not self._before_validation:
             state = self._state(trainer)
         elif self._validated:
-            state = self._before_validation | {"random": generator_states(training_loaders(trainer))}
+            state = self._before_validation | {"random": generator_states(_owners(trainer))}
         else:
             state = self._before_validation
         named = pl_module.named_parameters() if accumulating else ()
@@ -121,7 +121,7 @@ class ExactState(Callback):
         checkpoint["exact"] = of_each_process(state)
 
     def _state(self, trainer: Trainer) -> dict[str, Any]:
-        state: dict[str, Any] = {"random": generator_states(training_loaders(trainer))}
+        state: dict[str, Any] = {"random": generator_states(_owners(trainer))}
         module = trainer.lightning_module
         state["modes"] = self._turned_on if self._off is None else turned_on(self._off)
         if not isinstance(module, AccountedModule):  # which keeps its own account
@@ -165,9 +165,8 @@ class ExactState(Callback):
     def _resume(self, trainer: Trainer, module: LightningModule, saved: dict[str, Any]) -> None:
         self._turned_on = saved.get("modes", [])
         batches = resume_exactly(trainer)
-        loaders = training_loaders(trainer)
-        if not any(hasattr(loader, "state_dict") for loader in loaders):
-            self._find_position(trainer, loaders, saved, batches)
+        if not any(hasattr(loader, "state_dict") for loader in training_loaders(trainer)):
+            self._find_position(trainer, saved, batches)
         for name, gradient in saved["gradients"].items():
             parameter = module.get_parameter(name)
             parameter.grad = gradient.to(parameter.device)
@@ -185,9 +184,9 @@ class ExactState(Callback):
         if batches and not saved["validation_due"]:
             step_plateau_schedulers(trainer)
         if saved["random"] is not None:
-            restore_generators(saved["random"], loaders)
+            restore_generators(saved["random"], _owners(trainer))
 
-    def _find_position(self, trainer: Trainer, loaders: list[Any], saved: dict[str, Any], batches: int) -> None:
+    def _find_position(self, trainer: Trainer, saved: dict[str, Any], batches: int) -> None:
         if not batches:
             start_new_pass(trainer)
             return
@@ -197,8 +196,13 @@ class ExactState(Callback):
         warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended before the epoch ended")
         self._pass = saved["pass"]
         if not self._pass["is_first"]:
-            restore_generators(self._pass, loaders)
+            restore_generators(self._pass, _owners(trainer))
         skip_batches(trainer, restart=not self._pass["is_first"])
+
+
+def _owners(trainer: Any) -> list[Any]:
+    """Who may hold random generators of their own."""
+    return [*training_loaders(trainer), trainer.lightning_module, trainer.datamodule]
 
 
 def _begin_averaging(trainer: Trainer, module: LightningModule) -> None:

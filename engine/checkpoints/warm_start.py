@@ -5,9 +5,10 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from engine.checkpoints.architecture import NETWORK, differences
+from engine.checkpoints.architecture import NETWORK, differences, load_weights
 from engine.checkpoints.checkpoint_io import load_checkpoint
 from engine.errors import UserError
+from engine.training.procedure import Procedure
 
 
 def weights_of(cfg: DictConfig, checkpoint: Path | None) -> Path | None:
@@ -26,17 +27,17 @@ def checkpoints_of(run: Path) -> Path:
 def start_from(module: Any, run: Path) -> None:
     """Loads the weights of the run's best epoch (or else its last) into a module with the same layers.
 
-    If the module has a `network`, only that is compared and loaded. UserError with the layers that differ.
+    Of a Procedure, only the `network` is compared and loaded. UserError with the layers that differ.
     """
     checkpoints = checkpoints_of(run)
     file = next(path for name in ("best.ckpt", "last.ckpt") if (path := checkpoints / name).is_file())
     state = load_checkpoint(file, parts=["state_dict"])["state_dict"]
     target, prefix = module, ""
-    if hasattr(module, "network"):
+    if isinstance(module, Procedure):
         target, prefix = module.network, NETWORK
         state = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
     if (backbone := checkpoints / "backbone.ckpt").is_file():
         state = {f"backbone.{name}": value for name, value in load_checkpoint(backbone).items()} | state
     if differ := differences(target, state):
         raise UserError(f"init_from={run}: its network has another architecture: {differ}.")
-    target.load_state_dict(state)
+    load_weights(target, state)

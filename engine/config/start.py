@@ -18,7 +18,7 @@ from engine.config.command_line import rewrite_arguments
 from engine.config.help import train_help
 from engine.config.resolvers import register_resolvers
 from engine.errors import UserError
-from engine.process.startup import keep_out_current_folder, quick_imports
+from engine.process.startup import keep_out_current_folder, quick_imports, require_current_folder
 from engine.process.stop import let_the_first_end
 
 TRACE = ("debug=trace", "+debug=trace")
@@ -26,6 +26,7 @@ TRACE = ("debug=trace", "+debug=trace")
 
 def start(main: Callable[[], Any]) -> None:
     """Runs train.py's command line."""
+    require_current_folder()
     keep_out_current_folder()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # the terminal may only support ASCII

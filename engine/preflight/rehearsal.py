@@ -4,6 +4,7 @@ Nothing is built that could write or open files or connections: no data, no logg
 network is built on torch's meta device, without memory, weights or random draws.
 """
 
+import inspect
 import re
 import warnings
 from collections.abc import Callable, Mapping
@@ -201,7 +202,7 @@ class _NoDraws(TorchFunctionMode):
 
 def _procedure(node: Settings, made: Mapping[str, Any]) -> Any:
     target = find_target(node["_target_"])
-    if not issubclass(target, Procedure):  # its constructor may do anything
+    if not (inspect.isclass(target) and issubclass(target, Procedure)):  # another constructor may do anything
         return None
     parts = {part: made[part] for part in FOR_MODULE if takes(target, part)}
     with _NoDraws():

@@ -1,5 +1,6 @@
 """Checks the root keys of a config against conf/train.yaml."""
 
+import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -59,9 +60,10 @@ def _needed(values: Mapping[str, Any]) -> Iterator[str]:
         target = find_target(module.get("_target_") if isinstance(module, Mapping) else None)
     except LookupError:  # reported by another check
         return
-    if not is_overridden("train_dataloader", target, LightningModule):
+    is_class = inspect.isclass(target)  # what a function makes may have its own data
+    if is_class and not is_overridden("train_dataloader", target, LightningModule):
         yield "datamodule"
-    required = FOR_MODULE if issubclass(target, Procedure) else signature_of(target).required
+    required = FOR_MODULE if is_class and issubclass(target, Procedure) else signature_of(target).required
     yield from (part for part in FOR_MODULE if part in required and takes(target, part))
 
 

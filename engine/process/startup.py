@@ -123,6 +123,14 @@ def _plot_style(style: Any) -> Iterator[None]:
         yield
 
 
+def require_current_folder() -> None:
+    """Ends the process with one sentence if its current folder was deleted; torch could not be imported, for one."""
+    try:
+        Path.cwd()
+    except OSError as error:
+        sys.exit(f"The current folder cannot be used ({error.strerror}): cd to one that exists.")
+
+
 def keep_out_current_folder() -> None:
     """Child processes find modules in the project, never in their current directory (Python 3.11 or later).
 

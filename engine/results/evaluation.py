@@ -72,7 +72,7 @@ def evaluate(
     module = trained.load_module()
     if trained.has_features:
         datamodule = build_features(config, datamodule, module.network)
-    data = {key: getattr(datamodule, key, trained.data[key]) for key in ("name", "source")}
+    data = {key: getattr(datamodule, key, None) or trained.data[key] for key in ("name", "source")}
     data["counts"] = counts_of(datamodule)
     data["part"] = part
     data |= {key: config.datamodule[key] for key in ("data_dir", "table") if key in config.datamodule}

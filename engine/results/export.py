@@ -11,7 +11,7 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 
-from engine.build import build_network, network_name
+from engine.build import network_name
 from engine.errors import UserError
 from engine.files import replace_text
 from engine.results.export_formats import Format, Onnx, Outputs, Safetensors, StateDict, TorchExport, WholeModule
@@ -21,7 +21,7 @@ from engine.run.trained import Trained, load_trained
 FORMATS: Mapping[str, Callable[[Trained, int], Format]] = {
     "onnx": lambda trained, opset: Onnx(opset),
     "torch_export": lambda trained, opset: TorchExport(),
-    "safetensors": lambda trained, opset: Safetensors(OmegaConf.to_container(trained.config.network)),  # type: ignore[arg-type]
+    "safetensors": lambda trained, opset: Safetensors(OmegaConf.to_container(trained.network_config)),  # type: ignore[arg-type]
     "state_dict": lambda trained, opset: StateDict(),
     "module": lambda trained, opset: WholeModule(),
 }
@@ -69,7 +69,7 @@ def export(
     partial = path.with_name(f".{path.stem}.{token_hex(8)}.partial{path.suffix}")  # torch.export looks at the suffix
     try:
         chosen.save(network, inputs.values[:2], partial)
-        loaded = chosen.load(partial, lambda: build_network(trained.config, directory / "checkpoints"))
+        loaded = chosen.load(partial, trained.build_network)
         difference = largest_difference(loaded, network, inputs.values)
         if not difference <= tolerance:  # also if it is NaN
             raise UserError(
@@ -118,7 +118,7 @@ def _origin(trained: Trained) -> dict[str, Any]:
         "name": trained.config.name,
         "checkpoint": trained.checkpoint,
         "epoch": trained.content["epoch"] + 1,
-        "network": network_name(trained.config.network),
+        "network": network_name(trained.network_config),
         "data": {key: trained.data[key] for key in ("name", "source")},
         "torch": version("torch"),
     }

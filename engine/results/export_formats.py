@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
 
+from engine.checkpoints.architecture import load_weights
 from engine.errors import UserError
 from engine.process.startup import import_for_real
 
@@ -46,7 +47,7 @@ class StateDict(Format):
 
     def load(self, path: Path, build: Callable[[], nn.Module]) -> Outputs:
         network = build().eval()
-        network.load_state_dict(torch.load(path, weights_only=True))
+        load_weights(network, torch.load(path, weights_only=True))
         return network
 
 

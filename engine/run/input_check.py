@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.utilities.seed import isolate_rng
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from engine.build import network_name
 from engine.errors import UserError
@@ -55,7 +56,10 @@ def check_input(cfg: DictConfig, module: Any, data: Mapping[str, Any]) -> None:
 
 def _passes_on_meta(network: nn.Module, shape: tuple[int, ...]) -> bool:
     """Whether a large network runs on the meta device. For a small one, zeros are faster: meta tensors need sympy."""
-    if sum(parameter.numel() for parameter in network.parameters()) < LARGE and math.prod(shape) < LARGE_INPUT:
+    parameters = list(network.parameters())
+    if any(map(is_lazy, parameters)):
+        return False
+    if sum(parameter.numel() for parameter in parameters) < LARGE and math.prod(shape) < LARGE_INPUT:
         return False
     try:
         _without_weights(network)(torch.empty(2, *shape, device="meta"))

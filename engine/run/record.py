@@ -218,6 +218,7 @@ def recall_training(record: Record, module: Any) -> None:
 
 def restore_best(trainer: Any, module: Any, monitor: DictConfig) -> dict[str, Any]:
     """Loads the best epoch's weights into `module`, if kept; returns its number, from 1, and its monitored value."""
+    from engine.checkpoints.architecture import load_weights
     from engine.checkpoints.checkpoint_io import load_checkpoint
 
     callback = best_checkpoint(trainer, monitor.metric)
@@ -227,7 +228,7 @@ def restore_best(trainer: Any, module: Any, monitor: DictConfig) -> dict[str, An
         return {f"best/{monitor.metric}": None, "best/epoch": None}
     checkpoint = load_checkpoint(Path(callback.best_model_path), module.device, parts=("state_dict", "epoch"))
     module.on_load_checkpoint(checkpoint)
-    module.load_state_dict(checkpoint["state_dict"])
+    load_weights(module, checkpoint["state_dict"])
     return {**best_so_far(trainer, monitor.metric), "best/epoch": checkpoint["epoch"] + 1}
 
 

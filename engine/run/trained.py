@@ -10,8 +10,9 @@ from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
-from engine.build import build_module, build_network
-from engine.checkpoints.checkpoint_io import load_checkpoint
+from engine.build import build_module, build_network, configured
+from engine.checkpoints.architecture import load_weights
+from engine.checkpoints.checkpoint_io import load_checkpoint, previous
 from engine.errors import UserError
 from engine.run.config_file import has_features, register_stored_resolvers
 from engine.run.data_facts import known_facts
@@ -55,12 +56,26 @@ class Trained:
         """See engine/run/config_file.py."""
         return has_features(self.config)
 
-    def load_network(self) -> nn.Module:
-        """The network on the CPU, in eval mode, with the checkpoint's weights."""
+    @property
+    def network_config(self) -> DictConfig:
+        """The network's config; that of the lightning_module if it brings its own network."""
+        node: DictConfig = self.config.get("network") or self.config.lightning_module
+        return node
+
+    def build_network(self) -> nn.Module:
+        """The network, or the lightning_module that brings its own, without the checkpoint's weights."""
         with _of_the_config(self.directory):
-            network: nn.Module = build_network(self.config, self.directory / "checkpoints")
+            network = build_network(self.config, self.directory / "checkpoints")
+            if network is None:
+                network = configured(build_module(self.config, None, init=None))
+        return network
+
+    def load_network(self) -> nn.Module:
+        """What `build_network` returns with the checkpoint's weights, on the CPU and in eval mode."""
+        network = self.build_network()
+        prefix = PREFIX if self.config.get("network") else ""
         state = self.content["state_dict"]
-        weights = {name.removeprefix(PREFIX): value for name, value in state.items() if name.startswith(PREFIX)}
+        weights = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
         _load_weights(network, weights, "backbone.", self.directory)
         return network.eval()
 
@@ -68,9 +83,8 @@ class Trained:
         """The lightning_module, on the CPU and in eval mode, with the checkpoint's weights."""
         with _of_the_config(self.directory):
             network = build_network(self.config, self.directory / "checkpoints")
-            module = build_module(
-                self.config, network, init=None
-            )  # which would overwrite the frozen backbone's weights
+            # `init` would overwrite the frozen backbone's weights.
+            module = configured(build_module(self.config, network, init=None))
         _load_weights(module, self.content["state_dict"], f"{PREFIX}backbone.", self.directory)
         return module.eval()
 
@@ -91,7 +105,7 @@ def _of_the_config(directory: Path) -> Iterator[None]:
 def _load_weights(module: nn.Module, weights: dict[str, Tensor], backbone: str, directory: Path) -> None:
     """Loads a module's weights. A frozen backbone has its own file, and its weights are already in the module.
 
-    UserError with their names if weights are missing; none are left random.
+    UserError with their names if weights are missing, or have no place; none are left random.
     """
     own = module.state_dict()
     missing = [name for name in own if name not in weights]
@@ -102,7 +116,10 @@ def _load_weights(module: nn.Module, weights: dict[str, Tensor], backbone: str, 
         raise UserError(f"{file} is missing: without it the run's frozen backbone has no weights.")
     if missing:
         raise UserError(f"The checkpoint in {directory} lacks {', '.join(missing[:4])}{', …' * (len(missing) > 4)}.")
-    module.load_state_dict({name: own[name] for name in own if name not in weights} | weights)
+    if spare := [name for name in weights if name not in own]:  # torch passes over those of a submodule that is None
+        named = f"{', '.join(spare[:4])}{', …' * (len(spare) > 4)}"
+        raise UserError(f"The checkpoint in {directory} has {named}, and {type(module).__name__} has no such weights.")
+    load_weights(module, {name: own[name] for name in own if name not in weights} | weights)
 
 
 def load_trained(directory: Path, checkpoint: str, overrides: Sequence[str] = ()) -> Trained:
@@ -116,6 +133,10 @@ def load_trained(directory: Path, checkpoint: str, overrides: Sequence[str] = ()
     config = load_config(directory)
     for override in overrides:
         _override(config, override)
+    if not (file.is_file() or previous(file).is_file()):
+        kept = [name for name in CHECKPOINTS if (file.parent / f"{name}.ckpt").is_file()]
+        advice = f"give checkpoint={kept[0]}" if kept else "it kept none"
+        raise UserError(f"run={directory} has no checkpoints/{file.name}: {advice}.")
     content = load_checkpoint(file, parts=("state_dict", "hyper_parameters", "epoch"))
     return Trained(directory, config, checkpoint, content)
 

@@ -23,6 +23,8 @@ from engine.run.record import Record, best_checkpoint
 from engine.run.trust.allowlist import ALLOW, targets, unlisted
 from engine.training.accounted_module import AccountedModule
 from engine.training.early_end import lifting
+from engine.training.parameter_groups import counted
+from engine.training.procedure import Procedure
 from engine.training.steps.chunks import single_steps_because
 from engine.wording import class_metric, class_metrics, figure, markup
 
@@ -37,13 +39,11 @@ def print_start(record: Record, datamodule: Any, module: Any, trainer: Any) -> N
     if not record.is_first_process:
         return
     cfg = record.cfg
-    parameters = list(getattr(module, "network", module).parameters())
     name = network_name(cfg.get("network")) if "network" in given_to_module(cfg) else None
-    total, trained = (sum(p.numel() for p in ps) for ps in (parameters, [p for p in parameters if p.requires_grad]))
-    frozen = f", {total - trained:,} frozen" if total > trained else ""
+    network = module.network if isinstance(module, Procedure) else module
     rows = {
         "experiment": f"{cfg.get('experiment', cfg.name)}, seed {cfg.seed}",
-        "network": f"{name or type(module).__name__}: {trained:,} parameters trained{frozen}",
+        "network": f"{name or type(module).__name__}: {counted(network)}",
         "data": _data(datamodule),
         "device": f"{trainer.num_devices} × {trainer.strategy.root_device}, {trainer.precision}",
         "directory": str(record.directory.absolute()),
@@ -90,7 +90,7 @@ def not_guaranteed(record: Record, datamodule: Any, module: Any, trainer: Any) -
     """Features that this run lacks because of its parts or settings."""
     cfg = record.cfg
     if not isinstance(module, AccountedModule):
-        yield f"what {type(module).__name__} keeps in plain attributes, if resumed within an epoch"
+        yield f"what {type(module).__name__} keeps in plain attributes, if resumed"
     if any(isinstance(callback, ModelPruning) for callback in trainer.callbacks):
         yield "an exact resume, as checkpoints lack ModelPruning's masks"
     if not isinstance(datamodule, Classes):

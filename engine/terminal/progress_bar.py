@@ -42,17 +42,17 @@ class ProgressBar(callbacks.ProgressBar):
     def __init__(self, *, refresh_seconds: Annotated[float, Gt(0)], line_seconds: Annotated[float, Gt(0)]) -> None:
         super().__init__()
         self.refresh_seconds, self.line_seconds = refresh_seconds, line_seconds
-        self._is_enabled = True
+        self.is_enabled = True  # LightningModule.print asks
         self._bar: Progress | None = None
         self._task = TaskID(0)
         self._epochs: EpochLines | None = None
 
     def disable(self) -> None:
         """Called by the Trainer in all processes except the first."""
-        self._is_enabled = False
+        self.is_enabled = False
 
     def enable(self) -> None:
-        self._is_enabled = True
+        self.is_enabled = True
 
     # When to report --------------------------------------------------------------------------------------------------
 
@@ -63,7 +63,7 @@ class ProgressBar(callbacks.ProgressBar):
         self._loss: float | None = None
         self._epochs = EpochLines(trainer, self.line_seconds)
         console = Console()
-        if self._is_enabled and is_live(sys.stdout) and console.is_terminal:
+        if self.is_enabled and is_live(sys.stdout) and console.is_terminal:
             bar = BarColumn(BAR if console.width >= 60 else NARROW)
             columns = (bar, TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)))
             # Without rich's refresh thread, which would interrupt the training four times per second.
@@ -121,7 +121,7 @@ class ProgressBar(callbacks.ProgressBar):
     def _tell_epoch(self, trainer: Trainer, *, is_last: bool = False) -> None:
         """Prints a line about the epoch that has just ended, if there is one and it gets a line."""
         line = self._epochs.line(trainer, is_last=is_last) if self._epochs is not None else None
-        if line is None or not self._is_enabled:
+        if line is None or not self.is_enabled:
             return
         if self._bar is None:
             logger.info("%s", line)
@@ -134,7 +134,7 @@ class ProgressBar(callbacks.ProgressBar):
                 handler.handle(record)
 
     def _look(self, trainer: Trainer, pl_module: LightningModule, doing: str = "") -> None:
-        if not self._is_enabled:
+        if not self.is_enabled:
             return
         self._said = time.monotonic()
         parts = list(self.describe(trainer, pl_module, doing))

@@ -86,9 +86,11 @@ def end_other_processes(trainer: Any) -> None:
     They may wait for this one, which is ending, for half an hour.
     """
     deadline = time.monotonic() + PATIENCE
-    for process in getattr(trainer.strategy.launcher, "procs", ()):
-        if not isinstance(process, subprocess.Popen):  # a forked or spawned one, to which the first belongs, too
-            continue
+    started = getattr(trainer.strategy.launcher, "procs", [])
+    # Not the forked or spawned ones, to which this process belongs, too.
+    others = [process for process in started if isinstance(process, subprocess.Popen)]
+    for process in others:
+        started.remove(process)  # or Lightning's observer kills this process, too, once one of them was killed
         try:
             process.wait(max(0.0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:

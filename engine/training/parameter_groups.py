@@ -1,4 +1,4 @@
-"""Optimizer parameter groups from patterns of parameter names."""
+"""Optimizer parameter groups from patterns of parameter names, and the number of parameters."""
 
 import re
 import signal
@@ -9,6 +9,7 @@ from types import FrameType
 from typing import Any
 
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 SECONDS = 1
 """Time limit per pattern for all names; milliseconds are usual, unless it backtracks."""
@@ -85,3 +86,12 @@ def _time_limit() -> Iterator[None]:
 def _some(names: Mapping[str, Any]) -> str:
     shown = list(names)[:5]
     return ", ".join(shown) + (f" and {len(names) - len(shown)} more" if len(names) > len(shown) else "")
+
+
+def counted(module: nn.Module) -> str:
+    """The number of a module's parameters, in words."""
+    parameters = list(module.parameters())
+    if not parameters or any(map(is_lazy, parameters)):
+        return "its parameters are made when it trains"
+    total, trained = (sum(p.numel() for p in ps) for ps in (parameters, [p for p in parameters if p.requires_grad]))
+    return f"{trained:,} parameters trained" + (f", {total - trained:,} frozen" if total > trained else "")

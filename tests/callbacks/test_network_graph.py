@@ -4,10 +4,12 @@ from typing import Any
 
 import pytest
 import torch
+from pytorch_lightning import LightningModule
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor, nn
 
 from callbacks.network_graph import NetworkGraph, network_graph
+from tests.noise import classifier
 
 
 class Small(nn.Module):
@@ -82,16 +84,38 @@ def test_a_run_on_features_has_the_whole_network(events: EventAccumulator) -> No
     assert "network/head/linear" in names
 
 
+class Foreign(LightningModule):
+    """Its network does not take the data as it is."""
+
+    compiled = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = nn.Linear(192, 2)
+
+
 @pytest.mark.parametrize(
-    "change", [{"ckpt_path": "last.ckpt"}, {"compiled": True}, {"shape": None}, {"is_global_zero": False}]
+    ("change", "drawn"),
+    [
+        ({}, 1),
+        ({"ckpt_path": "last.ckpt"}, 0),
+        ({"compiled": True}, 0),
+        ({"shape": None}, 0),
+        ({"loggers": []}, 0),
+        ({"module": Foreign}, 0),
+    ],
 )
-def test_where_there_is_none(change: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("callbacks.network_graph.network_graph", lambda *_: pytest.fail("drawn"))
-    settings: dict[str, Any] = {"ckpt_path": None, "compiled": False, "shape": [3, 8, 8], "is_global_zero": True}
-    settings |= change
+def test_where_it_is_drawn(change: dict[str, Any], drawn: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    added: list[Any] = []
+    writer = SimpleNamespace(add_event=added.append)
+    logger = SimpleNamespace(experiment=SimpleNamespace(_get_file_writer=lambda: writer))
+    usual = {"ckpt_path": None, "compiled": False, "shape": [3, 8, 8], "loggers": [logger], "module": classifier}
+    settings: dict[str, Any] = usual | change
+    module = settings["module"]()
     hparams = {"network": {"_target_": "x", "path": str(tmp_path)}, "data": {"input_shape": settings["shape"]}}
-    module: Any = SimpleNamespace(hparams=hparams, compiled=settings["compiled"], network=Small(), device="cpu")
-    trainer: Any = SimpleNamespace(
-        ckpt_path=settings["ckpt_path"], is_global_zero=settings["is_global_zero"], loggers=[], strategy=None
-    )
+    module.save_hyperparameters(hparams)
+    monkeypatch.setattr(module, "compiled", settings["compiled"])
+    monkeypatch.setattr("callbacks.network_graph.tensorboard_loggers", lambda trainer: settings["loggers"])
+    trainer: Any = SimpleNamespace(ckpt_path=settings["ckpt_path"], strategy=None)
     NetworkGraph().on_fit_start(trainer, module)
+    assert len(added) == drawn

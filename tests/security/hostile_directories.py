@@ -15,7 +15,8 @@ import socket
 import stat
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,18 @@ def files(folder: Path, *suffixes: str) -> list[Path]:
 # Mutations ------------------------------------------------------------------------------------------------------------
 
 
+@contextmanager
+def inside(folder: Path) -> Iterator[None]:
+    """Makes a folder the current one; paths from there are short."""
+    here = os.open(".", os.O_RDONLY)
+    try:
+        os.chdir(folder)
+        yield
+    finally:
+        os.fchdir(here)
+        os.close(here)
+
+
 def special(folder: Path, draw: random.Random) -> str:
     place = draw.choice(
         [*files(folder), *sorted(p for p in folder.rglob("*") if p.is_dir()), folder / "new", folder / "x"]
@@ -117,12 +130,8 @@ def special(folder: Path, draw: random.Random) -> str:
     place.unlink(missing_ok=True)
     kind = draw.choice(("link", "dangling", "folder link", "loop", "pipe", "socket", "device", "folder", "unreadable"))
     if kind == "socket":
-        with socket.socket(socket.AF_UNIX) as server:
-            here = os.open(".", os.O_RDONLY)
-            os.chdir(place.parent)
+        with socket.socket(socket.AF_UNIX) as server, inside(place.parent):
             server.bind(place.name[:100])
-            os.fchdir(here)
-            os.close(here)
     else:
         make: dict[str, Callable[[], Any]] = {
             "link": lambda: place.symlink_to(canary / "file"),
@@ -205,13 +214,10 @@ def state(folder: Path, draw: random.Random) -> str:
 
 
 def nesting(folder: Path, draw: random.Random) -> str:
-    here = os.open(".", os.O_RDONLY)
-    os.chdir(folder)
-    for _ in range(draw.choice((50, 400))):  # longer than a path may be
-        os.mkdir("d" * 20)  # noqa: PTH102
-        os.chdir("d" * 20)
-    os.fchdir(here)
-    os.close(here)
+    with inside(folder):
+        for _ in range(draw.choice((50, 400))):  # longer than a path may be
+            os.mkdir("d" * 20)  # noqa: PTH102
+            os.chdir("d" * 20)
     return "folders in folders"
 
 

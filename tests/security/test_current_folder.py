@@ -36,6 +36,14 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.parametrize("script", ["train.py", "compare.py", "evaluate.py"])
+def test_that_was_deleted(script: str, tmp_path: Path) -> None:
+    command = f"mkdir gone && cd gone && rmdir ../gone && exec {sys.executable} {ROOT / script}"
+    done = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr == "The current folder cannot be used (No such file or directory): cd to one that exists.\n"
+
+
 @since_311
 @pytest.mark.parametrize("launcher", [(), ("launcher=joblib", "launcher.n_jobs=2")])
 def test_a_sweep(launcher: tuple[str, ...], folder: Path, tiny: tuple[str, ...], run_train: RunTrain) -> None:

@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -27,6 +28,28 @@ def test_saved_is_loaded_and_torch_load_reads_it_too(tmp_path: Path) -> None:
         assert checkpoint["epoch"] == 1
         assert torch.equal(checkpoint["state_dict"]["w"], torch.full((100,), 1))
     assert [file.name for file in tmp_path.iterdir()] == ["last.ckpt"]
+
+
+def test_what_could_not_be_loaded_is_left_out_and_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    layers = torch.nn.Sequential(torch.nn.BatchNorm1d(2)).state_dict()
+    content = {
+        "state_dict": layers,
+        "callbacks": {"Mine": {"best": np.float64(0.5), "frame": np.zeros(2), "paths": [Path("a")], "kept": [1, (2,)]}},
+        "hyper_parameters": {"loss": torch.nn.MSELoss(), "lr": 0.1},
+    }
+    writer = AtomicCheckpointIO()
+    for name in ("1.ckpt", "2.ckpt"):
+        writer.save_checkpoint(content, tmp_path / name)
+    assert [r.message for r in caplog.records] == [
+        "Left out of checkpoints, which only hold tensors and plain values: callbacks.Mine.frame (ndarray), "
+        "callbacks.Mine.paths (list)."
+    ]
+    loaded = load_checkpoint(tmp_path / "2.ckpt")
+    assert loaded["callbacks"] == {"Mine": {"best": 0.5, "kept": [1, (2,)]}}
+    assert loaded["hyper_parameters"] == {"lr": 0.1}
+    assert loaded["state_dict"]._metadata == layers._metadata, "torch finds the versions of layers there"
+    with pytest.raises(UserError, match=r"and not state_dict\.0\._extra_state \(MSELoss\)\.$"):
+        writer.save_checkpoint({"state_dict": {"0._extra_state": torch.nn.MSELoss()}}, tmp_path / "3.ckpt")
 
 
 def test_the_one_before_is_kept(tmp_path: Path) -> None:

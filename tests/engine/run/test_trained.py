@@ -67,8 +67,14 @@ def test_mistakes_are_told_in_a_sentence(run_dir: Path, tmp_path: Path) -> None:
     ):
         load_trained(run_dir, "best", ["datamodule=digits"])
     shutil.copy(run_dir / "config.yaml", tmp_path)
-    with pytest.raises(UserError, match=r"best\.ckpt is damaged or missing"):
+    with pytest.raises(UserError, match=r"has no checkpoints/best\.ckpt: it kept none\.$"):
         load_trained(tmp_path, "best")
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "last.ckpt").write_bytes(b"x")
+    with pytest.raises(UserError, match=r"has no checkpoints/best\.ckpt: give checkpoint=last\.$"):
+        load_trained(tmp_path, "best")
+    with pytest.raises(UserError, match=r"last\.ckpt is damaged or missing"):
+        load_trained(tmp_path, "last")
 
 
 @pytest.mark.parametrize(

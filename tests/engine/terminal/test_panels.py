@@ -72,7 +72,7 @@ def test_start_says_what_runs_on_what(capsys: pytest.CaptureFixture[str]) -> Non
     )
     datamodule = SimpleNamespace(name="hymenoptera", source="stand-in", counts=lambda: {"train": 1244, "val": 153})
     directory = Path("/elsewhere/a run")
-    print_start(record(directory, substitute_for="resnet18"), datamodule, SimpleNamespace(network=network), trainer)
+    print_start(record(directory, substitute_for="resnet18"), datamodule, network, trainer)
     shown = capsys.readouterr().out
     for text in (
         "mine, seed 4",
@@ -93,7 +93,7 @@ def test_start_says_if_one_batch_is_all(capsys: pytest.CaptureFixture[str]) -> N
     )
     for size, says in ((2000, True), (4, False)):
         data = SimpleNamespace(name="mine", source="local", counts=lambda: {"train": 1244}, batch_size=size)
-        print_start(record(Path("/run")), data, SimpleNamespace(network=torch.nn.Linear(1, 1)), trainer)
+        print_start(record(Path("/run")), data, torch.nn.Linear(1, 1), trainer)
         shown = capsys.readouterr().out
         assert ("one batch of 2,000" in shown) == says
 

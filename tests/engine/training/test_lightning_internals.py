@@ -3,15 +3,20 @@
 A release that moves one fails here, with a sentence that says what would break.
 """
 
+import signal
+import subprocess
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from lightning_fabric.strategies.launchers.subprocess_script import _ChildProcessObserver
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint, WeightAveraging
 from torch import nn
 from torch.optim import SGD
 
+from engine.training import lightning_internals
 from engine.training.lightning_internals import (
     RESTORING,
     add_steps,
@@ -163,3 +168,14 @@ def test_clipping_in_mixed_precision_clips(fused: bool) -> None:
     for name, value in module.network.named_parameters():
         assert (value - before[name]).abs().max() < 1e-8, name
     allow_clipping(SGD([nn.Parameter()]))  # any other optimizer is left unchanged
+
+
+def test_lightnings_observer_does_not_see_the_processes_that_are_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would kill this one."""
+    monkeypatch.setattr(lightning_internals, "PATIENCE", 0.1)
+    other = subprocess.Popen(["sleep", "60"])
+    observed = [other]
+    training: Any = SimpleNamespace(strategy=SimpleNamespace(launcher=SimpleNamespace(procs=observed)))
+    lightning_internals.end_other_processes(training)
+    assert other.poll() == -signal.SIGKILL
+    assert _ChildProcessObserver(0, observed)._run(), "it has nothing to observe any more"

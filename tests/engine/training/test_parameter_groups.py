@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from engine.training.parameter_groups import parameter_groups
+from engine.training.parameter_groups import counted, parameter_groups
 
 
 @pytest.fixture
@@ -55,3 +55,10 @@ def test_parameter_that_two_patterns_match(network: nn.Module) -> None:
 def test_an_optimizer_takes_them(network: nn.Module) -> None:
     optimizer = torch.optim.SGD(parameter_groups(network, [{"pattern": "^head", "lr": 0.1}]), lr=0.01)
     assert [group["lr"] for group in optimizer.param_groups] == [0.1, 0.01]
+
+
+def test_parameters_are_counted_where_they_are_made() -> None:
+    layers = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1).requires_grad_(False))
+    assert counted(layers) == "8 parameters trained, 3 frozen"
+    for later in (nn.Sequential(nn.Linear(3, 2), nn.LazyLinear(2)), nn.Module()):
+        assert counted(later) == "its parameters are made when it trains"
