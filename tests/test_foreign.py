@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from pytorch_lightning import LightningDataModule, LightningModule
+from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer
 from pytorch_lightning.demos.boring_classes import BoringModel
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from engine.api import Run
+from engine.checkpoints.checkpoint_io import load_checkpoint
 from engine.errors import UserError
 from engine.results.evaluation import evaluate
 from tests.conftest import ROOT, RunTrain, Train, metrics_of
@@ -104,6 +105,13 @@ class TwoOptimizers(LightningModule):
 
     def configure_optimizers(self):  # type: ignore[no-untyped-def]
         return [torch.optim.SGD(part.parameters(), lr=0.01) for part in (self.generator, self.discriminator)]
+
+
+class Halving(Callback):
+    """Halves the first optimizer's rate after each epoch, without a scheduler."""
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        trainer.optimizers[0].param_groups[0]["lr"] /= 2
 
 
 class WithItsOwnData(BoringModel):
@@ -211,3 +219,18 @@ def test_a_tuner_that_tries_again_before_the_test(tmp_path: Path, train_here: Tr
     metrics = metrics_of(train_here(tmp_path, "experiment=lenet_nll", *settings))
     assert metrics["epochs"] == 1
     assert metrics["test/acc"] > 0
+
+
+def test_a_longer_training_keeps_the_rate_that_a_callback_has_set(
+    tmp_path: Path, train_here: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LIGHTNING_EXPERIMENTS_ALLOW", "tests")
+    config = options(tmp_path, "tests.test_foreign.TwoOptimizers", "tests.test_foreign.Numbers")
+    shared = ("experiment=foreign", "monitor.metric=null", "+callback.halving._target_=tests.test_foreign.Halving")
+    directory = train_here(tmp_path, *shared, config=config)
+    train_here(tmp_path, f"resume={directory}", "trainer.max_epochs=4", config=())
+    straight = train_here(tmp_path, *shared, "trainer.max_epochs=4", config=config)
+    resumed, expected = (load_checkpoint(run / "checkpoints" / "last.ckpt") for run in (directory, straight))
+    assert expected["optimizer_states"][0]["param_groups"][0]["lr"] == 0.01 / 2**4
+    assert resumed["optimizer_states"] == expected["optimizer_states"]
+    assert all(torch.equal(value, expected["state_dict"][name]) for name, value in resumed["state_dict"].items())

@@ -265,7 +265,8 @@ class Resume(Callback):
         if self.checkpoint is not None and (is_uneven or self._changes_in(*OF_OPTIMIZATION)):
             done = Done(self.steps, self.epochs, self._schedules)
             kept = [key not in self.changes for key in ("optimizer.lr", "scheduler.interval")]
-            reschedule(trainer, pl_module, done, keeps_rate=kept[0], same_interval=kept[1])
+            same = not self._changes_in("optimizer", "scheduler", "lightning_module")
+            reschedule(trainer, pl_module, done, keeps_rate=kept[0], same_interval=kept[1], same_settings=same)
 
 
 def _total_steps(module: Any) -> Any:

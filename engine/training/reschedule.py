@@ -25,18 +25,29 @@ class Done(NamedTuple):
     schedules: Sequence[Mapping[str, Any]]
 
 
-def reschedule(trainer: Trainer, module: LightningModule, done: Done, *, keeps_rate: bool, same_interval: bool) -> None:
+def reschedule(
+    trainer: Trainer,
+    module: LightningModule,
+    done: Done,
+    *,
+    keeps_rate: bool,
+    same_interval: bool,
+    same_settings: bool,
+) -> None:
     """Gives optimizers and schedulers the state they would have after as many steps with the current settings.
 
     They are built again, the schedulers are stepped as often as those of the checkpoint, and both replace the ones in
     use. ReduceLROnPlateau cannot be repeated without its metric, so it keeps its state and, with `keeps_rate`, its
-    current rate.
+    current rate. With `same_settings`, only the length of the training may have changed: an optimizer without a
+    scheduler then keeps all of its settings, which callbacks may have changed.
     """
     optimizers, configs = remade_optimizers(module)
+    scheduled: set[int] = set()
     reached: set[int] = set()  # optimizers that keep their rate
     for index, (config, made) in enumerate(zip(trainer.lr_scheduler_configs, configs, strict=True)):
         saved = done.schedules[index] if index < len(done.schedules) else {}
         number = optimizers.index(made.scheduler.optimizer)
+        scheduled.add(number)
         is_plateau = "num_bad_epochs" in saved
         if isinstance(made.scheduler, ReduceLROnPlateau):
             seen = {key: saved[key] for key in OF_PLATEAU if key in saved and is_plateau}
@@ -49,6 +60,8 @@ def reschedule(trainer: Trainer, module: LightningModule, done: Done, *, keeps_r
         _advance(made.scheduler, int(times))
         config.scheduler = _attached(made.scheduler, trainer.optimizers[number])
     for number, (optimizer, new) in enumerate(zip(trainer.optimizers, optimizers, strict=True)):
+        if same_settings and number not in scheduled:
+            continue
         for group, settings in zip(optimizer.param_groups, new.param_groups, strict=False):
             kept = {"params", "lr"} if number in reached else {"params"}
             group.update({key: value for key, value in settings.items() if key not in kept})
