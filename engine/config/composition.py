@@ -183,14 +183,25 @@ def _unknown_key(key: str, cfg: DictConfig) -> str | None:
             near = _nearest_key(part, [name for name in names if not re.fullmatch("_.*_", name)])
             if not way and (leaves := _leaves(part, root)) and not near.startswith("did"):
                 near = f"did you mean {' or '.join(leaves)}?"
-            if "_target_" in names and not near.startswith("did"):
-                near += f"; +{key}=… adds it, if {node['_target_']} takes it"
+            if "_target_" in names and _takes(node["_target_"], part):
+                near = f"{str(node['_target_']).rpartition('.')[2]} takes it, and +{key}=… adds it"
             return f"there is no {part} in {'.'.join(way)}; {near}" if way else f"there is no {part}; {near}"
         if not isinstance(node, Mapping) or part not in node:
             return None
         node = node[part]
         way.append(part)
     return None
+
+
+def _takes(target: Any, name: str) -> bool:
+    """Whether a `_target_` has an argument of this name, or takes any."""
+    with quick_imports():
+        from engine.preflight.signatures import signature_of
+        from engine.preflight.targets import find_target
+    try:
+        return signature_of(find_target(target)).takes(name)
+    except LookupError:  # reported by preflight
+        return False
 
 
 def _nearest_key(part: str, names: Sequence[str]) -> str:

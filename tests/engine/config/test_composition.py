@@ -27,7 +27,7 @@ def _hydra() -> Iterator[None]:
         ("optimizer.lrr=1", "there is no lrr in optimizer; did you mean lr?"),
         (
             "optimizer.warmup=1",
-            "there is no warmup in optimizer; there are fused, lr, momentum, .*; +optimizer.warmup=… adds",
+            "there is no warmup in optimizer; there are fused, lr, momentum, nesterov, weight_decay",
         ),
         ("trainer.profiler.dirpath=x", "there is no dirpath in trainer.profiler; it has none"),
         ("seeed=1", "there is no seeed; did you mean seed?"),
@@ -49,6 +49,11 @@ def _hydra() -> Iterator[None]:
         ("trainer=3", "takes the name of a choice, or several as [a,b]; there are auto, cpu, ddp, fsdp, gpu"),
         ("seed=1,2", "several values are a sweep, which needs -m; a single value that is a list is written [a,b]"),
         ("lr=1", "there is no lr; did you mean optimizer.lr?"),
+        (
+            "trainer.min_epochs=1",
+            "there is no min_epochs in trainer; Trainer takes it, and +trainer.min_epochs=… adds it",
+        ),
+        ("loss.weight=[1,2]", "there is no weight in loss; CrossEntropyLoss takes it, and +loss.weight=… adds it"),
         ("epochs=1", "there is no epochs; did you mean trainer.max_epochs?"),
         ("batch_size=1", "there is no batch_size; did you mean datamodule.batch_size?"),
         ("optimizer.learning_rate=1", "there is no learning_rate in optimizer; did you mean lr?"),
