@@ -117,7 +117,10 @@ def test_the_index_remembers_it(three: list[Path], tmp_path: Path) -> None:
 def insects(data_dir: Path, tmp_path: Path) -> Path:
     """Photos of which one is damaged."""
     root = Path(shutil.copytree(data_dir / "hymenoptera_data", tmp_path / "insects"))
-    (root / "train/bees/0003.jpg").write_bytes(overwritten(jpeg()))
+    damaged = root / "train/bees/0003.jpg"
+    damaged.write_bytes(overwritten(jpeg()))
+    a_while_ago = damaged.stat().st_mtime - 60  # an index does not remember a file that has just been written
+    os.utime(damaged, (a_while_ago, a_while_ago))
     return root
 
 
