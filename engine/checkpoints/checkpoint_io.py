@@ -30,8 +30,8 @@ TRAILER = len(MARK) + hashlib.sha256().digest_size
 
 LAST = "last.ckpt"
 
-LIGHTNINGS = ("state_dict", "optimizer_states", "lr_schedulers", "loops")
-"""Parts of a checkpoint without which Lightning cannot resume."""
+WHOLE = ("state_dict", "loops")
+"""Parts of a checkpoint that cannot be loaded if anything is left out of them."""
 
 PLAIN = (Tensor, nn.Parameter, bool, int, float, str, bytes, type(None))
 """Of the types that weights_only loads, the frequent ones."""
@@ -95,11 +95,11 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             self.saved(target)
 
     def _loadable(self, checkpoint: dict[str, Any]) -> dict[str, Any]:
-        """The checkpoint without what could not be loaded again; UserError if Lightning could not do without it."""
+        """The checkpoint without what could not be loaded again; UserError if it is needed."""
         left_out: dict[str, Any] = {}
         kept: dict[str, Any] = loadable(checkpoint, left_out)
         found = {place: f"{place} ({type(value).__name__})" for place, value in left_out.items()}
-        if lost := [told for place, told in found.items() if place.partition(".")[0] in LIGHTNINGS]:
+        if lost := [told for place, told in found.items() if place.partition(".")[0] in WHOLE]:
             raise UserError(f"Checkpoints can only hold tensors and plain values, and not {', '.join(lost)}.")
         new = [place for place in found if place not in self._told_of and not place.startswith("hyper_parameters.")]
         if new:
@@ -116,8 +116,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 def loadable(content: Any, left_out: dict[str, Any], place: str = "") -> Any:
     """The content without what weights_only would refuse, such as a loss function that a module puts into checkpoints.
 
-    What is left out is added to `left_out` by its place, as `callbacks.Mine.frame`. A list is kept or left out as a
-    whole. NumPy's numbers become Python's.
+    What is left out is added to `left_out` by its place, as `callbacks.Mine.frame`. A list with such a member is left
+    out as a whole. NumPy's numbers become Python's.
     """
     if type(content) in (dict, OrderedDict):
         children = {
@@ -127,8 +127,10 @@ def loadable(content: Any, left_out: dict[str, Any], place: str = "") -> Any:
             return content  # with its attributes: a state dict has the versions of its modules
         return {key: value for key, value in children.items() if value is not REFUSED}
     if type(content) in (list, tuple):
-        members = [loadable(value, {}) for value in content]
+        within: dict[str, Any] = {}
+        members = [loadable(value, within, f"{place}.{number}") for number, value in enumerate(content)]
         if not any(value is REFUSED for value in members):
+            left_out |= within
             return content if all(map(operator.is_, members, content)) else type(content)(members)
     elif isinstance(content, np.generic):
         return content.item()

@@ -35,6 +35,7 @@ def test_what_could_not_be_loaded_is_left_out_and_told_once(tmp_path: Path, capl
     content = {
         "state_dict": layers,
         "callbacks": {"Mine": {"best": np.float64(0.5), "frame": np.zeros(2), "paths": [Path("a")], "kept": [1, (2,)]}},
+        "lr_schedulers": [{"lr_lambdas": [None, {"rate": 2, "loss": torch.nn.MSELoss()}]}],
         "hyper_parameters": {"loss": torch.nn.MSELoss(), "lr": 0.1},
     }
     writer = AtomicCheckpointIO()
@@ -42,11 +43,12 @@ def test_what_could_not_be_loaded_is_left_out_and_told_once(tmp_path: Path, capl
         writer.save_checkpoint(content, tmp_path / name)
     assert [r.message for r in caplog.records] == [
         "Left out of checkpoints, which only hold tensors and plain values: callbacks.Mine.frame (ndarray), "
-        "callbacks.Mine.paths (list)."
+        "callbacks.Mine.paths (list), lr_schedulers.0.lr_lambdas.1.loss (MSELoss)."
     ]
     loaded = load_checkpoint(tmp_path / "2.ckpt")
     assert loaded["callbacks"] == {"Mine": {"best": 0.5, "kept": [1, (2,)]}}
     assert loaded["hyper_parameters"] == {"lr": 0.1}
+    assert loaded["lr_schedulers"] == [{"lr_lambdas": [None, {"rate": 2}]}]
     assert loaded["state_dict"]._metadata == layers._metadata, "torch finds the versions of layers there"
     with pytest.raises(UserError, match=r"and not state_dict\.0\._extra_state \(MSELoss\)\.$"):
         writer.save_checkpoint({"state_dict": {"0._extra_state": torch.nn.MSELoss()}}, tmp_path / "3.ckpt")
