@@ -142,7 +142,7 @@ def test_asked_to_stop(
 
 def test_a_second_signal_is_obeyed_at_once(tmp_path: Path) -> None:
     """In the middle of a batch: here of one that does not end."""
-    process = start(tmp_path, *DIGITS, EACH_EPOCH, "trainer.max_epochs=1000", "datamodule.chunk=100000")
+    process = start(tmp_path, *DIGITS, EACH_EPOCH, "+callback.endless._target_=tests.strangers.Endless")
     for delay in (1.0, 0.2):
         kill_once_begun(tmp_path, process, delay, signal.SIGINT, lambda found: any(found.glob("checkpoints/last.ckpt")))
     assert finish(process) == 130

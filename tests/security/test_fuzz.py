@@ -79,7 +79,7 @@ def fuzzing(examples: int) -> Any:
     return settings(max_examples=examples, deadline=5000, derandomize=True, database=None, suppress_health_check=quiet)
 
 
-EXAMPLES = [200, pytest.param(250_000, marks=pytest.mark.slow)]  # in the soak, an hour altogether
+EXAMPLES = [4_000, pytest.param(250_000, marks=pytest.mark.slow)]  # a minute altogether, and in the soak an hour
 seeds = st.integers(0, 2**32)
 
 
