@@ -34,10 +34,18 @@ def markup(text: object) -> str:
 NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?|[+-]?(inf|nan)", re.IGNORECASE)
 
 
+CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+"""What acts upon a terminal that shows a file, but for tabs and ends of lines."""
+
+
 def cell(value: Any) -> Any:
-    """A value for a CSV file; text that a spreadsheet would run as a formula is quoted."""
+    """A value for a CSV file; text that a spreadsheet would run as a formula is quoted, control characters escaped."""
     text = str(value)
-    return f"'{text}" if re.match(r"\s*[=+\-@]|[\t\r\n]", text) and not NUMBER.fullmatch(text) else value
+    is_formula = re.match(r"\s*[=+\-@]|[\t\r\n]", text) and not NUMBER.fullmatch(text)
+    if not (is_formula or CONTROL.search(text)):
+        return value
+    shown = CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)
+    return f"'{shown}" if is_formula else shown
 
 
 EXTRAS = {

@@ -57,6 +57,21 @@ def test_digits() -> None:
     assert [cell(number) for number in ("-1", "-1.", "-.5", "+1.5e-3")] == ["-1", "-1.", "-.5", "+1.5e-3"]
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a/\x1b]0;x\x07.jpg", r"a/\x1b]0;x\x07.jpg"),
+        ("=\x1b[31m", r"'=\x1b[31m"),
+        ("\x9b31m", r"\x9b31m"),
+        ("Größe\t蜜蜂", "Größe\t蜜蜂"),
+        ("\udce9.jpg", "\udce9.jpg"),
+    ],
+)
+def test_no_cell_acts_upon_a_terminal(text: str, shown: str) -> None:
+    """Bytes that are not UTF-8 stay: a path has to be found again."""
+    assert cell(text) == shown
+
+
 def test_errors_that_repeat_names() -> None:
     name = "size mismatch for x: Size([1 Unexpected key(s) in state_dict: monitor=' missing 1 required " * 3000
     assert other_architecture(RuntimeError(f"Error(s) in loading state_dict for X: {name}")) is not None
