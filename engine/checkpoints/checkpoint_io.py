@@ -101,6 +101,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         found = {place: f"{place} ({type(value).__name__})" for place, value in left_out.items()}
         if lost := [told for place, told in found.items() if place.partition(".")[0] in WHOLE]:
             raise UserError(f"Checkpoints can only hold tensors and plain values, and not {', '.join(lost)}.")
+        # Of hyperparameters nothing is missed: a module is built from its run's config.
         new = [place for place in found if place not in self._told_of and not place.startswith("hyper_parameters.")]
         if new:
             self._told_of.update(new)

@@ -15,7 +15,7 @@ from engine.errors import UserError, printable
 from engine.features.frozen import FrozenBackbone
 from engine.features.openvino_engine import engine_at_hand
 from engine.photos.formats import left_out
-from engine.photos.layouts.selection import composed
+from engine.photos.layouts.selection import composed, members_of
 from engine.photos.layouts.split_folders import split_named
 from engine.photos.unlabelled_photos import PhotoBatch, UnlabelledPhotos, find_photos
 from engine.process.activity import activity
@@ -180,8 +180,8 @@ def predict(
 def folders_of_classes(classes: Sequence[str], merged: Any) -> dict[str, str]:
     """Maps names of folders to classes; datamodule.classes may merge several folders into one class."""
     folders = {name: name for name in classes}
-    for name, members in merged.items() if isinstance(merged, Mapping) else ():
-        folders |= {composed(str(member)): str(name) for member in ([members] if isinstance(members, str) else members)}
+    for name, members in members_of(merged).items() if isinstance(merged, Mapping) else ():
+        folders |= dict.fromkeys(members, name)
     return folders
 
 
