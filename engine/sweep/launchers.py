@@ -157,20 +157,22 @@ class JoblibLauncher(ElsewhereLauncher):
         return basic.launch(job_overrides, initial_job_idx)
 
     def start(self, jobs: Sequence[Job]) -> Iterable[Wait]:
-        pool, own = ThreadPoolExecutor(self.at_once), threading.local()
-        return [pool.submit(self._run_apart, job, own).result for job in jobs]
+        pool, own, starting = ThreadPoolExecutor(self.at_once), threading.local(), threading.Lock()
+        return [pool.submit(self._run_apart, job, own, starting).result for job in jobs]
 
-    def _run_apart(self, job: Job, own: threading.local) -> JobReturn:
+    def _run_apart(self, job: Job, own: threading.local, starting: threading.Lock) -> JobReturn:
         """Runs a job in this thread's own process; a lost process is replaced for the next job."""
-        from joblib.externals.loky import ProcessPoolExecutor
-        from joblib.externals.loky.process_executor import BrokenProcessPool
-
-        if not hasattr(own, "process"):
-            threads = str(max(1, usable_cores() // self.at_once))
-            names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-            own.process = ProcessPoolExecutor(1, timeout=None, env=dict.fromkeys(names, threads))
+        with starting:  # loky imports its parts, which import each other: one thread at a time
+            from joblib.externals.loky import ProcessPoolExecutor
+            from joblib.externals.loky.process_executor import BrokenProcessPool
         try:
-            returned: JobReturn = own.process.submit(job).result()
+            with starting:
+                if not hasattr(own, "process"):
+                    threads = str(max(1, usable_cores() // self.at_once))
+                    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+                    own.process = ProcessPoolExecutor(1, timeout=None, env=dict.fromkeys(names, threads))
+                running = own.process.submit(job)
+            returned: JobReturn = running.result()
         except BrokenProcessPool:
             del own.process
             raise
