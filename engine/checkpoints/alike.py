@@ -1,6 +1,6 @@
 """Compares the states in a checkpoint with the objects that will load them."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -42,8 +42,10 @@ def require_alike(saved: Any, owner: Any, place: str) -> None:
         raise modified(f"The checkpoint cannot be restored: {where} is {shown(value)}, but should be {kind}")
 
 
-def require_all_alike(states: Iterable[Any], owners: Iterable[Any], place: str) -> None:
-    """The same for lists of states and owners in the same order."""
+def require_all_alike(states: Sequence[Any], owners: Sequence[Any], place: str, *, all_saved: bool) -> None:
+    """The same for lists of states and owners in the same order; with `all_saved`, no owner's may be missing."""
+    if all_saved and len(states) < len(owners):
+        raise modified(f"The checkpoint cannot be restored: {place} has {len(states)} of {len(owners)} states")
     for index, (saved, owner) in enumerate(zip(states, owners, strict=False)):
         require_alike(saved, owner, f"{place}.{index}")
 

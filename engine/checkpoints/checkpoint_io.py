@@ -18,7 +18,7 @@ import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import Tensor, nn
 
-from engine.checkpoints.content import own_paths, require_bounded, require_shape, require_stored
+from engine.checkpoints.content import ArchiveError, own_paths, require_bounded, require_shape, require_stored
 from engine.errors import UserError
 from engine.files import PARTIAL, open_plain, read_plain, replacing
 
@@ -176,6 +176,8 @@ def _read(archive: io.BytesIO, path: Path, map_location: Any) -> dict[str, Any]:
         checkpoint = torch.load(archive, map_location=map_location, weights_only=True)
     except (MemoryError, torch.OutOfMemoryError):
         raise
+    except ArchiveError as error:
+        raise UserError(f"{path} is refused: {error}, as no checkpoint is.") from error
     except Exception as error:  # from pickle, zipfile or torch: a file with a valid checksum may still be foreign
         raise UserError(f"{path} is refused: it contains something other than tensors and plain values.") from error
     if not isinstance(checkpoint, dict):

@@ -146,14 +146,18 @@ class _Resumable(_Content):
         return self
 
 
+class ArchiveError(ValueError):
+    """An archive has compressed or overlapping parts."""
+
+
 def require_stored(archive: BinaryIO) -> None:
-    """ValueError if an archive unpacks to more than its size; torch.save does not compress."""
+    """ArchiveError if an archive would take more memory than its size; torch.save does not compress."""
     with zipfile.ZipFile(archive) as file:
         entries = file.infolist()
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-        raise ValueError("it is compressed")
+        raise ArchiveError("it is compressed")
     if sum(entry.file_size for entry in entries) > archive.seek(0, os.SEEK_END):
-        raise ValueError("its parts overlap")
+        raise ArchiveError("its parts overlap")
     archive.seek(0)
 
 
@@ -189,7 +193,8 @@ def require_shape(checkpoint: Mapping[str, Any], path: Path, *, to_resume: bool 
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
-        raise UserError(f"{path} is refused: its part {place} is not what a checkpoint contains.") from error
+        what = "missing" if first["type"] == "missing" else "not what a checkpoint contains"
+        raise UserError(f"{path} is refused: its part {place} is {what}.") from error
     expanded = sum(
         max(0, tensor.numel() * tensor.element_size() - tensor.untyped_storage().nbytes())
         for tensor in _tensors(checkpoint)

@@ -104,7 +104,7 @@ def test_no_archive_that_unpacks_to_more(tmp_path: Path) -> None:
     write(tmp_path / "last.ckpt", plain)
     load_checkpoint(tmp_path / "last.ckpt")
     write(tmp_path / "last.ckpt", packed.getvalue())
-    with pytest.raises(UserError, match=r"last\.ckpt is refused"):
+    with pytest.raises(UserError, match=r"last\.ckpt is refused: it is compressed"):
         load_checkpoint(tmp_path / "last.ckpt")
 
 

@@ -68,6 +68,8 @@ ATTACKS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "a plain number as best score": lambda c: stopping(c).update(best_score=-5),
     "a text as factor": lambda c: c["lr_schedulers"][0].update(factor="x"),
     "a text as learning rate": lambda c: c["optimizer_states"][0]["param_groups"][0].update(lr="x"),
+    "no state of the optimizer": lambda c: c["optimizer_states"].clear(),
+    "no state of the scheduler": lambda c: c["lr_schedulers"].clear(),
     "no learning rate": lambda c: c["optimizer_states"][0]["param_groups"][0].pop("lr"),
     "momentum of another shape": lambda c: c["optimizer_states"][0]["state"][0].update(momentum_buffer=torch.ones(3)),
     "another network's average": lambda c: c["callbacks"]["Lookahead"]["average"].popitem(),

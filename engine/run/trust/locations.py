@@ -62,7 +62,7 @@ def refused_place(value: str, key: str, places: tuple[str, ...] = PLACES) -> str
     inside = OWN.match(value)
     rest = value[inside.end() :].replace("${run_dir}", "") if inside else value
     if is_place(rest) or is_place(unquote(rest)):  # in an address, %2e is a point
-        return "leads out of the run directory: give it on the command line."
+        return "may lead out of the run directory: give it on the command line."
     if WRITES.search(name) and not inside:  # an empty path is the current folder
         return "is not in the run directory: give it on the command line."
     return None
