@@ -145,3 +145,13 @@ def test_a_complete_run_without_checkpoints_is_not_trained_again(train_here: Tra
     with pytest.raises(UserError, match=r"the run is complete and kept no last\.ckpt to continue from"):
         train_here(tmp_path, f"resume={directory}", "trainer.max_epochs=2")
     assert {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()} == before
+
+
+def test_a_run_killed_before_its_first_checkpoint_starts_anew(train_here: Train, tmp_path: Path) -> None:
+    short = ("experiment=lenet_nll", "trainer=cpu", "trainer.max_epochs=1", "trainer.limit_train_batches=2")
+    directory = train_here(tmp_path, *short)
+    expected = metrics_of(directory)["val/loss"]
+    shutil.rmtree(directory / "checkpoints")
+    (directory / "metrics.json").unlink()
+    train_here(tmp_path, f"resume={directory}")
+    assert metrics_of(directory)["val/loss"] == expected

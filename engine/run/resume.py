@@ -252,7 +252,7 @@ class Resume(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._planned_steps = _total_steps(pl_module)
         schedulers = [config.scheduler for config in trainer.lr_scheduler_configs]
-        all_saved = not self._changes_in("optimizer", "scheduler", "lightning_module")
+        all_saved = self.checkpoint is not None and not self._changes_in("optimizer", "scheduler", "lightning_module")
         require_all_alike(self._schedules, schedulers, "lr_schedulers", all_saved=all_saved)
         require_all_alike(self._optimizers, trainer.optimizers, "optimizer_states", all_saved=all_saved)
         for saved, optimizer in zip(self._optimizers, trainer.optimizers, strict=False):
