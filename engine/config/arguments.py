@@ -144,8 +144,11 @@ def _value(key: str, text: str, default: Any) -> Any:
         return None
     if not text:
         raise UserError(f"{key}= has no value{f': give {NEEDED[key]}' if key in NEEDED else ''}.")
+    if key in PATHS:  # quoted as for train.py, unless the quotes are part of the name
+        path = text if os.path.lexists(text) else unquoted(text)
+        return os.path.expanduser(path)  # noqa: PTH111 (which raises on "~nobody")
     if key not in KINDS:
-        return os.path.expanduser(text) if key in PATHS else text  # noqa: PTH111 (which raises on "~nobody")
+        return text
     meaning, fits = KINDS[key]
     try:
         value = OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]))["value"]  # type: ignore[call-overload,index]
@@ -164,10 +167,11 @@ def quoted(value: object) -> str:
 
 
 def unquoted(text: str) -> str:
-    """Reverses `quoted`; any other text is returned unchanged."""
-    if len(text) < 2 or not text.startswith('"') or not text.endswith('"'):
+    """Reverses `quoted`, and the same with single quotes; any other text is returned unchanged."""
+    quote = text[:1]
+    if len(text) < 2 or quote not in "\"'" or not text.endswith(quote):
         return text
-    for ending in (r'"|\Z', r"\$\{"):
-        text = re.sub(rf"(\\+)({ending})", lambda found: found[1][: len(found[1]) // 2] + found[2], text[1:-1])
-        text = f'"{text}"'
-    return text[1:-1]
+    text = text[1:-1]
+    for ending in (rf"{quote}|\Z", r"\$\{"):
+        text = re.sub(rf"(\\+)({ending})", lambda found: found[1][: len(found[1]) // 2] + found[2], text)
+    return text

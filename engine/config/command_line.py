@@ -95,7 +95,7 @@ def compose_resumed_sweep_from_its_arguments(argv: list[str]) -> list[str]:
     given = [argument for argument in argv if argument.startswith("sweep.resume=") and argument != "sweep.resume=null"]
     if not given:
         return argv
-    directory = Path(given[-1].removeprefix("sweep.resume=")).absolute()
+    directory = Path(unquoted(given[-1].removeprefix("sweep.resume="))).absolute()
     require_plain(directory, f"sweep.resume={directory}")
     if not (directory / "sweep.json").is_file():
         raise UserError(f"sweep.resume={directory}: there is no sweep.json; give the directory of a sweep.")

@@ -93,9 +93,8 @@ def misread(overrides: Sequence[str]) -> str | None:
         following = overrides[position + 1] if position + 1 < len(overrides) else ""
         if override == "=" or following == "=" or (override.endswith("=") and following and "=" not in following):
             return f"{override} {following}: leave out the spaces around =."
-        if override.count("[") > override.count("]") or override.count("{") > override.count("}"):
-            whole = " ".join(overrides[position:]).partition("]")
-            return f"{override}: leave out the spaces, or quote all of it: '{whole[0]}{whole[1]}'."
+        if whole := _split_list(overrides[position:]):
+            return f"{override}: leave out the spaces, or quote all of it: '{whole}'."
         key, _, value = override.lstrip("+").partition("=")
         if key in REPLACED:
             choices = [file.stem for file in (CONF / REPLACED[key]).glob("*.yaml")]
@@ -106,3 +105,17 @@ def misread(overrides: Sequence[str]) -> str | None:
             what = f"did you mean {groups[0]}={override}?" if groups else "each argument is key=value."
             return f"{override}: {what}"
     return None
+
+
+def _split_list(overrides: Sequence[str]) -> str | None:
+    """The list or table that begins with the first override and was split at its spaces; None if it was not."""
+    if _open_brackets(overrides[0]) <= 0 or os.path.lexists(overrides[0].partition("=")[2]):
+        return None
+    wholes = (" ".join(overrides[: number + 1]) for number in range(1, len(overrides)))
+    return next((whole for whole in wholes if _open_brackets(whole) == 0), None)
+
+
+def _open_brackets(text: str) -> int:
+    """The number of brackets that are opened and not closed, outside quotes."""
+    bare = re.sub(r"""'(\\.|[^'\\])*'|"(\\.|[^"\\])*\"""", "", text)
+    return sum((character in "[{") - (character in "]}") for character in bare)

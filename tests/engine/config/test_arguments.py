@@ -123,3 +123,14 @@ def test_what_is_quoted_comes_through_hydras_grammar_and_omegaconfs(text: str) -
     value: Any = OverridesParser.create().parse_override(f"key={quoted(text)}").value()
     config = OmegaConf.create({"key": getattr(value, "text", value), "link": "${key}"})
     assert config.key == config.link == text == unquoted(quoted(text))
+
+
+@pytest.mark.parametrize("given", ["'a b'", '"a b"', "a b"])
+def test_a_run_may_be_quoted_as_for_hydra(given: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a b").mkdir()
+    Path("a b/config.yaml").touch()
+    assert read_arguments("evaluate", [f"run={given}"])["run"] == Path("a b")
+    Path("'a b'").mkdir()
+    Path("'a b'/config.yaml").touch()
+    assert read_arguments("evaluate", ["run='a b'"])["run"] == Path("'a b'")

@@ -86,7 +86,10 @@ def test_a_folder_that_exists_is_meant(name: str, tmp_path: Path, monkeypatch: p
         (["hydra/launcher=joblib"], "hydra/launcher=joblib: write launcher=joblib."),
         (["a=1", "+hydra/launcher=basic"], "+hydra/launcher=basic: write launcher=NAME; there are joblib, local"),
         (["hydra/sweeper=nope"], "hydra/sweeper=nope: write sweep=NAME; there are optuna, seeds"),
+        (["x={a:", "[1,", "2]}", "y=1"], "x={a:: leave out the spaces, or quote all of it: 'x={a: [1, 2]}'."),
         (["~logger", "x=[1,2]", "a=b", "x="], None),
+        (["run='a b=c,[d'", "x=1"], None),
+        (["notes='a {b'", "x=[1]"], None),
     ],
 )
 def test_what_a_shell_has_split(given: list[str], says: str | None) -> None:
