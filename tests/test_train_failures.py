@@ -104,3 +104,24 @@ def test_too_little_memory(run_train: RunTrain, tmp_path: Path) -> None:
     assert told(done).startswith("The machine is out of memory, trying to allocate 4000000000000000 bytes: lower ")
     assert "datamodule.batch_size (now 1000000000000)" in told(done)
     assert not (tmp_path / "logs").exists()
+
+
+@pytest.mark.parametrize("hard", [None, 27])
+def test_few_open_files(hard: int | None, tiny: tuple[str, ...], tmp_path: Path) -> None:
+    """A limit that may be raised is raised; one that may not is named, whatever cannot be destroyed then."""
+    settings = (*tiny, *NETWORK, "experiment=transfer_finetune", "trainer.max_epochs=1", "datamodule.num_workers=4")
+    most = hard or resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "train.py"), *settings],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (27, most)),
+    )
+    if hard is None:
+        assert done.returncode == 0, done.stderr
+    else:
+        assert done.returncode == 1
+        assert "Traceback" not in done.stderr
+        assert done.stderr.splitlines()[-1].startswith("Too many files are open: lower datamodule.num_workers (now 4)")

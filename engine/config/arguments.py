@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 
 from engine.errors import UserError
 from engine.paths import CONF
-from engine.process.startup import keep_out_current_folder, require_current_folder
+from engine.process.startup import keep_out_current_folder, raise_file_limit, require_current_folder
 from engine.run.find import find_run
 from engine.wording import nearest
 
@@ -51,6 +51,7 @@ def one_sentence() -> Iterator[None]:
     """Prints a UserError without its traceback and exits with 1."""
     require_current_folder()
     keep_out_current_folder()
+    raise_file_limit()
     if sys.argv[1:2] == ["--complete"]:
         from engine.config.completion import answer_completion  # imported only for a shell's completion
 
@@ -58,6 +59,7 @@ def one_sentence() -> Iterator[None]:
     try:
         yield
     except UserError as error:
+        sys.unraisablehook = lambda _: None  # what a failure left half made cannot be destroyed either
         sys.exit(str(error))
     except KeyboardInterrupt:
         sys.exit(130)

@@ -18,7 +18,7 @@ from engine.config.command_line import rewrite_arguments
 from engine.config.help import train_help
 from engine.config.resolvers import register_resolvers
 from engine.errors import UserError
-from engine.process.startup import keep_out_current_folder, quick_imports, require_current_folder
+from engine.process.startup import keep_out_current_folder, quick_imports, raise_file_limit, require_current_folder
 from engine.process.stop import let_the_first_end
 
 TRACE = ("debug=trace", "+debug=trace")
@@ -28,6 +28,7 @@ def start(main: Callable[[], Any]) -> None:
     """Runs train.py's command line."""
     require_current_folder()
     keep_out_current_folder()
+    raise_file_limit()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # the terminal may only support ASCII
             stream.reconfigure(errors="replace")
@@ -82,6 +83,7 @@ def mistakes_end_it(cfg: DictConfig) -> Iterator[None]:
     except UserError as error:
         if not set(TRACE).isdisjoint(sys.argv):
             raise
+        sys.unraisablehook = lambda _: None  # what a failure left half made cannot be destroyed either
         let_the_first_end()  # which was stopped, perhaps, so that this process lost its connection
         raise SystemExit(str(error)) from error
 

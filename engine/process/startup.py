@@ -15,7 +15,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial, wraps
 from importlib.machinery import PathFinder
 from pathlib import Path
@@ -24,6 +24,9 @@ from typing import Any
 
 from engine.process.activity import activity
 from engine.renamed import import_by_any_name
+
+MAX_FILES = 65536
+"""The most files that a process needs to have open at once."""
 
 
 class DeferredModule(ModuleType):
@@ -140,6 +143,17 @@ def keep_out_current_folder() -> None:
     given = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
     root = str(Path(__file__).parents[2])
     os.environ |= {"PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(dict.fromkeys([root, *given]))}
+
+
+def raise_file_limit() -> None:
+    """Allows as many open files as the system does: workers share each batch by files, and 1024 are soon used up."""
+    with suppress(ImportError, OSError, ValueError):  # there is no such limit under Windows
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        limit = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)
+        if soft != resource.RLIM_INFINITY and soft < limit:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 
 
 def prepare_imports() -> None:
