@@ -136,7 +136,8 @@ class Record:
                     self.trainer, self.cfg.monitor.metric
                 )
         outcome |= self.metrics | self._circumstances()
-        if self.trainer is None and error is not None and outcome["status"] == "failed" and sentence(error, self.cfg):
+        is_told = error is not None and outcome["status"] == "failed" and sentence(error, self.cfg)
+        if is_told and (self.trainer is None or self.trainer.global_step == 0):
             leave_refused(self.directory, outcome)
         else:
             write_outcome(self.directory, outcome)

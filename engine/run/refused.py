@@ -4,6 +4,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from engine.loggers.curve_files import EVENTS
 from engine.run.config_file import in_sweep, is_first_process
 from engine.run.find import LOGS
 from engine.run.lock import LOCK
@@ -23,10 +24,11 @@ def leave_refused(directory: Path, outcome: dict[str, Any]) -> None:
     """
     if not is_first_process() or not directory.is_dir():
         return
-    if in_sweep() or any(path.name not in (*OURS, ".hydra") for path in directory.iterdir()):
+    begun = list(directory.glob(EVENTS))  # a logger's, which there is before the first step
+    if in_sweep() or any(path.name not in (*OURS, ".hydra") and path not in begun for path in directory.iterdir()):
         write_outcome(directory, outcome)
         return
-    for path in (*(directory / name for name in OURS), *(directory / ".hydra" / name for name in HYDRAS)):
+    for path in (*begun, *(directory / name for name in OURS), *(directory / ".hydra" / name for name in HYDRAS)):
         path.unlink(missing_ok=True)
     logs = LOGS.absolute()
     with suppress(OSError):  # not empty, or a mount point
