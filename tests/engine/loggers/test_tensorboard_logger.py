@@ -2,10 +2,11 @@ from pathlib import Path
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.compat.tensorflow_stub import pywrap_tensorflow
 
 from engine.checkpoints.continuation import Curves, curve_sizes, open_behind
 from engine.loggers.curve_files import name_of, tag_of
-from engine.loggers.tensorboard_logger import TensorBoardLogger
+from engine.loggers.tensorboard_logger import TensorBoardLogger, checksum_in_c
 from engine.pages.curves import read_logged
 
 METRICS = {"val/loss": 0.5, "val/acc": 0.75, "val/acc_bees": 1.0, "val/acc_low": 0.5, "train/lr": 0.1, "epoch": 3}
@@ -72,3 +73,10 @@ def test_a_run_that_goes_on_cuts_back_and_opens_behind_in_each_run(tmp_path: Pat
         old, new = sorted((tmp_path / run).glob("events.out.tfevents.*"))
         assert later in old.name
         assert int(new.name.split(".")[3]) > int(later)
+
+
+def test_checksums_are_those_of_the_format() -> None:
+    """CRC-32C: the usual check value, and 32 bytes of zeros (RFC 3720, B.4)."""
+    checksum_in_c()
+    assert pywrap_tensorflow.crc32c(b"123456789") == 0xE3069283
+    assert pywrap_tensorflow.crc32c(bytes(32)) == 0x8A9136AA
