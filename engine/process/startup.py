@@ -25,6 +25,9 @@ from typing import Any
 from engine.process.activity import activity
 from engine.renamed import import_by_any_name
 
+OWN_PROCESS = "torch" not in sys.modules
+"""Whether this is a script of this project, and no program or notebook that has objects of its own by now."""
+
 MAX_FILES = 65536
 """The most files that a process needs to have open at once."""
 
@@ -62,11 +65,14 @@ def quick_imports() -> Iterator[None]:
     Imports create a million objects and hardly any garbage; the collector took a fifth of the time. A terminal shows
     meanwhile what is awaited.
     """
+    is_new = OWN_PROCESS and "engine.build" not in sys.modules
     prepare_imports()
     with activity("loading torch"), collecting_nothing():
         with _matplotlib_put_off():
             importlib.import_module("torchmetrics")
         yield  # outside: a user's module may be imported here, and wants the real matplotlib
+        if is_new:  # or the collector would look through all of it two or three times, for half a second
+            gc.freeze()
 
 
 @contextmanager
