@@ -4,11 +4,11 @@ import math
 import statistics
 from collections.abc import Sequence
 
-from scipy.special import ndtri, stdtrit
-
 
 def student_t_quantile(probability: float, degrees: int) -> float:
     """The t > 0 such that a Student's t variable with `degrees` of freedom lies in ±t with `probability`, in (0, 1)."""
+    from scipy.special import stdtrit  # only here: slow to import, and a single run needs none
+
     return float(stdtrit(degrees, (1 + probability) / 2))
 
 
@@ -60,7 +60,7 @@ def wilson_interval(successes: int, count: int, confidence: float) -> tuple[floa
     """
     if not 0 <= successes <= count or count < 1:
         raise ValueError(f"{successes} successes in {count} trials")
-    z = float(ndtri((1 + confidence) / 2))
+    z = statistics.NormalDist().inv_cdf((1 + confidence) / 2)
     share, width = successes / count, z * z / count
     middle = (share + width / 2) / (1 + width)
     half = math.sqrt(share * (1 - share) * width + width * width / 4) / (1 + width)

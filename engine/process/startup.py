@@ -1,7 +1,8 @@
 """Speeds up start-up by deferring imports that an ordinary run never needs, and silences irrelevant messages.
 
 torch._dynamo, needed for `torch.compile`, and scipy.signal, needed for an audio metric, take half of the CPU time of
-`import pytorch_lightning` (2.9 instead of 5.8 s, median of 3, on 2 cores). Each is replaced by a placeholder with a few
+`import pytorch_lightning` (2.9 instead of 5.8 s, median of 3, on 2 cores); torch's counter of operations imports triton
+where that is installed. Each is replaced by a placeholder with a few
 attributes, and imported on the first access to any other. From then on, those attributes delegate to the real module,
 so compiled code gives the same results as without this file (tests/engine/test_startup.py compares them).
 
@@ -168,6 +169,7 @@ def prepare_imports() -> None:
     for stand_in in (
         DeferredModule("torch._dynamo", OptimizedModule=_OptimizedModule, disable=_disable, graph_break=_graph_break),
         DeferredModule("torch._dynamo.utils", is_compile_supported=_is_compile_supported),
+        DeferredModule("torch.utils.flop_counter", FlopCounterMode=_count_flops),
         DeferredModule("scipy.signal", hamming=None),
     ):
         sys.modules.setdefault(stand_in.__name__, stand_in)
@@ -243,6 +245,14 @@ def _dynamo() -> Any:
     """torch._dynamo if it has been imported for real."""
     module = sys.modules.get("torch._dynamo")
     return None if isinstance(module, DeferredModule) else module
+
+
+def _count_flops(*args: Any, **kwargs: Any) -> Any:
+    """`torch.utils.flop_counter.FlopCounterMode`, which Lightning's ModelSummary makes."""
+    name = "torch.utils.flop_counter"
+    if isinstance(sys.modules.get(name), DeferredModule):
+        del sys.modules[name]
+    return importlib.import_module(name).FlopCounterMode(*args, **kwargs)
 
 
 def _is_compile_supported(device_type: str) -> bool:

@@ -110,3 +110,26 @@ assert len(axes) == 3
 def test_matplotlib_is_put_off_and_torchmetrics_still_plots() -> None:
     done = subprocess.run([sys.executable, "-c", PLOTTED], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+SUMMARY = """
+import sys
+from engine.process.startup import quick_imports
+with quick_imports():
+    import torch, pytorch_lightning
+    from pytorch_lightning.utilities.model_summary import ModelSummary
+assert not hasattr(sys.modules["torch.utils.flop_counter"], "__file__")
+class Module(pytorch_lightning.LightningModule):
+    example_input_array = torch.ones(1, 4)
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(4, 2)
+    def forward(self, x):
+        return self.layer(x)
+assert ModelSummary(Module(), max_depth=-1).total_flops == 16
+"""
+
+
+def test_operations_are_counted_by_a_module_imported_when_needed() -> None:
+    done = subprocess.run([sys.executable, "-c", SUMMARY], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
