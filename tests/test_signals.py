@@ -1,11 +1,14 @@
-"""SIGTERM and Ctrl-C at random moments, from the first import to the last write, of runs as a user starts them.
+"""SIGTERM, Ctrl-C and SIGHUP at random moments, from the first import to the last write, of runs as a user starts them.
 
-Each ends the process with 143 or 130 and at most one line. What is resumed ends with the bits of what was not stopped.
+Each ends the process with 143, 130 or 129 and at most one line. What is resumed ends with the bits of what was not
+stopped.
 """
 
 import json
 import os
+import pty
 import random
+import select
 import signal
 import subprocess
 import sys
@@ -102,7 +105,7 @@ def runs_in(folder: Path) -> list[Path]:
 def stopped_and_resumed(kind: str, seed: int, folder: Path, undisturbed: Undisturbed) -> None:
     whole, seconds = undisturbed.of(kind)
     draw = random.Random(f"{kind} {seed}")
-    number = draw.choice((signal.SIGTERM, signal.SIGINT))
+    number = draw.choice((signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
     process = started(folder, command_of(kind, undisturbed))
     try:
         output, errors = process.communicate(timeout=draw.uniform(0, seconds))
@@ -144,6 +147,38 @@ def is_completed(run: Path) -> bool:
 def test_stopped_at_a_random_moment(seed: int, tmp_path: Path, undisturbed: Undisturbed) -> None:
     kind = IN_THE_ORDINARY_SUITE[seed % len(IN_THE_ORDINARY_SUITE)]
     stopped_and_resumed(kind, seed, tmp_path, undisturbed)
+
+
+def test_a_terminal_that_is_closed(tmp_path: Path, undisturbed: Undisturbed) -> None:
+    """The run stops as by any other signal, though nothing can be written to the terminal any more."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(tmp_path)
+        os.execv(sys.executable, [sys.executable, str(ROOT / "train.py"), *DIGITS, *STEPS, "trainer.max_epochs=2"])
+    until = time.monotonic() + TIMEOUT
+    while not list(tmp_path.glob("logs/*/*/checkpoints/last.ckpt")):
+        assert time.monotonic() < until
+        if select.select([terminal], [], [], 0.01)[0]:
+            os.read(terminal, 4096)
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 129
+    (run,) = runs_in(tmp_path)
+    assert json.loads((run / "metrics.json").read_text())["error"] == "Interrupted: SIGHUP"
+    resume("digits, step by step", tmp_path)
+    (whole,) = runs_in(undisturbed.of("digits, step by step")[0])
+    assert differences(whole, run) == []
+
+
+def test_nohup(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "train.py"), *DIGITS],
+        cwd=tmp_path,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
+    )
+    while process.poll() is None:
+        os.kill(process.pid, signal.SIGHUP)
+        time.sleep(0.1)
+    assert process.returncode == 0
 
 
 @pytest.mark.slow

@@ -15,19 +15,17 @@ from pytorch_lightning.callbacks import Checkpoint
 from engine.checkpoints.continuation import curve_sizes
 from engine.loggers.csv_logger import CSVLogger
 from engine.loggers.tensorboard_logger import TensorBoardLogger
-from engine.process.stop import Interrupted, stop
+from engine.process.stop import Interrupted, stop, stopping_signals
 from engine.training.lightning_internals import after_batches, after_epochs, swap_averaged_weights
 from engine.training.steps.step_counter import StepCounter
-
-STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 
 class LastCheckpoint(Checkpoint):
     """Saves `<dirpath>/last.ckpt` at points from which a resumed training is bit-identical, given ExactState.
 
     These are the end of each epoch and of the training, every `every_n_train_steps`-th optimizer step, and the batch in
-    which SIGTERM or Ctrl-C arrives: it is finished, and Interrupted is raised. A second signal stops at once. Nothing
-    is saved on other failures, which may occur in the middle of a weight update.
+    which SIGTERM, Ctrl-C or SIGHUP arrives: it is finished, and Interrupted is raised. A second signal stops at once.
+    Nothing is saved on other failures, which may occur in the middle of a weight update.
 
     Unlike ModelCheckpoint, it does not save on arbitrary exceptions, and counts the steps within chunks.
 
@@ -64,7 +62,7 @@ class LastCheckpoint(Checkpoint):
         self._steps.start(trainer)
         self._saved_step, self._saved_at = trainer.global_step, time.monotonic()
         if threading.current_thread() is threading.main_thread():
-            asking = [*STOPPING, *([signal.SIGUSR1] if signal.getsignal(signal.SIGUSR1) is stop else [])]
+            asking = [*stopping_signals(), *([signal.SIGUSR1] if signal.getsignal(signal.SIGUSR1) is stop else [])]
             self._handlers = {number: signal.signal(number, self._note) for number in asking}
 
     def _note(self, number: int, frame: FrameType | None) -> None:

@@ -1,7 +1,6 @@
 """Starts an entry point, and shows errors as one message, or with a traceback if `debug=trace`."""
 
 import gc
-import io
 import os
 import sys
 import traceback
@@ -20,6 +19,7 @@ from engine.config.resolvers import register_resolvers
 from engine.errors import UserError
 from engine.process.startup import keep_out_current_folder, quick_imports, raise_file_limit, require_current_folder
 from engine.process.stop import let_the_first_end
+from engine.process.streams import secure_streams
 
 TRACE = ("debug=trace", "+debug=trace")
 
@@ -29,9 +29,7 @@ def start(main: Callable[[], Any]) -> None:
     require_current_folder()
     keep_out_current_folder()
     raise_file_limit()
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # the terminal may only support ASCII
-            stream.reconfigure(errors="replace")
+    secure_streams()
     if not {"--help", "-h"}.isdisjoint(sys.argv[1:]):
         print(train_help())  # Hydra's own help would compose the config and read every file of every group
         return

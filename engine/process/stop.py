@@ -39,15 +39,23 @@ class Interrupted(BaseException):
         Interrupted.under_way = True
 
 
+def stopping_signals() -> list[int]:
+    """SIGTERM, SIGINT and, unless nohup has it ignored, SIGHUP, which a closed terminal or a lost connection sends."""
+    numbers: list[int] = [signal.SIGTERM, signal.SIGINT]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # not under Windows
+        numbers.append(signal.SIGHUP)
+    return numbers
+
+
 def end_at_once() -> None:
-    """Makes SIGTERM and SIGINT end the process with one line, until there is something to save; for a script's top.
+    """Makes the signals that stop a run end it with one line, until there is something to save; for a script's top.
 
     The additional processes of a training also end when the first one does.
     """
     if _is_additional():
         end_with(os.getppid())
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # when the first ends, c10d warns with a stack trace
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in stopping_signals():
         signal.signal(number, _end)
 
 
@@ -159,11 +167,11 @@ def _forget_wakeup_in_children() -> None:
 
 @contextmanager
 def handling(handler: Handler, *others: int) -> Iterator[None]:
-    """SIGTERM, SIGINT and `others` call the handler inside. In a thread, which gets no signals, nothing changes."""
+    """The stopping signals and `others` call the handler inside. In a thread, which gets none, nothing changes."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, handler) for number in (signal.SIGTERM, signal.SIGINT, *others)}
+    before = {number: signal.signal(number, handler) for number in [*stopping_signals(), *others]}
     try:
         yield
     finally:
@@ -173,7 +181,7 @@ def handling(handler: Handler, *others: int) -> Iterator[None]:
 
 @contextmanager
 def interruptible(cfg: "DictConfig") -> Iterator[None]:
-    """SIGTERM and Ctrl-C raise Interrupted here, and end the process with 128 + their number (143, 130).
+    """SIGTERM, Ctrl-C and SIGHUP raise Interrupted here, and end the process with 128 + their number (143, 130, 129).
 
     So does SIGUSR1 in a job of SLURM, which is queued again. During training, engine/checkpoints/last_checkpoint.py
     handles them instead: it saves, then raises Interrupted. A second signal ends the run at once.
@@ -186,7 +194,7 @@ def interruptible(cfg: "DictConfig") -> Iterator[None]:
     def advice() -> str:
         return f" To continue: {command('train.py')} resume={typed(Path(cfg.run_dir))}"
 
-    with handling(stop, *others), second_ends_at_once((signal.SIGTERM, signal.SIGINT, *others), advice):
+    with handling(stop, *others), second_ends_at_once([*stopping_signals(), *others], advice):
         try:
             yield
         except Interrupted as interruption:
@@ -194,7 +202,8 @@ def interruptible(cfg: "DictConfig") -> Iterator[None]:
                 _queue_again(Path(cfg.run_dir))
             if _is_additional():  # the first one tells, and Lightning would kill it if this one seemed to have failed
                 sys.exit(0)
-            print(f"Stopped by {interruption}.{advice()}", file=sys.stderr)
+            with suppress(OSError):  # the terminal may be gone
+                print(f"Stopped by {interruption}.{advice()}", file=sys.stderr)
             sys.exit(128 + interruption.number)
 
 

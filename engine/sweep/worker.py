@@ -41,7 +41,7 @@ POLL, GRACE = 1.0, 60.0  # seconds: between checks of the worker; for a stopped 
 
 
 class Stopped(SystemExit):
-    """A sweep's process, or one that launches its jobs, received SIGINT or SIGTERM."""
+    """A sweep's process, or one that launches its jobs, was asked to stop by a signal."""
 
     def __init__(self, number: int) -> None:
         super().__init__(128 + number)
@@ -49,7 +49,7 @@ class Stopped(SystemExit):
 
 
 def stopping() -> AbstractContextManager[None]:
-    """Makes SIGINT and SIGTERM raise Stopped. Has no effect outside the main thread, which receives all signals."""
+    """Makes the signals that stop a run raise Stopped. Has no effect outside the main thread, which receives them."""
     return handling(_stop)
 
 
@@ -67,7 +67,7 @@ def run_apart(cfg: DictConfig, task: str) -> float | None:
         The best value of the job's metric; None if it has none.
 
     Raises:
-        Stopped: SIGINT or SIGTERM was received.
+        Stopped: a signal asked this process to stop.
     """
     directory = _settle(Path(HydraConfig.get().runtime.output_dir))
     before = outcome(directory)
