@@ -114,10 +114,9 @@ def train(cfg: DictConfig) -> float | None:
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")
 def main(cfg: DictConfig) -> float | None:
     if in_sweep():
-        from engine.sweep.worker import (
-            run_apart,
-        )  # in its own process, so a crash ends only this job; this process never imports torch
+        from engine.sweep.worker import run_apart
 
+        # In its own process, so a crash ends only this job; this process never imports torch.
         return run_apart(cfg, task="train.train")
     with mistakes_end_it(cfg):
         return train(cfg)

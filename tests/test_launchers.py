@@ -74,6 +74,14 @@ def test_joblib_runs_several_jobs_at_once_and_shares_the_threads(tmp_path: Path)
     assert "JoblibLauncher: 4 jobs" in output
 
 
+def test_processes_are_kept_from_batch_to_batch(tmp_path: Path) -> None:
+    """As a search proposes its trials; starting a process takes longer than many a trial."""
+    batches = ("hydra.launcher.n_jobs=2", "hydra.sweeper.max_batch_size=2")
+    _, jobs = sweep(tmp_path, "+launcher=joblib", *batches, "+x=10,20,30,40", "+seconds=1")
+    assert {number: job["x"] for number, job in jobs.items()} == {0: 10, 1: 20, 2: 30, 3: 40}
+    assert len({job["pid"] for job in jobs.values()}) == 2
+
+
 ON_FEATURES = ("+cache=true", "+features.cache_dir=x", "+trainer.accelerator=cpu")
 
 

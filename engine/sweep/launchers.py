@@ -143,30 +143,35 @@ class JoblibLauncher(ElsewhereLauncher):
     def __init__(self, *, n_jobs: int | None) -> None:
         self.n_jobs = n_jobs
         self.at_once = 1  # number of jobs
+        # Kept for the next jobs that a search proposes:
+        self._configs: Any = None
+        self._pool: ThreadPoolExecutor | None = None
+        self._own, self._starting = threading.local(), threading.Lock()
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        self.at_once = self.n_jobs or self._suitable(job_overrides)
+        self.at_once = self.n_jobs or (self._suitable(job_overrides) if len(job_overrides) > 1 else 1)
         if self.at_once > (limit := most_processes()):
             raise UserError(f"hydra.launcher.n_jobs={self.at_once}: must be at most {limit} here: each is a process.")
         if min(self.at_once, len(job_overrides)) > 1:
             return super().launch(job_overrides, initial_job_idx)
         basic = BasicLauncher()
-        configs: Any = JobConfigs(self.hydra_context.config_loader)
-        context = HydraContext(config_loader=configs, callbacks=self.hydra_context.callbacks)
+        self._configs = self._configs or JobConfigs(self.hydra_context.config_loader)
+        context = HydraContext(config_loader=self._configs, callbacks=self.hydra_context.callbacks)
         basic.setup(hydra_context=context, task_function=self.task_function, config=self.config)
         return basic.launch(job_overrides, initial_job_idx)
 
     def start(self, jobs: Sequence[Job]) -> Iterable[Wait]:
-        pool, own, starting = ThreadPoolExecutor(self.at_once), threading.local(), threading.Lock()
-        return [pool.submit(self._run_apart, job, own, starting).result for job in jobs]
+        self._pool = self._pool or ThreadPoolExecutor(self.at_once)
+        return [self._pool.submit(self._run_apart, job).result for job in jobs]
 
-    def _run_apart(self, job: Job, own: threading.local, starting: threading.Lock) -> JobReturn:
+    def _run_apart(self, job: Job) -> JobReturn:
         """Runs a job in this thread's own process; a lost process is replaced for the next job."""
-        with starting:  # loky imports its parts, which import each other: one thread at a time
+        own = self._own
+        with self._starting:  # loky imports its parts, which import each other: one thread at a time
             from joblib.externals.loky import ProcessPoolExecutor
             from joblib.externals.loky.process_executor import BrokenProcessPool
         try:
-            with starting:
+            with self._starting:
                 if not hasattr(own, "process"):
                     threads = str(max(1, usable_cores() // self.at_once))
                     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
