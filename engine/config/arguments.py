@@ -146,9 +146,8 @@ def _value(key: str, text: str, default: Any) -> Any:
         return None
     if not text:
         raise UserError(f"{key}= has no value{f': give {NEEDED[key]}' if key in NEEDED else ''}.")
-    if key in PATHS:  # quoted as for train.py, unless the quotes are part of the name
-        path = text if os.path.lexists(text) else unquoted(text)
-        return os.path.expanduser(path)  # noqa: PTH111 (which raises on "~nobody")
+    if key in PATHS:
+        return os.path.expanduser(unquoted_path(text))  # noqa: PTH111 (which raises on "~nobody")
     if key not in KINDS:
         return text
     meaning, fits = KINDS[key]
@@ -177,3 +176,8 @@ def unquoted(text: str) -> str:
     for ending in (rf"{quote}|\Z", r"\$\{"):
         text = re.sub(rf"(\\+)({ending})", lambda found: found[1][: len(found[1]) // 2] + found[2], text)
     return text
+
+
+def unquoted_path(text: str) -> str:
+    """The path in quotes, as Hydra's grammar has them, unless they are part of a name that exists."""
+    return text if os.path.lexists(text) else unquoted(text)

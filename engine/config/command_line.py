@@ -10,7 +10,7 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.config_store import ConfigStore
 from typing_extensions import TypedDict
 
-from engine.config.arguments import quoted, unquoted
+from engine.config.arguments import quoted, unquoted_path
 from engine.config.choices import with_choices
 from engine.config.options import config_dir, misread, options_first, readable
 from engine.config.sweep_job import MAX_LEDGER_BYTES, key_of
@@ -50,7 +50,7 @@ def compose_resumed_run_from_its_config(argv: list[str]) -> list[str]:
     given = [argument for argument in argv if argument.startswith("resume=") and argument != "resume=null"]
     if not given:
         return argv
-    directory = _run_to_resume(unquoted(given[-1].removeprefix("resume=")))
+    directory = _run_to_resume(unquoted_path(given[-1].removeprefix("resume=")))
     config = read_run_config(directory, f"resume={directory}", replaced=[key_of(argument) for argument in argv])
     rest = with_choices(config, [argument for argument in argv if argument not in given], config_dir(argv))
     ConfigStore.instance().store(RESUMED_RUN, config)
@@ -95,7 +95,7 @@ def compose_resumed_sweep_from_its_arguments(argv: list[str]) -> list[str]:
     given = [argument for argument in argv if argument.startswith("sweep.resume=") and argument != "sweep.resume=null"]
     if not given:
         return argv
-    directory = Path(unquoted(given[-1].removeprefix("sweep.resume="))).absolute()
+    directory = Path(unquoted_path(given[-1].removeprefix("sweep.resume="))).absolute()
     require_plain(directory, f"sweep.resume={directory}")
     if not (directory / "sweep.json").is_file():
         raise UserError(f"sweep.resume={directory}: there is no sweep.json; give the directory of a sweep.")
@@ -140,7 +140,7 @@ def with_paths(argv: list[str]) -> list[str]:
     """The command line with `init_from=` resolved to the directory of a run."""
     key = "init_from="
     return [
-        f"{key}{quoted(find_run(unquoted(text.removeprefix(key)), 'init_from')[0])}"
+        f"{key}{quoted(find_run(unquoted_path(text.removeprefix(key)), 'init_from')[0])}"
         if text.startswith(key) and text != f"{key}null"
         else text
         for text in argv

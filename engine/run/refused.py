@@ -1,5 +1,7 @@
 """A run that is refused before it trains leaves nothing behind, except in a sweep, whose table has its reason."""
 
+import os
+import socket
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,8 @@ def leave_refused(directory: Path, outcome: dict[str, Any]) -> None:
     """
     if not is_first_process() or not directory.is_dir():
         return
-    begun = list(directory.glob(EVENTS))  # a logger's, which there is before the first step
+    own = f".{socket.gethostname()}.{os.getpid()}."  # in the name of TensorBoard's file, which precedes the first step
+    begun = [path for path in directory.glob(EVENTS) if own in path.name]
     if in_sweep() or any(path.name not in (*OURS, ".hydra") and path not in begun for path in directory.iterdir()):
         write_outcome(directory, outcome)
         return

@@ -36,12 +36,13 @@ def test_folders_of_others_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert elsewhere.is_dir()
 
 
-def test_what_a_run_has_not_written_stays(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["thesis.tex", "events.out.tfevents.1700000000.elsewhere.1.0"])
+def test_what_a_run_has_not_written_stays(name: str, tmp_path: Path) -> None:
     directory = a_run(tmp_path / "run")
-    (directory / "thesis.tex").write_text("mine")
+    (directory / name).write_text("mine")
     leave_refused(directory, FAILED)
     assert metrics_of(directory) == FAILED
-    assert (directory / "thesis.tex").read_text() == "mine"
+    assert (directory / name).read_text() == "mine"
     leave_refused(tmp_path / "none", FAILED)
     assert not (tmp_path / "none").exists()
 
