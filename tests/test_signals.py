@@ -83,6 +83,7 @@ def started(folder: Path, command: Sequence[str]) -> "subprocess.Popen[str]":
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # these tests may run under nohup
     )
     status = Path(f"/proc/{process.pid}/status")
     while process.poll() is None and not handles_sigterm(status):
@@ -153,6 +154,7 @@ def test_a_terminal_that_is_closed(tmp_path: Path, undisturbed: Undisturbed) -> 
     """The run stops as by any other signal, though nothing can be written to the terminal any more."""
     pid, terminal = pty.fork()
     if pid == 0:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # these tests may run under nohup
         os.chdir(tmp_path)
         os.execv(sys.executable, [sys.executable, str(ROOT / "train.py"), *DIGITS, *STEPS, "trainer.max_epochs=2"])
     until = time.monotonic() + TIMEOUT

@@ -50,7 +50,7 @@ OTHERS = {
     ),
     "a checkpoint above": (
         "callback: {a: {_target_: engine.checkpoints.best_checkpoint.Checkpoint, filename: ../../canary}}",
-        "callback.a.filename=../../canary leads out",
+        "callback.a.filename=../../canary may lead out",
     ),
     "a file name of characters": (
         "callback: {a: {_target_: pytorch_lightning.callbacks.ModelCheckpoint, filename: '{step:c}tmp{step:c}x'}}",
@@ -78,9 +78,9 @@ OTHERS = {
     ),
     "an address with codes": (
         "logger: {a: {tracking_uri: 'file:${run_dir}/%2e%2e/%2e%2e/x'}}",
-        "logger.a.tracking_uri=file:${run_dir}/%2e%2e/%2e%2e/x leads out",
+        "logger.a.tracking_uri=file:${run_dir}/%2e%2e/%2e%2e/x may lead out",
     ),
-    "codes of a slash": ("logger: {a: {x: 'a%2f..%2f..%2fb'}}", "logger.a.x=a%2f..%2f..%2fb leads out"),
+    "codes of a slash": ("logger: {a: {x: 'a%2f..%2f..%2fb'}}", "logger.a.x=a%2f..%2f..%2fb may lead out"),
     "a stranger's account": ("logger: {a: {api_key: abc}}", "logger.a.api_key=abc would send"),
     "an account by a token": ("logger: {a: {kwargs: {apiToken: abc}}}", "logger.a.kwargs.apiToken=abc would send"),
     "settings of a client": ("logger: {a: {settings: {executable: evil.sh}}}", "logger.a.settings could name programs"),
@@ -88,19 +88,22 @@ OTHERS = {
     "binary digits": (f"a: [0b{'1' * 20_000}]", "a[0] is a number of more digits"),
     "a data base": ("logger: {a: {tracking_uri: 'sqlite:////abs/EVIL.db'}}", "logger.a.tracking_uri="),
     "a server": ("logger: {a: {tracking_uri: 'http://127.0.0.1:9'}}", "logger.a.tracking_uri=http"),
-    "a file by its address": ("logger: {a: {tracking_uri: 'file:/abs'}}", "logger.a.tracking_uri=file:/abs leads out"),
-    "a chain of file systems": ("logger: {a: {x: 'simplecache::/abs'}}", "leads out"),
-    "a variable": ("logger: {a: {_target_: pytorch_lightning.loggers.CSVLogger, version: $HOME/x}}", "leads out"),
-    "a variable in braces": ("logger: {a: {version: 'a$X'}}", "leads out"),
-    "a place behind blanks": ("logger: {a: {version: ' /abs'}}", "leads out"),
+    "a file by its address": (
+        "logger: {a: {tracking_uri: 'file:/abs'}}",
+        "logger.a.tracking_uri=file:/abs may lead out",
+    ),
+    "a chain of file systems": ("logger: {a: {x: 'simplecache::/abs'}}", "may lead out"),
+    "a variable": ("logger: {a: {_target_: pytorch_lightning.loggers.CSVLogger, version: $HOME/x}}", "may lead out"),
+    "a variable in braces": ("logger: {a: {version: 'a$X'}}", "may lead out"),
+    "a place behind blanks": ("logger: {a: {version: ' /abs'}}", "may lead out"),
     "a place as a key": ("callback: {a: {paths: {/abs: 1}}}", "/abs is not a key"),
-    "a place put together": ("a: /abs\nlogger: {a: {version: '${a}/x'}}", "a=/abs leads out"),
+    "a place put together": ("a: /abs\nlogger: {a: {version: '${a}/x'}}", "a=/abs may lead out"),
     "a resolver behind a backslash": ("name: 'x\\${oc.env:HOME}'", "is not resolved"),
     "thousands of keys": ("a: {" + ", ".join(f"k{i}: 1" for i in range(20_000)) + "}", "more values"),
     "a depth": ("a: " + "{a: " * 100 + "1" + "}" * 100, "is not a config"),
     "a checkpoint at home": (
         "callback: {a: {_target_: engine.checkpoints.best_checkpoint.Checkpoint, filename: ~/canary}}",
-        "callback.a.filename=~/canary leads out",
+        "callback.a.filename=~/canary may lead out",
     ),
     "a relative place": (
         "callback: {a: {_target_: engine.checkpoints.best_checkpoint.Checkpoint, dirpath: elsewhere}}",
@@ -108,19 +111,19 @@ OTHERS = {
     ),
     "a logger above": (
         "logger: {a: {_target_: pytorch_lightning.loggers.CSVLogger, version: ../../..}}",
-        "logger.a.version=../../.. leads out",
+        "logger.a.version=../../.. may lead out",
     ),
     "a logger on another system": (
         "logger: {a: {_target_: pytorch_lightning.loggers.CSVLogger, name: 'C:\\x'}}",
-        "logger.a.name=C:\\x leads out",
+        "logger.a.name=C:\\x may lead out",
     ),
     "a way out behind the run directory": (
         "trainer: {default_root_dir: '${run_dir}/../..'}",
-        "trainer.default_root_dir=${run_dir}/../.. leads out",
+        "trainer.default_root_dir=${run_dir}/../.. may lead out",
     ),
     "a substitute that is a file": (
         "network: {_target_: networks.lenet.LeNet, substitute: ../../../evil}",
-        "network.substitute=../../../evil leads out",
+        "network.substitute=../../../evil may lead out",
     ),
     "a compiler": ("compile: {options: {cpp.cxx: [DIR/evil.sh]}}", "compile.options could name programs"),
     "a procedure's compiler": (
