@@ -1,6 +1,8 @@
 """Logs to TensorBoard's event files."""
 
+import threading
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +23,18 @@ def checksum_in_c() -> None:
     pywrap_tensorflow.crc32c = value
 
 
+@cache
+def quiet_writers() -> None:
+    """Keeps TensorBoard's threads from printing an error that the next write or flush raises anyway."""
+    others = threading.excepthook
+
+    def hook(failed: threading.ExceptHookArgs) -> None:
+        if type(failed.thread).__name__ != "_AsyncWriterThread":
+            others(failed)
+
+    threading.excepthook = hook
+
+
 class TensorBoardLogger(loggers.TensorBoardLogger):
     """Lightning's TensorBoardLogger, with tags that sort curves in the order in which one looks at them (tag_of).
 
@@ -32,6 +46,7 @@ class TensorBoardLogger(loggers.TensorBoardLogger):
     def __init__(self, *, save_dir: str, apart: bool) -> None:
         super().__init__(save_dir, name="", version="", default_hp_metric=False)
         checksum_in_c()
+        quiet_writers()
         self.apart = apart
         self._writers: dict[str, SummaryWriter] = {}
 
@@ -70,6 +85,8 @@ class TensorBoardLogger(loggers.TensorBoardLogger):
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
+        if status == "success":
+            self.save()  # raises what has failed since the last write
         for writer in self._open():
             writer.close()
 

@@ -80,3 +80,16 @@ def test_checksums_are_those_of_the_format() -> None:
     checksum_in_c()
     assert pywrap_tensorflow.crc32c(b"123456789") == 0xE3069283
     assert pywrap_tensorflow.crc32c(bytes(32)) == 0x8A9136AA
+
+
+def test_a_failed_write_is_raised_and_not_printed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    logger = TensorBoardLogger(save_dir=str(tmp_path), apart=False)
+    logger.log_metrics({"val/loss": 0.5}, step=1)
+    logger.save()
+    (file,) = tmp_path.glob("events.*")
+    file.unlink()
+    file.mkdir()  # what cannot be written to, by root either
+    logger.log_metrics({"val/loss": 0.25}, step=2)
+    with pytest.raises(OSError, match="directory"):
+        logger.finalize("success")
+    assert capfd.readouterr().err == ""
