@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 
 from engine.errors import UserError
 from engine.paths import CONF
-from engine.process.startup import keep_out_current_folder, raise_file_limit, require_current_folder
+from engine.process.startup import begin_script
 from engine.run.find import find_run
 from engine.wording import nearest
 
@@ -49,9 +49,7 @@ KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
 @contextmanager
 def one_sentence() -> Iterator[None]:
     """Prints a UserError without its traceback and exits with 1."""
-    require_current_folder()
-    keep_out_current_folder()
-    raise_file_limit()
+    begin_script()
     if sys.argv[1:2] == ["--complete"]:
         from engine.config.completion import answer_completion  # imported only for a shell's completion
 

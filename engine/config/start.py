@@ -17,7 +17,7 @@ from engine.config.command_line import rewrite_arguments
 from engine.config.help import train_help
 from engine.config.resolvers import register_resolvers
 from engine.errors import UserError
-from engine.process.startup import keep_out_current_folder, quick_imports, raise_file_limit, require_current_folder
+from engine.process.startup import begin_script, quick_imports
 from engine.process.stop import let_the_first_end
 from engine.process.streams import secure_streams
 
@@ -26,9 +26,7 @@ TRACE = ("debug=trace", "+debug=trace")
 
 def start(main: Callable[[], Any]) -> None:
     """Runs train.py's command line."""
-    require_current_folder()
-    keep_out_current_folder()
-    raise_file_limit()
+    begin_script()
     secure_streams()
     if not {"--help", "-h"}.isdisjoint(sys.argv[1:]):
         print(train_help())  # Hydra's own help would compose the config and read every file of every group

@@ -133,6 +133,13 @@ def _plot_style(style: Any) -> Iterator[None]:
         yield
 
 
+def begin_script() -> None:
+    """What each of the project's scripts does first."""
+    require_current_folder()
+    keep_out_current_folder()
+    raise_file_limit()
+
+
 def require_current_folder() -> None:
     """Ends the process with one sentence if its current folder was deleted; torch could not be imported, for one."""
     try:
